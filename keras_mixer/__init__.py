@@ -1,0 +1,58 @@
+"""All-MLP vision models in Keras: built like `keras.applications`, shipped as `.tflite`.
+
+    model = keras_mixer.MixerB16(classes=10)
+    content = keras_mixer.tflite.convert(model, "dynamic_int8")
+
+The public surface is this file. `tflite` loads when it is first touched.
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "MixerB16",
+    "MixerB32",
+    "MixerH14",
+    "MixerL16",
+    "MixerL32",
+    "MixerS8",
+    "MixerS16",
+    "MixerS32",
+    "MlpMixer",
+    "create_model",
+    "layers",
+    "list_models",
+    "models",
+    "tflite",
+]
+
+# `keras-mixer --help` must not wait for TensorFlow, so the command line imports models when it
+# needs them. Everybody else gets them here: layers register themselves with Keras when they are
+# imported, and `keras.saving.load_model` counts on `import keras_mixer` having done so.
+if Path(sys.argv[0]).stem != "keras-mixer":
+    from keras_mixer import layers, models
+    from keras_mixer.models import create_model, list_models
+    from keras_mixer.models.mlp_mixer import (
+        MixerB16,
+        MixerB32,
+        MixerH14,
+        MixerL16,
+        MixerL32,
+        MixerS8,
+        MixerS16,
+        MixerS32,
+        MlpMixer,
+    )
+
+
+def __getattr__(name):
+    if name == "tflite":
+        return import_module("keras_mixer.tflite")
+    raise AttributeError(f"module 'keras_mixer' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*__all__, "__version__"]

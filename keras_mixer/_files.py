@@ -1,0 +1,35 @@
+"""Files that are either whole or not there."""
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def check_new(path, overwrite=False):
+    """Raises FileExistsError when something is at `path` already, unless it may be replaced."""
+    if Path(path).exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists already; pass --overwrite (overwrite=True) to replace it."
+        )
+
+
+@contextmanager
+def whole_file(path, overwrite=False):
+    """A context in which to write a file under a temporary name; it gets its own name at the end.
+
+    Args:
+        path: The file's final name. Its folder is made if need be.
+        overwrite: Whether a file of that name may be replaced.
+
+    Yields:
+        The temporary path, beside the final one and with the same suffix. When the block raises,
+        nothing stays there and whatever was at `path` is untouched.
+    """
+    path = Path(path)
+    check_new(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        check_new(path, overwrite)
+        temporary.replace(path)

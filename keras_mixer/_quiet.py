@@ -1,0 +1,28 @@
+"""Silence for the start-up chatter of native libraries, unless something goes wrong."""
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet():
+    """Holds back what is written to the process's standard error, and shows it if the block raises.
+
+    TensorFlow's and LiteRT's C++ code writes there directly, whatever the log level says.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        try:
+            os.dup2(held.fileno(), 2)
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)

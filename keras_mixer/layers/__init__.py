@@ -1,0 +1,8 @@
+"""Keras layers, one idea a file. Each is usable alone and takes plain arguments."""
+
+from keras_mixer.layers.drop_path import DropPath, drop_path_rates
+from keras_mixer.layers.mlp import Mlp
+from keras_mixer.layers.norm import LayerNorm
+from keras_mixer.layers.patches import PatchEmbed
+
+__all__ = ["DropPath", "LayerNorm", "Mlp", "PatchEmbed", "drop_path_rates"]

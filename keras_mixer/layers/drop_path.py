@@ -1,0 +1,51 @@
+"""Stochastic depth: whole residual branches dropped while training."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class DropPath(keras.layers.Layer):
+    """Zeroes a residual branch for a random share of the samples, [B, ...] -> [B, ...].
+
+    While training, each sample of the batch keeps its branch with probability `1 - rate`, and what
+    is kept is divided by `1 - rate`. In inference nothing happens, which is the expectation.
+
+    Args:
+        rate: Probability of dropping a branch, in [0, 1).
+        seed: Optional integer that makes the draws repeatable.
+
+    Input shape: any, the batch first.
+    Output shape: the input's.
+
+    Source: Huang et al. 2016 (arXiv 1603.09382), with the division of later implementations, which
+    big_vision's Mixer leaves out.
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"DropPath '{self.name}' needs a rate in [0, 1); got {rate!r}.")
+        self.rate = rate
+        self.seed = seed
+        if rate:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, x, training=False):
+        if not training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        one_a_sample = (ops.shape(x)[0], *(1 for _ in x.shape[1:]))
+        kept = keras.random.uniform(one_a_sample, seed=self.seed_generator) < keep
+        return x * (ops.cast(kept, x.dtype) / keep)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def drop_path_rates(rate, depth):
+    """The rates of `depth` blocks: a straight line from 0 at the first to `rate` at the last.
+
+    Source: Mixer paper, appendix B.
+    """
+    return [rate * i / max(depth - 1, 1) for i in range(depth)]

@@ -1,0 +1,51 @@
+"""The two-layer perceptron that every model of this family is made of."""
+
+import keras
+from keras import ops
+
+GELUS = {"tanh": True, "erf": False}  # name -> the `approximate` of keras.ops.gelu
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class Mlp(keras.layers.Layer):
+    """`project(gelu(expand(x)))`: two dense layers over the last axis, [..., C] -> [..., C].
+
+    Args:
+        hidden_dim: Width between the two layers.
+        gelu: `"tanh"`, the approximation that is Flax's default and that Google's checkpoints were
+            trained with, or `"erf"`, the exact form of PyTorch and timm. The two differ by up to
+            5e-4, so weights want the form they were trained with.
+
+    Input shape: `[..., C]`, any rank from 2 up; `C` static.
+    Output shape: the input's.
+
+    Weights: `expand/kernel` [C, hidden_dim], `expand/bias`, `project/kernel` [hidden_dim, C],
+    `project/bias`; kernels start truncated-normal with variance 1/fan_in (LeCun), biases zero, as
+    in Flax's `nn.Dense`.
+
+    Source: Tolstikhin et al. 2021, eq. 1; `MlpBlock` in vit_jax/models_mixer.py.
+    """
+
+    def __init__(self, hidden_dim, gelu="tanh", **kwargs):
+        super().__init__(**kwargs)
+        if gelu not in GELUS:
+            raise ValueError(f"Mlp '{self.name}' needs gelu to be 'tanh' or 'erf'; got {gelu!r}.")
+        self.hidden_dim = hidden_dim
+        self.gelu = gelu
+
+    def build(self, input_shape):
+        def dense(units, name):
+            return keras.layers.Dense(
+                units, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name=name
+            )
+
+        self.expand = dense(self.hidden_dim, "expand")
+        self.expand.build(input_shape)
+        self.project = dense(input_shape[-1], "project")
+        self.project.build((*input_shape[:-1], self.hidden_dim))
+
+    def call(self, x):
+        return self.project(ops.gelu(self.expand(x), approximate=GELUS[self.gelu]))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

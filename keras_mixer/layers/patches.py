@@ -1,0 +1,67 @@
+"""From pixels to tokens."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class PatchEmbed(keras.layers.Layer):
+    """Cuts an image into square patches and projects each to a token, [B, H, W, C_in] -> [B, S, C].
+
+    `S = (H / patch_size) * (W / patch_size)`, tokens row by row. It is a convolution whose stride
+    is its kernel size, with bias, and nothing else: no norm, no position embedding.
+
+    Args:
+        width: Channels `C` of a token.
+        patch_size: Side of a patch in pixels.
+
+    Input shape: `[B, H, W, C_in]`, channels last whatever Keras's image data format; `H` and `W`
+    static multiples of `patch_size`.
+    Output shape: `[B, S, width]`.
+
+    Weights: `kernel` [patch_size, patch_size, C_in, width], `bias` [width].
+
+    Source: `stem` in vit_jax/models_mixer.py. Flax pads an image that the patch does not divide;
+    here that is an error, because the token MLPs would silently see border patches of zeros.
+    """
+
+    def __init__(self, width, patch_size, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.patch_size = patch_size
+
+    def build(self, input_shape):
+        self._check(input_shape)
+        patch = self.patch_size
+        self.kernel = self.add_weight(
+            shape=(patch, patch, input_shape[-1], self.width),
+            initializer="lecun_normal",
+            name="kernel",
+        )
+        self.bias = self.add_weight(shape=(self.width,), initializer="zeros", name="bias")
+
+    def call(self, image):
+        patch = self.patch_size
+        x = ops.conv(image, self.kernel, patch, "valid", data_format="channels_last")
+        # [B, h, w, C] -> [B, S, C]
+        return ops.reshape(x + self.bias, (-1, x.shape[1] * x.shape[2], self.width))
+
+    def compute_output_shape(self, input_shape):
+        self._check(input_shape)
+        batch, height, width, _ = input_shape
+        return batch, (height // self.patch_size) * (width // self.patch_size), self.width
+
+    def _check(self, shape):
+        patch = self.patch_size
+        if len(shape) != 4 or None in shape[1:]:
+            raise ValueError(
+                f"PatchEmbed '{self.name}' needs images [batch, height, width, channels] of a "
+                f"fixed size; got shape {tuple(shape)}."
+            )
+        if shape[1] % patch or shape[2] % patch:
+            fits = " x ".join(str(max(round(side / patch), 1) * patch) for side in shape[1:3])
+            raise ValueError(
+                f"PatchEmbed '{self.name}' cuts images into {patch} x {patch} patches, so height "
+                f"and width must be multiples of {patch}; got {shape[1]} x {shape[2]}. "
+                f"The nearest size that works is {fits}."
+            )

@@ -1,0 +1,196 @@
+"""The callable row of a paper's table: a builder with the habits of `keras.applications`."""
+
+import inspect
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+import keras
+
+POOLINGS = {
+    "avg": keras.layers.GlobalAveragePooling2D,
+    "max": keras.layers.GlobalMaxPooling2D,
+}
+
+
+def variant(name, body, *sizes, params=None):
+    """A model builder called `name`, made from a paper's architecture and one row of its table.
+
+    The builder's signature is `assemble`'s, plus every keyword of `body` that the row leaves open.
+    It is composed from those two, so that no paper repeats the shared arguments and no builder
+    takes an argument that nobody reads; a call that does not fit it is a `TypeError`.
+
+    Args:
+        name: The builder's public name, such as `"MixerB16"`.
+        body: The architecture: a function from a symbolic image `[B, H, W, C_in]` to a feature map
+            `[B, h, w, C]`. Its keywords without a default are its sizes, and its docstring has an
+            `Args:` section.
+        *sizes: The row: values for the sizes, in the order of `body`. None makes a builder that
+            asks for them.
+        params: The exact number of parameters at the default input shape and number of classes.
+
+    Returns:
+        A function that returns a `keras.Model`. Its attribute `sizes` is the row as a dict, and
+        `params` the number given here.
+    """
+    _, *keywords = inspect.signature(body).parameters.values()
+    asked = [p for p in keywords if p.default is p.empty]
+    options = [p for p in keywords if p.default is not p.empty]
+    row = dict(zip([p.name for p in asked], sizes, strict=True)) if sizes else {}
+    if row:
+        asked = []
+
+    _, include_top, *shared = inspect.signature(assemble).parameters.values()
+    shared = [p.replace(default=_snake_case(name)) if p.name == "name" else p for p in shared]
+    signature = inspect.Signature([include_top, *asked, *shared, *options])
+    of_body = [p.name for p in asked + options]
+
+    def builder(*args, **kwargs):
+        try:
+            call = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}() {error}.{_advice(kwargs, signature)}") from None
+        call.apply_defaults()
+        arguments = row | call.arguments
+        chosen = {key: arguments.pop(key) for key in [*row, *of_body]}
+        return assemble(lambda image: body(image, **chosen), **arguments)
+
+    builder.__name__ = builder.__qualname__ = name
+    builder.__module__ = body.__module__
+    builder.__signature__ = signature
+    builder.__doc__ = _docstring(name, body, row, params, signature)
+    builder.sizes = row
+    builder.params = params
+    return builder
+
+
+def assemble(
+    body,
+    include_top=True,
+    *,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name=None,
+):
+    """A functional model: image -> `body` -> mean -> dense, or without the last two.
+
+    Args:
+        include_top: Whether to end in a classifier: the mean over the feature map, then one dense
+            layer, `head`, which starts at zero so that every class starts equally likely. Its
+            arithmetic is float32 also under `mixed_bfloat16`.
+        weights: `None` for random initialisation, or the path of a `.weights.h5` file saved from
+            the same model.
+        input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
+        input_shape: `(height, width, channels)` of an image, channels last; `(224, 224, 3)` when
+            neither this nor `input_tensor` is given.
+        pooling: What `include_top=False` returns: `None` for the feature map `[B, h, w, C]`,
+            `"avg"` or `"max"` for its mean or maximum `[B, C]`.
+        classes: Number of classes, with `include_top=True`.
+        classifier_activation: Activation of the head: `"softmax"` for probabilities, `None` for
+            logits.
+        name: Name of the model.
+    """
+    if pooling is not None and pooling not in POOLINGS:
+        raise ValueError(f"{name} needs pooling to be None, 'avg' or 'max'; got {pooling!r}.")
+    if include_top and (not isinstance(classes, int) or classes < 1):
+        raise ValueError(f"{name} needs classes to be a whole number from 1 up; got {classes!r}.")
+    _check_weights(weights, name)
+
+    image = _image(input_tensor, input_shape, name)
+    x = body(image)
+    if include_top:
+        x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
+        x = keras.layers.Dense(
+            classes,
+            activation=classifier_activation,
+            kernel_initializer="zeros",
+            dtype=keras.config.dtype_policy().variable_dtype,
+            name="head",
+        )(x)
+    elif pooling:
+        x = POOLINGS[pooling](data_format="channels_last", name="pool")(x)
+
+    inputs = image if input_tensor is None else keras.utils.get_source_inputs(image)
+    model = keras.Model(inputs, x, name=name)
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def _image(input_tensor, input_shape, name):
+    if input_tensor is None:
+        shape = (224, 224, 3) if input_shape is None else tuple(input_shape)
+        if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+            raise ValueError(
+                f"{name} mixes a fixed number of tokens, so it needs input_shape to be three "
+                f"positive whole numbers, (height, width, channels); got {shape}."
+            )
+        return keras.Input(shape, name="image")
+    if not keras.utils.is_keras_tensor(input_tensor):
+        raise ValueError(
+            f"{name} needs input_tensor to be a Keras tensor, the output of keras.Input or of a "
+            f"layer; got {type(input_tensor).__name__}. To run the model on data, build it first "
+            "and call it."
+        )
+    if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
+        raise ValueError(
+            f"{name} was given an input_tensor of shape {tuple(input_tensor.shape[1:])} and "
+            f"input_shape={tuple(input_shape)}; leave input_shape out."
+        )
+    return input_tensor
+
+
+def _check_weights(weights, name):
+    if weights is None:
+        return
+    if not str(weights).endswith(".weights.h5"):
+        raise ValueError(
+            f"{name} takes weights=None or the path of a .weights.h5 file; got {weights!r}. "
+            "Released checkpoints by name are not there yet."
+        )
+    if not Path(weights).is_file():
+        raise FileNotFoundError(f"{name} found no weights file at {str(weights)!r}.")
+
+
+def _snake_case(name):
+    """`MixerB16` -> `mixer_b16`, the style of `keras.applications`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def _advice(kwargs, signature):
+    known = list(signature.parameters)
+    unknown = [key for key in kwargs if key not in known]
+    if not unknown:
+        return ""
+    close = get_close_matches(unknown[0], known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else f" It takes {', '.join(known)}."
+
+
+def _docstring(name, body, row, params, signature):
+    """The docstring of a builder, from those of `assemble` and `body`, which say it all once."""
+    docs = _argument_docs(assemble) | _argument_docs(body)
+    title = inspect.getdoc(inspect.getmodule(body)).splitlines()[0]
+    lines = [f'{name}, from "{title.removesuffix(".")}".', ""]
+    if row:
+        lines += [f"Sizes: {', '.join(f'{key} {value}' for key, value in row.items())}."]
+    if params:
+        lines += [f"Parameters: {params:,} at 224 x 224 x 3 and 1,000 classes."]
+    lines += ["", "Args:", *(docs[key] for key in signature.parameters), ""]
+    lines += [
+        "Returns:",
+        "    A functional `keras.Model`, from images to what `include_top` and",
+        "    `pooling` say.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _argument_docs(function):
+    """The entries of a docstring's `Args:` section, by argument."""
+    section = re.search(r"^Args:\n((?:    .*\n?|\n)*)", inspect.getdoc(function), re.M)[1]
+    entries = re.split(r"^(?=    \w+:)", section, flags=re.M)
+    return {entry.split(":")[0].strip(): entry.rstrip() for entry in entries if entry.strip()}

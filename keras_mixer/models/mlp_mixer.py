@@ -1,0 +1,125 @@
+"""MLP-Mixer: An all-MLP Architecture for Vision.
+
+Tolstikhin, Houlsby, Kolesnikov, Beyer, Zhai, Unterthiner, Yung, Steiner, Keysers, Uszkoreit, Lucic,
+Dosovitskiy. NeurIPS 2021, https://arxiv.org/abs/2105.01601
+
+Official code: google-research/vision_transformer, vit_jax/models_mixer.py, and
+google-research/big_vision, big_vision/models/mlp_mixer.py.
+
+    image        [B, H, W, 3]
+    stem         [B, S, C]      S = H W / P^2 tokens, row by row
+    block, x N   [B, S, C]      X + MLP(LN(X)^T)^T over tokens, width D_S;
+                                then Y + MLP(LN(Y)) over channels, width D_C
+    norm         [B, S, C]
+    map          [B, H/P, W/P, C]
+    pool, head   [B, classes]   mean over the map, then one dense layer
+
+Where we differ: stochastic depth divides what it keeps by the keeping probability, which big_vision
+leaves out; at rate 0, the default, and in inference the two are the same.
+"""
+
+import keras
+from keras import ops
+
+from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
+from keras_mixer.models._variant import variant
+
+EPSILON = 1e-6  # Flax's LayerNorm default, with which the weights were trained; Keras's is 1e-3.
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class MixerBlock(keras.layers.Layer):
+    """One Mixer layer: an MLP across tokens, then one across channels, [B, S, C] -> [B, S, C].
+
+        Y = X + Mlp_tokens(LayerNorm(X)^T)^T
+        Z = Y + Mlp_channels(LayerNorm(Y))
+
+    Args:
+        token_mlp_dim: Hidden width `D_S` of the token-mixing MLP, shared by all channels.
+        channel_mlp_dim: Hidden width `D_C` of the channel-mixing MLP, shared by all tokens.
+        drop_path_rate: Probability with which each of the two branches is dropped in training.
+        gelu: `"tanh"` or `"erf"`, see `keras_mixer.layers.Mlp`.
+
+    Input shape: `[B, S, C]`; `S` and `C` static.
+    Output shape: the input's.
+
+    Source: Mixer paper, eq. 1; `MixerBlock` in vit_jax/models_mixer.py.
+    """
+
+    def __init__(self, token_mlp_dim, channel_mlp_dim, drop_path_rate=0.0, gelu="tanh", **kwargs):
+        super().__init__(**kwargs)
+        self.token_mlp_dim = token_mlp_dim
+        self.channel_mlp_dim = channel_mlp_dim
+        self.drop_path_rate = drop_path_rate
+        self.gelu = gelu
+        dtype = self.dtype_policy
+        self.token_norm = LayerNorm(EPSILON, dtype=dtype, name="token_norm")
+        self.token_mlp = Mlp(token_mlp_dim, gelu, dtype=dtype, name="token_mlp")
+        self.channel_norm = LayerNorm(EPSILON, dtype=dtype, name="channel_norm")
+        self.channel_mlp = Mlp(channel_mlp_dim, gelu, dtype=dtype, name="channel_mlp")
+        self.drop_path = DropPath(drop_path_rate, dtype=dtype, name="drop_path")
+
+    def build(self, input_shape):
+        batch, tokens, width = input_shape
+        self.token_norm.build(input_shape)
+        self.token_mlp.build((batch, width, tokens))
+        self.channel_norm.build(input_shape)
+        self.channel_mlp.build(input_shape)
+
+    def call(self, x, training=False):
+        y = ops.transpose(self.token_norm(x), (0, 2, 1))  # [B, S, C] -> [B, C, S]
+        y = ops.transpose(self.token_mlp(y), (0, 2, 1))  # [B, C, S] -> [B, S, C]
+        x = x + self.drop_path(y, training=training)
+        y = self.channel_mlp(self.channel_norm(x))
+        return x + self.drop_path(y, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def mlp_mixer(
+    image,
+    *,
+    patch_size,
+    width,
+    depth,
+    token_mlp_dim,
+    channel_mlp_dim,
+    drop_path_rate=0.0,
+    gelu="tanh",
+):
+    """MLP-Mixer, image [B, H, W, C_in] -> map [B, H/P, W/P, width].
+
+    Args:
+        patch_size: Side `P` of a patch in pixels; it divides the image's height and width.
+        width: Channels `C` of a token.
+        depth: Number of blocks.
+        token_mlp_dim: Hidden width `D_S` of the token-mixing MLPs.
+        channel_mlp_dim: Hidden width `D_C` of the channel-mixing MLPs.
+        drop_path_rate: Stochastic depth: how often the last block's branches are dropped in
+            training, in [0, 1). It rises in a straight line from 0 at the first block; the paper
+            trains on ImageNet with 0.1.
+        gelu: `"tanh"` as in the released checkpoints, or `"erf"` as in timm's.
+    """
+    x = PatchEmbed(width, patch_size, name="stem")(image)
+    for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
+        x = MixerBlock(token_mlp_dim, channel_mlp_dim, rate, gelu, name=f"block_{i}")(x)
+    x = LayerNorm(EPSILON, name="norm")(x)
+    height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size
+    return keras.layers.Reshape((height, width_, width), name="map")(x)
+
+
+# The paper's table 1, with the exact number of parameters at 224 x 224 and 1,000 classes. S/8 is
+# not in the paper: Google released weights of that size with GSAM (Zhuang et al. 2022).
+# fmt: off
+#                                           P     C   N  D_S   D_C         parameters
+MixerS32 = variant("MixerS32", mlp_mixer,  32,  512,  8, 256, 2048, params= 19_104_624)
+MixerS16 = variant("MixerS16", mlp_mixer,  16,  512,  8, 256, 2048, params= 18_528_264)
+MixerS8  = variant("MixerS8",  mlp_mixer,   8,  512,  8, 256, 2048, params= 20_646_504)
+MixerB32 = variant("MixerB32", mlp_mixer,  32,  768, 12, 384, 3072, params= 60_293_428)
+MixerB16 = variant("MixerB16", mlp_mixer,  16,  768, 12, 384, 3072, params= 59_880_472)
+MixerL32 = variant("MixerL32", mlp_mixer,  32, 1024, 24, 512, 4096, params=206_939_264)
+MixerL16 = variant("MixerL16", mlp_mixer,  16, 1024, 24, 512, 4096, params=208_196_168)
+MixerH14 = variant("MixerH14", mlp_mixer,  14, 1280, 32, 640, 5120, params=432_350_952)
+MlpMixer = variant("MlpMixer", mlp_mixer)  # sizes of one's own
+# fmt: on

@@ -1,0 +1,8 @@
+"""From a Keras model to a phone: convert it, check the file, classify with it."""
+
+from keras_mixer.tflite.classifier import Classifier, Prediction
+from keras_mixer.tflite.convert import convert
+from keras_mixer.tflite.recipes import RECIPES, Recipe
+from keras_mixer.tflite.verify import Report, verify
+
+__all__ = ["RECIPES", "Classifier", "Prediction", "Recipe", "Report", "convert", "verify"]

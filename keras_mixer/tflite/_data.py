@@ -1,0 +1,146 @@
+"""Images as people hold them, handed on as checked NumPy batches."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+def batches(data, shape, who):
+    """Checked batches of `data`: pairs of images [N, H, W, C] float32 and labels [N], or None.
+
+    Args:
+        data: An array of images, a pair `(images, labels)`, a `tf.data.Dataset`, or any other
+            iterable of batches, each batch an array or a pair.
+        shape: What each image's shape `(H, W, C)` must be.
+        who: Who asks; errors begin with it.
+
+    Raises:
+        ValueError: No image at all, a wrong shape, values that are not numbers or not finite, an
+            endless data set, or labels that do not fit the images.
+    """
+    if hasattr(data, "as_numpy_iterator"):  # a tf.data.Dataset
+        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+            raise ValueError(f"{who} was given a data set without end; take(n) batches of it.")
+        data = data.as_numpy_iterator()
+    elif isinstance(data, tuple) or hasattr(data, "__array__"):
+        data = [data]
+
+    found = 0
+    for batch in data:
+        images, labels = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
+        images = _images(images, shape, who)
+        if labels is not None:
+            labels = _labels(labels, len(images), who)
+        found += len(images)
+        if len(images):
+            yield images, labels
+    if not found:
+        raise ValueError(f"{who} needs at least one image; got none.")
+
+
+def picture(source, shape, input_range=(-1.0, 1.0)):
+    """An image file, Pillow image or uint8 array -> what a model takes, float32 [H, W, C].
+
+    The whole picture is resized (bilinear, with antialiasing) to the model's height and width, as
+    MediaPipe's image classifier does, turned to grey or RGB for one or three channels, and scaled
+    from 0..255 to `input_range`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a picture, or the model takes neither one nor three channels.
+    """
+    height, width, channels = shape
+    modes = {1: "L", 3: "RGB"}
+    if channels not in modes:
+        raise ValueError(
+            f"A picture has 1 or 3 channels; this model takes {channels}. Give an array."
+        )
+    try:
+        if isinstance(source, np.ndarray):
+            image = Image.fromarray(source.squeeze(-1) if source.shape[-1] == 1 else source)
+        elif isinstance(source, Image.Image):
+            image = source
+        else:
+            image = Image.open(source)
+        image = image.convert(modes[channels]).resize((width, height), Image.Resampling.BILINEAR)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no picture at {str(source)!r}.") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
+        what = f"an array {source.shape}" if isinstance(source, np.ndarray) else repr(str(source))
+        raise ValueError(f"{what} is not a picture that can be read: {error}.") from None
+    low, high = input_range
+    pixels = np.asarray(image, np.float32).reshape(shape) / 255
+    return pixels * np.float32(high - low) + np.float32(low)
+
+
+def read(path, shape, input_range=(-1.0, 1.0)):
+    """Images from disk as `(images, labels)`, or images alone where nothing tells the labels.
+
+    Args:
+        path: A `.npy` of images; a `.npz` with `images` and perhaps `labels`, both arrays as the
+            model takes them; a folder of pictures; or a folder of one folder of pictures a class,
+            the classes numbered in the order of their names.
+        shape: The model's image shape `(H, W, C)`, to which pictures are resized.
+        input_range: The model's image range, to which pictures are scaled.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path, shape, input_range)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{path} is neither a readable .npy or .npz nor a folder: {error}"
+        ) from None
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        if "images" not in loaded:
+            raise ValueError(
+                f"{path} needs an array 'images'; it has {', '.join(loaded) or 'none'}."
+            )
+        images = loaded["images"]
+        return (images, loaded["labels"]) if "labels" in loaded else images
+
+
+def _read_folder(folder, shape, input_range):
+    def pictures(folder):
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+
+    classes = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    found = [(p, i) for i, c in enumerate(classes) for p in pictures(c)]
+    labelled = bool(found)
+    if not labelled:
+        found = [(p, None) for p in pictures(folder)]
+    if not found:
+        raise ValueError(f"{folder} holds no pictures ({', '.join(PICTURES)}), nor do its folders.")
+    images = np.stack([picture(p, shape, input_range) for p, _ in found])
+    return (images, np.array([label for _, label in found])) if labelled else images
+
+
+def _images(images, shape, who):
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != tuple(shape):
+        wanted = ", ".join(str(n) for n in shape)
+        raise ValueError(f"{who} needs images [N, {wanted}]; got an array of shape {images.shape}.")
+    if images.dtype.kind not in "fiub":
+        raise ValueError(f"{who} needs images of numbers; got dtype {images.dtype}.")
+    images = images.astype(np.float32)
+    if not np.isfinite(images).all():
+        bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
+        raise ValueError(f"{who} needs finite images; {bad} of {len(images)} hold NaN or infinity.")
+    return images
+
+
+def _labels(labels, count, who):
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot or probabilities
+        labels = labels.argmax(-1)
+    if labels.size != count:
+        raise ValueError(f"{who} needs one label an image; got {labels.size} for {count} images.")
+    return labels.reshape(-1).astype(np.int64)

@@ -1,0 +1,75 @@
+"""A `.tflite` file as a function from a picture to its classes."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_mixer.tflite._data import batches, picture
+from keras_mixer.tflite._runner import Runner
+
+
+class Prediction(NamedTuple):
+    """One class and the score that a picture got for it."""
+
+    index: int
+    label: str
+    score: float
+
+
+class Classifier:
+    """Classifies pictures with a `.tflite` file, on the CPU.
+
+        classifier = keras_mixer.tflite.Classifier("model.tflite")
+        best, *others = classifier("cat.jpg")
+
+    Args:
+        path: The file, or its content as bytes: a classifier, `[1, H, W, C] -> [1, classes]`.
+        labels: Names of the classes: a sequence, or the path of a text file with one a line.
+            Without it a class is called by its number.
+        input_range: What the model takes for black and for white; `(-1, 1)` for Mixer.
+        threads: CPU threads; by default one a core, four at most.
+
+    Raises:
+        FileNotFoundError, ValueError: A missing, damaged or foreign file, or labels that do not
+            match its classes.
+    """
+
+    def __init__(self, path, *, labels=None, input_range=(-1.0, 1.0), threads=None):
+        self.runner = Runner(path, threads)
+        self.input_range = input_range
+        if labels is None:
+            labels = range(self.runner.classes)
+        elif isinstance(labels, str | Path):
+            labels = Path(labels).read_text(encoding="utf-8").splitlines()
+        self.labels = [str(label) for label in labels]
+        if len(self.labels) != self.runner.classes:
+            raise ValueError(
+                f"{self.runner.name} gives {self.runner.classes} scores; "
+                f"got {len(self.labels)} labels."
+            )
+
+    def __call__(self, image, top=5):
+        """The `top` best classes of one image, best first.
+
+        Args:
+            image: A picture, which is resized and scaled: a path, a Pillow image or a uint8 array
+                `[h, w, C]`. Or a float array `[H, W, C]` that is already what the model takes.
+            top: How many classes at most.
+
+        Returns:
+            A list of `Prediction(index, label, score)`; scores are what the model gives.
+
+        Raises:
+            FileNotFoundError, ValueError: Nothing there, not a picture, or an array that does not
+                fit.
+        """
+        shape = self.runner.shape
+        if isinstance(image, np.ndarray) and image.dtype != np.uint8:
+            [(images, _)] = batches(image[None], shape, "Classifier")
+            image = images[0]
+        else:
+            image = picture(image, shape, self.input_range)
+        scores = self.runner(image)
+        best = np.argsort(-scores, kind="stable")[:top]
+        return [Prediction(int(i), self.labels[i], float(scores[i])) for i in best]
