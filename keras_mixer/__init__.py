@@ -10,6 +10,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from keras_mixer._backend import cure
+
 __version__ = "0.1.0.dev0"
 
 __all__ = [
@@ -33,6 +35,11 @@ __all__ = [
 # needs them. Everybody else gets them here: layers register themselves with Keras when they are
 # imported, and `keras.saving.load_model` counts on `import keras_mixer` having done so.
 if Path(sys.argv[0]).stem != "keras-mixer":
+    try:
+        import keras as _keras  # noqa: F401  it loads its backend
+    except ModuleNotFoundError as _error:
+        raise ImportError(cure(_error)) from _error
+
     from keras_mixer import layers, models
     from keras_mixer.models import create_model, list_models
     from keras_mixer.models.mlp_mixer import (

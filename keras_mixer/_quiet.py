@@ -1,4 +1,4 @@
-"""Silence for the start-up chatter of native libraries, unless something goes wrong."""
+"""Silence for the chatter of native libraries, unless something goes wrong."""
 
 import os
 import sys
@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet():
-    """Holds back what is written to the process's standard error, and shows it if the block raises.
+    """Holds back what is written to the process's standard error, and shows it after a failure.
 
-    TensorFlow's and LiteRT's C++ code writes there directly, whatever the log level says.
+    TensorFlow's and LiteRT's C++ code writes there directly, whatever the log level says. A
+    ValueError or OSError says by itself what is wrong; any other failure gets the chatter with it.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
@@ -18,7 +19,9 @@ def quiet():
         try:
             os.dup2(held.fileno(), 2)
             yield
-        except BaseException:
+        except (ValueError, OSError):
+            raise
+        except Exception:
             held.seek(0)
             os.write(stderr, held.read())
             raise

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from keras_mixer._backend import cure
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 
@@ -36,7 +38,9 @@ def main():
     try:
         app()
     except (ValueError, OSError, ImportError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", soft_wrap=True, highlight=False)
+        message = cure(error) if isinstance(error, ImportError) else str(error)
+        stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+        stderr.print("[bold red]Error:[/]", escape(message))
         sys.exit(1)
 
 

@@ -26,7 +26,7 @@ def list_models(pattern="*"):
     return [name for name in rows if fnmatch(name.lower(), pattern.lower())]
 
 
-def create_model(name, **arguments):
+def create_model(name, /, **arguments):
     """Builds a model from its name: `create_model("MixerB16", classes=10)`.
 
     Args:

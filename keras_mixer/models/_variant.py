@@ -40,7 +40,7 @@ def variant(name, body, *sizes, params=None):
     if row:
         asked = []
 
-    _, include_top, *shared = inspect.signature(assemble).parameters.values()
+    _, _, include_top, *shared = inspect.signature(assemble).parameters.values()
     shared = [p.replace(default=_snake_case(name)) if p.name == "name" else p for p in shared]
     signature = inspect.Signature([include_top, *asked, *shared, *options])
     of_body = [p.name for p in asked + options]
@@ -53,7 +53,7 @@ def variant(name, body, *sizes, params=None):
         call.apply_defaults()
         arguments = row | call.arguments
         chosen = {key: arguments.pop(key) for key in [*row, *of_body]}
-        return assemble(lambda image: body(image, **chosen), **arguments)
+        return assemble(name, lambda image: body(image, **chosen), **arguments)
 
     builder.__name__ = builder.__qualname__ = name
     builder.__module__ = body.__module__
@@ -65,6 +65,7 @@ def variant(name, body, *sizes, params=None):
 
 
 def assemble(
+    who,
     body,
     include_top=True,
     *,
@@ -95,12 +96,12 @@ def assemble(
         name: Name of the model.
     """
     if pooling is not None and pooling not in POOLINGS:
-        raise ValueError(f"{name} needs pooling to be None, 'avg' or 'max'; got {pooling!r}.")
+        raise ValueError(f"{who} needs pooling to be None, 'avg' or 'max'; got {pooling!r}.")
     if include_top and (not isinstance(classes, int) or classes < 1):
-        raise ValueError(f"{name} needs classes to be a whole number from 1 up; got {classes!r}.")
-    _check_weights(weights, name)
+        raise ValueError(f"{who} needs classes to be a whole number from 1 up; got {classes!r}.")
+    _check_weights(weights, who)
 
-    image = _image(input_tensor, input_shape, name)
+    image = _image(input_tensor, input_shape, who)
     x = body(image)
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
@@ -121,39 +122,39 @@ def assemble(
     return model
 
 
-def _image(input_tensor, input_shape, name):
+def _image(input_tensor, input_shape, who):
     if input_tensor is None:
         shape = (224, 224, 3) if input_shape is None else tuple(input_shape)
         if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
             raise ValueError(
-                f"{name} mixes a fixed number of tokens, so it needs input_shape to be three "
+                f"{who} mixes a fixed number of tokens, so it needs input_shape to be three "
                 f"positive whole numbers, (height, width, channels); got {shape}."
             )
         return keras.Input(shape, name="image")
     if not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
-            f"{name} needs input_tensor to be a Keras tensor, the output of keras.Input or of a "
+            f"{who} needs input_tensor to be a Keras tensor, the output of keras.Input or of a "
             f"layer; got {type(input_tensor).__name__}. To run the model on data, build it first "
             "and call it."
         )
     if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
         raise ValueError(
-            f"{name} was given an input_tensor of shape {tuple(input_tensor.shape[1:])} and "
+            f"{who} was given an input_tensor of shape {tuple(input_tensor.shape[1:])} and "
             f"input_shape={tuple(input_shape)}; leave input_shape out."
         )
     return input_tensor
 
 
-def _check_weights(weights, name):
+def _check_weights(weights, who):
     if weights is None:
         return
     if not str(weights).endswith(".weights.h5"):
         raise ValueError(
-            f"{name} takes weights=None or the path of a .weights.h5 file; got {weights!r}. "
+            f"{who} takes weights=None or the path of a .weights.h5 file; got {weights!r}. "
             "Released checkpoints by name are not there yet."
         )
     if not Path(weights).is_file():
-        raise FileNotFoundError(f"{name} found no weights file at {str(weights)!r}.")
+        raise FileNotFoundError(f"{who} found no weights file at {str(weights)!r}.")
 
 
 def _snake_case(name):

@@ -64,7 +64,8 @@ def picture(source, shape, input_range=(-1.0, 1.0)):
         elif isinstance(source, Image.Image):
             image = source
         else:
-            image = Image.open(source)
+            with Image.open(source) as file:
+                image = file.convert(modes[channels])
         image = image.convert(modes[channels]).resize((width, height), Image.Resampling.BILINEAR)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture at {str(source)!r}.") from None

@@ -1,0 +1,65 @@
+"""One row per architecture. Every property test runs over all rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+import numpy as np
+
+import keras_mixer
+from tests import oracles
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the property tests need to know of an architecture.
+
+    Attributes:
+        paper: Its module in `keras_mixer.models`.
+        tiny: Builds a small model of it, not square and of more than one block; takes what builders
+            take.
+        oracle: Its forward pass in NumPy, from weights by path and images to logits, in float64.
+    """
+
+    paper: str
+    tiny: Callable
+    oracle: Callable
+
+    def trained(self, **arguments):
+        """A tiny model in which no weight is at its start, so that none can be left out unseen."""
+        return randomised(self.tiny(**arguments))
+
+    def images(self, count=4):
+        shape = self.tiny().input_shape[1:]
+        return np.random.default_rng(1).uniform(-1, 1, (count, *shape)).astype(np.float32)
+
+
+def randomised(model):
+    """Gives every weight a value away from its start: no zeros, no ones, the same in each call."""
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        noise = random.normal(size=weight.shape)
+        if noise.ndim == 1:  # a bias, a scale
+            weight.assign(keras.ops.convert_to_numpy(weight) + 0.1 * noise)
+        else:
+            weight.assign(noise / np.sqrt(noise[..., 0].size))
+    return model
+
+
+CASES = [
+    Case(
+        paper="mlp_mixer",
+        tiny=partial(
+            keras_mixer.MlpMixer,
+            patch_size=4,
+            width=24,
+            depth=3,
+            token_mlp_dim=20,
+            channel_mlp_dim=48,
+            input_shape=(16, 32, 3),
+            classes=7,
+        ),
+        oracle=oracles.mlp_mixer,
+    ),
+]

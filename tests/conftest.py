@@ -1,0 +1,60 @@
+"""What several tests share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.cases import CASES
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(params=CASES, ids=[case.paper for case in CASES])
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def mixed_bfloat16():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory):
+    """Runs `keras-mixer` as a shell would, and gives its exit code, output and errors."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path_factory.mktemp("home"))}
+
+    def run(*arguments, cwd, check=True):
+        script = Path(sys.executable).with_name("keras-mixer")
+        done = subprocess.run(
+            [script, *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            env={**environment, "COLUMNS": "120"},
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def quickstarted(tmp_path_factory, command):
+    """A folder in which `keras-mixer quickstart` was run; everything downstream uses its files."""
+    folder = tmp_path_factory.mktemp("quickstarted")
+    folder.joinpath("output.txt").write_text(command("quickstart", cwd=folder).stdout)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def held_out(quickstarted):
+    with np.load(quickstarted / "quickstart" / "held_out.npz") as arrays:
+        return arrays["images"], arrays["labels"]

@@ -1,0 +1,145 @@
+"""What each layer computes, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
+from tests import oracles
+from tests.cases import randomised
+
+LAYERS = {
+    "DropPath": (lambda **dtype: DropPath(0.3, seed=1, **dtype), (2, 5, 8)),
+    "LayerNorm": (lambda **dtype: LayerNorm(1e-5, **dtype), (2, 5, 8)),
+    "Mlp": (lambda **dtype: Mlp(6, "erf", **dtype), (2, 5, 8)),
+    "PatchEmbed": (lambda **dtype: PatchEmbed(8, 2, **dtype), (2, 4, 6, 3)),
+}
+EVERY = pytest.mark.parametrize("name", LAYERS)
+
+
+def built(name, **dtype):
+    make, shape = LAYERS[name]
+    layer = make(**dtype)
+    layer.build(shape)
+    return randomised(layer), np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def weights(layer):
+    return {f"it/{w.name}": keras.ops.convert_to_numpy(w) for w in layer.weights}
+
+
+@EVERY
+def test_a_layer_comes_back_from_its_config_and_computes_the_same(name):
+    layer, x = built(name)
+    again = type(layer).from_config(layer.get_config())
+    again.build(x.shape)
+    again.set_weights(layer.get_weights())
+    assert np.array_equal(layer(x), again(x))
+
+
+@EVERY
+def test_the_shape_it_promises_is_the_shape_it_gives(name):
+    layer, x = built(name)
+    assert layer.compute_output_shape(x.shape) == layer(x).shape
+    assert layer(keras.Input(x.shape[1:])).shape == (None, *layer(x).shape[1:])
+
+
+@EVERY
+def test_in_mixed_bfloat16_it_stays_near_float32(name):
+    layer, x = built(name)
+    half, _ = built(name, dtype="mixed_bfloat16")
+    assert half(x).dtype == "bfloat16"
+    exact, rounded = (
+        keras.ops.convert_to_numpy(keras.ops.cast(f(x), "float32")) for f in (layer, half)
+    )
+    # bfloat16 keeps 8 bits: 2^-8 a number, and a few roundings on the way
+    assert np.abs(exact - rounded).max() < 4 * 2**-8 * max(1, np.abs(exact).max())
+
+
+def test_layer_norm_is_keras_s_function():
+    ours, x = built("LayerNorm")
+    theirs = keras.layers.LayerNormalization(epsilon=1e-5)
+    theirs.build(x.shape)
+    theirs.set_weights(ours.get_weights())
+    assert np.allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-6)  # float32 rounding
+
+
+def test_layer_norm_takes_its_statistics_in_float32():
+    """In bfloat16 the mean of these numbers near 1000 would be off by more than they differ."""
+    layer = LayerNorm(dtype="mixed_bfloat16")
+    x = keras.ops.cast(1000 + 8 * np.arange(8.0)[None], "bfloat16")
+    layer.build(x.shape)
+    exact = oracles.layer_norm(
+        keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")).astype(float),
+        {"it/gamma": 1, "it/beta": 0},
+        "it",
+        1e-6,
+    )
+    got = keras.ops.convert_to_numpy(keras.ops.cast(layer(x), "float32"))
+    assert np.abs(got - exact).max() < 2**-8 * np.abs(exact).max()  # one rounding, at the end
+
+
+def test_layer_norm_stands_the_constant_token():
+    layer, x = built("LayerNorm")
+    assert np.allclose(layer(np.ones_like(x)), weights(layer)["it/beta"], rtol=1e-6)
+
+
+def test_mlp_is_dense_gelu_dense():
+    layer, x = built("Mlp")
+    (w1, b1, w2, b2) = layer.get_weights()
+    exact = oracles.gelu_erf(x.astype(float) @ w1 + b1) @ w2 + b2
+    assert np.abs(layer(x) - exact).max() < 1e-5 * np.abs(exact).max()  # float32 rounding
+
+
+def test_patch_embedding_projects_patch_after_patch():
+    layer, x = built("PatchEmbed")
+    exact = oracles.patches(x.astype(float), weights(layer), "it")
+    assert np.abs(layer(x) - exact).max() < 1e-5 * np.abs(exact).max()  # float32 rounding
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((None, 30, 32, 3), r"multiples of 4; got 30 x 32.*32 x 32"),
+        ((None, 1, 32, 3), r"multiples of 4; got 1 x 32.*4 x 32"),
+        ((None, None, 32, 3), "fixed size"),
+        ((None, 32, 3), "fixed size"),
+    ],
+)
+def test_patch_embedding_refuses_an_image_that_it_cannot_cut(shape, message):
+    with pytest.raises(ValueError, match=f"'stem'.*{message}"):
+        PatchEmbed(8, 4, name="stem").build(shape)
+
+
+def test_drop_path_drops_whole_samples_and_rescales_the_others():
+    layer = DropPath(0.25, seed=0)
+    x = np.random.default_rng(0).uniform(1, 2, (4000, 3, 2)).astype(np.float32)
+    y = np.asarray(layer(x, training=True))
+    dropped = (y == 0).all(axis=(1, 2))
+    assert np.allclose(y[~dropped], x[~dropped] / 0.75, rtol=1e-6)
+    # 4,000 draws of probability 1/4 have a standard deviation of 0.0068; five of them
+    assert abs(dropped.mean() - 0.25) < 5 * 0.0068
+
+
+def test_drop_path_draws_anew_each_time_and_does_nothing_in_inference():
+    layer = DropPath(0.5, seed=0)
+    x = np.ones((64, 1), np.float32)
+    assert not np.array_equal(layer(x, training=True), layer(x, training=True))
+    assert np.array_equal(layer(x, training=False), x)
+    assert np.array_equal(layer(x), x)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+def test_drop_path_refuses_a_rate_that_is_no_probability_of_dropping(rate):
+    with pytest.raises(ValueError, match=rf"rate in \[0, 1\); got {rate}"):
+        DropPath(rate)
+
+
+def test_the_ramp_of_one_block_does_not_drop():
+    assert drop_path_rates(0.3, 1) == [0]
+    assert drop_path_rates(0.3, 4)[-1] == pytest.approx(0.3, rel=1e-12)
+
+
+def test_mlp_refuses_a_gelu_that_it_does_not_know():
+    with pytest.raises(ValueError, match="'tanh' or 'erf'; got 'gelu'"):
+        Mlp(8, "gelu")

@@ -1,0 +1,159 @@
+"""What holds for every architecture and every variant."""
+
+import inspect
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from keras_mixer.models import BUILDERS
+from tests.cases import CASES
+from tests.conftest import ROOT
+
+VARIANTS = keras_mixer.list_models()
+
+
+def test_every_paper_has_a_case():
+    papers = {p.stem for p in (ROOT / "keras_mixer/models").glob("[!_]*.py")}
+    assert papers == {case.paper for case in CASES}
+
+
+def test_every_builder_is_a_public_name_of_the_package():
+    assert set(BUILDERS) <= set(keras_mixer.__all__)
+    assert all(getattr(keras_mixer, name) is builder for name, builder in BUILDERS.items())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_has_exactly_the_number_of_parameters_in_its_table(name):
+    model = keras_mixer.create_model(name)
+    assert model.count_params() == BUILDERS[name].params
+    assert model.output_shape == (None, 1000)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_help_shows_every_argument_with_its_meaning(name):
+    builder = getattr(keras_mixer, name)
+    *_, arguments = inspect.getdoc(builder).partition("Args:\n")
+    for parameter in inspect.signature(builder).parameters:
+        assert f"    {parameter}: " in arguments
+    assert {"include_top", "weights", "input_tensor", "input_shape", "pooling", "classes"} <= set(
+        inspect.signature(builder).parameters
+    )
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_misspelt_argument_is_a_type_error_that_names_it(name):
+    sizes = dict.fromkeys(
+        (p.name for p in inspect.signature(BUILDERS[name]).parameters.values() if _required(p)), 1
+    )
+    with pytest.raises(TypeError, match=rf"{name}\(\).*'clases'.*'classes'"):
+        BUILDERS[name](**sizes, clases=10)
+
+
+def _required(parameter):
+    return parameter.default is parameter.empty
+
+
+def test_logits_equal_an_independent_computation_in_float64(case):
+    model, images = case.trained(classifier_activation=None), case.images()
+    weights = {w.path: keras.ops.convert_to_numpy(w).astype(np.float64) for w in model.weights}
+    expected = case.oracle(weights, images.astype(np.float64))
+    # float32 through a few blocks: rounding of 6e-8 a step, relative to the largest logit
+    assert np.abs(model.predict(images, verbose=0) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_every_weight_receives_a_gradient(case):
+    import tensorflow as tf
+
+    model, images = case.trained(classifier_activation=None), case.images()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(images, training=True) ** 2)
+    gradients = tape.gradient(loss, [w.value for w in model.trainable_weights])
+    without = [
+        w.path
+        for w, g in zip(model.trainable_weights, gradients, strict=True)
+        if g is None or not np.all(np.any(g, axis=-1))
+    ]
+    assert without == []
+
+
+def test_a_new_model_finds_every_class_equally_likely(case):
+    probabilities = case.tiny().predict(case.images(), verbose=0)
+    assert np.allclose(probabilities, 1 / 7, rtol=1e-6)  # a zero head, then softmax
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_a_saved_model_comes_back_bit_equal(case, suffix, tmp_path):
+    model, images = case.trained(drop_path_rate=0.2), case.images()
+    path = tmp_path / f"model{suffix}"
+    if suffix == ".keras":
+        model.save(path)
+        again = keras.saving.load_model(path)
+        configs = [[layer.get_config() for layer in m.layers] for m in (model, again)]
+        assert configs[0] == configs[1]
+    else:
+        model.save_weights(path)
+        again = case.tiny(drop_path_rate=0.2, weights=path)
+    assert [w.path for w in again.weights] == [w.path for w in model.weights]
+    for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert np.array_equal(model(images), again(images))
+
+
+@pytest.mark.usefixtures("mixed_bfloat16")
+def test_a_step_in_mixed_bfloat16_trains_float32_weights(case):
+    model = case.trained(drop_path_rate=0.2)
+    before = model.get_weights()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    loss = model.train_on_batch(case.images(), np.arange(4))
+    assert np.isfinite(loss)
+    assert {w.dtype for w in model.weights} == {"float32"}
+    assert {model.get_layer(index=1).compute_dtype, model.get_layer("norm").compute_dtype} == {
+        "bfloat16"
+    }
+    assert model.compute_output_spec(model.input).dtype == "float32"
+    moved = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(moved)
+
+
+def test_without_top_it_gives_a_map_or_its_pooling(case):
+    images = case.images()
+    features = case.trained(include_top=False).predict(images, verbose=0)
+    assert features.ndim == 4
+    for pooling, reduce in (("avg", np.mean), ("max", np.max)):
+        pooled = case.trained(include_top=False, pooling=pooling).predict(images, verbose=0)
+        # one mean of float32 in two orders of summation
+        assert np.allclose(pooled, reduce(features, axis=(1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_it_builds_on_a_tensor_of_the_user(case):
+    image = keras.Input(case.images().shape[1:])
+    model = case.tiny(input_tensor=keras.layers.Rescaling(2.0)(image), input_shape=None)
+    assert model.inputs[0] is image
+
+
+def test_two_trainings_from_one_seed_are_bit_equal(case):
+    def weights():
+        keras.utils.set_random_seed(3)
+        model = case.tiny(drop_path_rate=0.5)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(case.images(), np.arange(4), epochs=2, batch_size=2, verbose=0)
+        return model.get_weights()
+
+    for first, second in zip(weights(), weights(), strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_it_runs_and_trains_on_jax_with_the_same_logits(case, tmp_path):
+    model, images = case.trained(classifier_activation=None), case.images()
+    model.save_weights(tmp_path / "model.weights.h5")
+    np.save(tmp_path / "images.npy", images)
+    subprocess.run(
+        [sys.executable, "-m", "tests.models.on_jax", case.paper, tmp_path], cwd=ROOT, check=True
+    )
+    ours, theirs = model.predict(images, verbose=0), np.load(tmp_path / "logits.npy")
+    # the same float32 arithmetic in other orders of summation
+    assert np.abs(ours - theirs).max() < 1e-5 * np.abs(ours).max()

@@ -1,0 +1,52 @@
+"""Every architecture's forward pass once more, in NumPy and float64, from its paper's equations.
+
+Each takes the weights by path, as `{"block_0/token_norm/gamma": array}`, and images [B, H, W, C],
+and gives logits [B, classes].
+"""
+
+import math
+
+import numpy as np
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def gelu_erf(x):
+    return 0.5 * x * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
+
+
+def layer_norm(x, w, name, epsilon):
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + epsilon) * w[f"{name}/gamma"] + w[f"{name}/beta"]
+
+
+def dense(x, w, name):
+    return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
+
+
+def patches(image, w, name):
+    """[B, H, W, C] -> [B, S, width], one patch after the other."""
+    side = w[f"{name}/kernel"].shape[0]
+    _, height, width, _ = image.shape
+    tokens = [
+        np.einsum("bhwc,hwcd->bd", image[:, y : y + side, x : x + side], w[f"{name}/kernel"])
+        for y in range(0, height, side)
+        for x in range(0, width, side)
+    ]
+    return np.stack(tokens, axis=1) + w[f"{name}/bias"]
+
+
+def mlp_mixer(w, image, gelu=gelu_tanh):
+    """Tolstikhin et al. 2021, eq. 1."""
+
+    def mlp(x, name):
+        return dense(gelu(dense(x, w, f"{name}/expand")), w, f"{name}/project")
+
+    x = patches(image, w, "stem")
+    for i in range(len({path.split("/")[0] for path in w if path.startswith("block_")})):
+        y = layer_norm(x, w, f"block_{i}/token_norm", 1e-6)
+        x = x + mlp(y.swapaxes(1, 2), f"block_{i}/token_mlp").swapaxes(1, 2)
+        x = x + mlp(layer_norm(x, w, f"block_{i}/channel_norm", 1e-6), f"block_{i}/channel_mlp")
+    return dense(layer_norm(x, w, "norm", 1e-6).mean(axis=1), w, "head")

@@ -1,0 +1,141 @@
+"""The command line, run as a shell runs it, on the files of a quickstart."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_mixer
+from keras_mixer.cli import main
+
+
+def test_help_comes_without_tensorflow_and_names_every_command(command, tmp_path):
+    done = command("--help", cwd=tmp_path)
+    for name in ("quickstart", "models", "export", "verify", "predict"):
+        assert f" {name} " in done.stdout
+        assert command(name, "--help", cwd=tmp_path).stdout.count("--help") == 1
+    assert done.stderr == ""
+
+
+def test_models_lists_exact_sizes(command, tmp_path):
+    done = command("models", cwd=tmp_path)
+    for name in keras_mixer.list_models():
+        [row] = [line for line in done.stdout.splitlines() if f" {name} " in line]
+        assert f" {getattr(keras_mixer, name).params:,} " in row
+    assert done.stderr == ""
+    assert "MixerS16" not in command("models", "*b16", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("recipe", ["float16", "int8"])
+def test_export_writes_a_file_that_verify_confirms(command, quickstarted, tmp_path, recipe):
+    folder = quickstarted / "quickstart"
+    output = tmp_path / "digits.tflite"
+    calibration = ["--calibration", folder / "held_out.npz"] if recipe == "int8" else []
+    arguments = ["--recipe", recipe, "--output", output, *calibration]
+    done = command("export", folder / "model.keras", *arguments, cwd=tmp_path)
+    assert f"{output}: " in done.stdout
+    assert done.stderr == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["digits.tflite"]
+
+    held_out = folder / "held_out.npz"
+    done = command("verify", folder / "model.keras", output, "--data", held_out, cwd=tmp_path)
+    assert "599 images" in done.stdout
+    assert "accuracy 9" in done.stdout
+    assert done.stderr == ""
+
+
+def test_export_by_name_writes_beside_where_it_is_run(command, tmp_path):
+    command("export", "MixerS32", "--recipe", "dynamic_int8", cwd=tmp_path)
+    file = tmp_path / "MixerS32_dynamic_int8.tflite"
+    assert 18e6 < file.stat().st_size < 21e6  # 19.1 million weights of a byte
+    assert len(keras_mixer.tflite.Classifier(file)(Image.new("RGB", (300, 200)))) == 5
+
+
+def test_predict_shows_the_best_classes(command, quickstarted, held_out, tmp_path):
+    folder = quickstarted / "quickstart"
+    digit = held_out[1][0]
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"number {i}" for i in range(10)))
+    arguments = [folder / "model_int8.tflite", folder / "digit.png", "--labels", names, "--top", 2]
+    done = command("predict", *arguments, cwd=tmp_path)
+    rows = [line for line in done.stdout.splitlines() if "number" in line]
+    assert len(rows) == 2
+    assert f"number {digit} " in rows[0]
+    assert done.stderr == ""
+
+
+def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held_out, tmp_path):
+    images, labels = held_out
+    for i in range(100):
+        path = tmp_path / "digits" / str(labels[i]) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.round((images[i, ..., 0] + 1) * 127.5).astype(np.uint8)).save(path)
+    assert len(list((tmp_path / "digits").iterdir())) == 10
+    folder = quickstarted / "quickstart"
+    files = [folder / "model.keras", folder / "model_float32.tflite"]
+    done = command("verify", *files, "--data", tmp_path / "digits", cwd=tmp_path)
+    assert "100 images" in done.stdout
+    assert "accuracy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("quickstart --output .", "model.keras exists already; pass --overwrite"),
+        ("export model.keras --recipe int9", "'int9' is not one of"),
+        ("export model.keras --recipe int8 --output x.tflite", "'int8' needs calibration"),
+        ("export nowhere.keras --output x.tflite", "no Keras model at 'nowhere.keras'"),
+        ("export model.keras --output model_int8.tflite", "model_int8.tflite exists already"),
+        ("export MixerB61 --output x.tflite", "Did you mean 'MixerB16'?"),
+        ("export model_int8.tflite --output x.tflite", "name of a model; got 'model_int8.tflite'"),
+        ("export digit.keras --output x.tflite", "digit.keras"),
+        ("export model.keras --weights x.weights.h5 --output x.tflite", "weights of its own"),
+        (
+            "export model.keras --recipe int8 --calibration nan.npy --output x.tflite",
+            "1 of 2 hold NaN",
+        ),
+        (
+            "export model.keras --recipe int8 --calibration digit.png --output x.tflite",
+            "digit.png is neither a readable .npy or .npz nor a folder",
+        ),
+        ("verify model.keras model_int8.tflite --data nowhere.npz", "'nowhere.npz'"),
+        ("verify model.keras digit.png --data held_out.npz", "digit.png is not a .tflite file"),
+        ("predict cut.tflite digit.png", "cut.tflite does not load"),
+        ("predict model_int8.tflite report.json", "'report.json' is not a picture"),
+        ("predict model_int8.tflite nowhere.png", "no picture at 'nowhere.png'"),
+        ("models Mixer*9", "No model is called like 'Mixer*9'"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_changes_nothing(
+    line, message, mistakes, monkeypatch, capfd
+):
+    before = {p.name: p.read_bytes() for p in mistakes.iterdir()}
+    monkeypatch.chdir(mistakes)
+    monkeypatch.setattr("sys.argv", ["keras-mixer", *line.split()])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code in (1, 2)
+    assert message in " ".join(capfd.readouterr().err.split())
+    assert {p.name: p.read_bytes() for p in mistakes.iterdir()} == before
+
+
+def test_a_mistake_shows_no_traceback_in_a_shell(command, mistakes):
+    arguments = ["predict", "cut.tflite", "digit.png"]
+    done = command(*arguments, cwd=mistakes, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: cut.tflite does not load")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def mistakes(quickstarted, tmp_path_factory):
+    """The files of a quickstart, beside some that are not what their names say."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    for file in (quickstarted / "quickstart").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "cut.tflite").write_bytes((folder / "model_int8.tflite").read_bytes()[:20_000])
+    (folder / "digit.keras").write_bytes((folder / "digit.png").read_bytes())
+    nan = np.zeros((2, 8, 8, 1), np.float32)
+    nan[1, 0, 0] = np.nan
+    np.save(folder / "nan.npy", nan)
+    return folder
