@@ -108,15 +108,17 @@ def _convert(model, recipe, shape, images):
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
+    # A batch of exactly one: with a dynamic batch the graph fills with shape arithmetic. Traced
+    # before Keras sees it, whose older versions would make the batch dynamic again.
+    @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="image")])
     def serve(image):
         return model(image, training=False)
 
-    # A batch of exactly one: with a dynamic batch the graph fills with shape arithmetic.
-    signature = [tf.TensorSpec((1, *shape), tf.float32, name="image")]
+    serve.get_concrete_function()
     with tempfile.TemporaryDirectory() as folder:
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint("serve", serve, input_signature=signature)
+        archive.add_endpoint("serve", serve)
         archive.write_out(folder, verbose=False)
 
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)

@@ -27,7 +27,7 @@ def test_a_name_nearly_right_is_answered_with_the_right_one(name):
 
 
 def test_a_name_far_off_is_answered_with_all_names():
-    with pytest.raises(ValueError, match="resnet50.*MixerS32, .*MlpMixer"):
+    with pytest.raises(ValueError, match=r"resnet50.*MixerS32, .*MlpMixer"):
         keras_mixer.create_model("resnet50")
 
 

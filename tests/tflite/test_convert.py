@@ -130,7 +130,7 @@ def test_an_endless_data_set_is_refused(case):
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(case.images()).batch(2).repeat()
-    with pytest.raises(ValueError, match="without end.*take"):
+    with pytest.raises(ValueError, match=r"without end.*take"):
         convert(case.tiny(), "int8", calibration=dataset)
 
 

@@ -1,0 +1,79 @@
+"""What README says is so."""
+
+import re
+import shlex
+
+import numpy as np
+
+import keras_mixer
+from keras_mixer.tflite import RECIPES
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+
+
+def rows(text, column):
+    """The rows of the Markdown table whose first column is headed so, as lists of cells."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {column} "))
+    table = lines[start + 2 :]
+    table = table[: next((i for i, line in enumerate(table) if line[:1] != "|"), len(table))]
+    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_its_python_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    names = {
+        "images": random.uniform(-1, 1, (4, 224, 224, 3)).astype(np.float32),
+        "labels": np.arange(4),
+    }
+    for block in blocks("python"):
+        exec(block, names)
+    assert names["report"].images == 4
+    assert names["model"].input_shape == (None, 32, 32, 3)
+    assert names["backbone"].output_shape == (None, 7, 7, 512)
+
+
+def test_its_commands_run_as_they_stand(command, quickstarted):
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("keras-mixer ")]
+    assert len(commands) >= 4
+    for line in commands:
+        command(*shlex.split(line)[1:], cwd=quickstarted)
+
+
+def test_its_two_lines_are_what_ci_runs():
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    assert [line for line in lines if line.startswith("python -m pip")] == [
+        'python -m pip install -e ".[cpu]" && keras-mixer quickstart',
+        'python -m pip install -e ".[cpu,test]" && python -m pytest',
+    ]
+
+
+def test_its_table_of_models_is_the_package_s():
+    table = {row[0]: row[1:] for row in rows(README, "model")}
+    assert list(table) == keras_mixer.list_models()
+    for name, cells in table.items():
+        builder = getattr(keras_mixer, name)
+        assert cells == [*map(str, builder.sizes.values()), f"{builder.params:,}"]
+
+
+def test_its_table_of_recipes_is_the_package_s():
+    assert dict(rows(README, "recipe")) == {r.name: r.summary for r in RECIPES.values()}
+
+
+def test_its_figure_of_the_int8_norm_is_the_one_measured():
+    with (ROOT / "benchmarks/results/int8_norm.csv").open() as file:
+        measured = [line.split(",") for line in file.read().splitlines()[1:]]
+    ratio = next(row[3] for row in measured if row[1] == "keras_mixer LayerNorm")
+    assert f"takes {float(ratio):.2f} of the time" in README.replace("\n", " ")
+
+
+def test_every_file_that_it_links_is_there():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
