@@ -34,7 +34,7 @@ __all__ = [
 # `keras-mixer --help` must not wait for TensorFlow, so the command line imports models when it
 # needs them. Everybody else gets them here: layers register themselves with Keras when they are
 # imported, and `keras.saving.load_model` counts on `import keras_mixer` having done so.
-if Path(sys.argv[0]).stem != "keras-mixer":
+if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
     try:
         import keras as _keras  # noqa: F401  it loads its backend
     except ModuleNotFoundError as _error:

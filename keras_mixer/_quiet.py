@@ -19,11 +19,10 @@ def quiet():
         try:
             os.dup2(held.fileno(), 2)
             yield
-        except (ValueError, OSError):
-            raise
-        except Exception:
-            held.seek(0)
-            os.write(stderr, held.read())
+        except BaseException as error:
+            if not isinstance(error, ValueError | OSError):
+                held.seek(0)
+                os.write(stderr, held.read())
             raise
         finally:
             sys.stderr.flush()

@@ -115,6 +115,8 @@ def export(
 
         keras_model = _load(model, weights)
     images = calibration and read(calibration, image_shape(keras_model, "export"))
+    if weights is None and Path(model).suffix != ".keras":
+        console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     with console.status(f"Converting {keras_model.name} with recipe {recipe}"), quiet():
         content = convert(keras_model, str(recipe), calibration=images)
     with whole_file(output, overwrite) as path:

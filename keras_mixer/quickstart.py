@@ -24,7 +24,8 @@ RECIPES = ("float32", "dynamic_int8", "int8")
 TFLITES = {recipe: f"model_{recipe}.tflite" for recipe in RECIPES}
 FILES = ("model.keras", *TFLITES.values(), "held_out.npz", "digit.png", "report.json", "report.png")
 
-# Found by trying; a third of the digits is never trained on and never decides anything.
+# Chosen among a dozen settings by the accuracy on the same held-out third, which makes that figure
+# a little kind; no held-out digit is ever trained on.
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 3e-3, 0.05
 HELD_OUT = 1 / 3
 
@@ -67,20 +68,12 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
     )
     history = train(model, (images, labels), (held_out_images, held_out_labels), epochs, console)
 
-    with whole_file(folder / "model.keras", overwrite) as path:
-        model.save(path)
-    with whole_file(folder / "held_out.npz", overwrite) as path:
-        np.savez_compressed(path, images=held_out_images, labels=held_out_labels)
-    with whole_file(folder / "digit.png", overwrite) as path:
-        Image.fromarray(_pixels(held_out_images[0])).save(path)
-
-    reports = {}
+    contents, reports = {}, {}
     for recipe, name in TFLITES.items():
         with console.status(f"Exporting and checking {name}"), quiet():
-            content = convert(model, recipe, calibration=images if recipe == "int8" else None)
-            reports[name] = verify(model, content, (held_out_images, held_out_labels))
-        with whole_file(folder / name, overwrite) as path:
-            path.write_bytes(content)
+            calibration = images if recipe == "int8" else None
+            contents[name] = convert(model, recipe, calibration=calibration)
+            reports[name] = verify(model, contents[name], (held_out_images, held_out_labels))
 
     accuracy = reports[TFLITES["float32"]].keras_accuracy
     report = {
@@ -96,11 +89,24 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
         "machine": platform.platform(),
         "versions": {name: version(name) for name in ("keras-mixer", "keras", "ai-edge-litert")},
     }
-    with whole_file(folder / "report.json", overwrite) as path:
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    scores = model.predict(held_out_images, verbose=0)
-    with whole_file(folder / "report.png", overwrite) as path:
-        picture(history, held_out_images, held_out_labels, scores).savefig(path, dpi=120)
+    figure = picture(
+        history, held_out_images, held_out_labels, model.predict(held_out_images, verbose=0)
+    )
+
+    # All is known before anything is written, so that an interrupted run leaves nothing behind.
+    writers = {
+        "model.keras": model.save,
+        **{name: lambda path, c=content: path.write_bytes(c) for name, content in contents.items()},
+        "held_out.npz": lambda path: np.savez_compressed(
+            path, images=held_out_images, labels=held_out_labels
+        ),
+        "digit.png": lambda path: Image.fromarray(_pixels(held_out_images[0])).save(path),
+        "report.json": lambda path: path.write_text(json.dumps(report, indent=2) + "\n"),
+        "report.png": lambda path: figure.savefig(path, dpi=120),
+    }
+    for name, write in writers.items():
+        with whole_file(folder / name, overwrite) as path:
+            write(path)
 
     _print(console, folder, reports, (folder / "model.keras").stat().st_size, accuracy)
     return report

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import keras_mixer
-from keras_mixer.cli import main
+from keras_mixer.cli import Recipe, main
 
 
 def test_help_comes_without_tensorflow_and_names_every_command(command, tmp_path):
@@ -14,6 +14,10 @@ def test_help_comes_without_tensorflow_and_names_every_command(command, tmp_path
         assert f" {name} " in done.stdout
         assert command(name, "--help", cwd=tmp_path).stdout.count("--help") == 1
     assert done.stderr == ""
+
+
+def test_its_recipes_are_the_package_s():
+    assert [recipe.value for recipe in Recipe] == list(keras_mixer.tflite.RECIPES)
 
 
 def test_models_lists_exact_sizes(command, tmp_path):
@@ -44,7 +48,8 @@ def test_export_writes_a_file_that_verify_confirms(command, quickstarted, tmp_pa
 
 
 def test_export_by_name_writes_beside_where_it_is_run(command, tmp_path):
-    command("export", "MixerS32", "--recipe", "dynamic_int8", cwd=tmp_path)
+    done = command("export", "MixerS32", "--recipe", "dynamic_int8", cwd=tmp_path)
+    assert "random weights" in done.stdout
     file = tmp_path / "MixerS32_dynamic_int8.tflite"
     assert 18e6 < file.stat().st_size < 21e6  # 19.1 million weights of a byte
     assert len(keras_mixer.tflite.Classifier(file)(Image.new("RGB", (300, 200)))) == 5

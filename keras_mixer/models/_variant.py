@@ -23,8 +23,9 @@ def variant(name, body, *sizes, params=None):
     Args:
         name: The builder's public name, such as `"MixerB16"`.
         body: The architecture: a function from a symbolic image `[B, H, W, C_in]` to a feature map
-            `[B, h, w, C]`. Its keywords without a default are its sizes, and its docstring has an
-            `Args:` section.
+            `[B, h, w, C]`. Its keywords without a default are its sizes. The second paragraph and
+            the `Args:` of its docstring go into the builder's; so do the title and the source of
+            the paper, the first two paragraphs of its module's docstring.
         *sizes: The row: values for the sizes, in the order of `body`. None makes a builder that
             asks for them.
         params: The exact number of parameters at the default input shape and number of classes.
@@ -171,23 +172,43 @@ def _advice(kwargs, signature):
     return f" Did you mean {close[0]!r}?" if close else f" It takes {', '.join(known)}."
 
 
+DOCSTRING = """\
+{name}, from "{title}".
+
+{row}{description}
+
+Args:
+{arguments}
+
+Returns:
+    A functional `keras.Model`: images `[B, H, W, C_in]` -> scores `[B, classes]`. With
+    `include_top=False`: -> the feature map `[B, h, w, C]`, or its pooling `[B, C]`.
+
+Raises:
+    TypeError: An argument that it does not take.
+    ValueError, FileNotFoundError: A value that it cannot build from, such as an image size that
+        the patches do not divide; the message says what would do.
+
+Source: {source}
+"""
+
+
 def _docstring(name, body, row, params, signature):
-    """The docstring of a builder, from those of `assemble` and `body`, which say it all once."""
+    """A builder's docstring, composed as its signature is: nothing in it is written twice."""
+    title, source, *_ = inspect.getdoc(inspect.getmodule(body)).split("\n\n")
+    _, description, *_ = inspect.getdoc(body).split("\n\n")
     docs = _argument_docs(assemble) | _argument_docs(body)
-    title = inspect.getdoc(inspect.getmodule(body)).splitlines()[0]
-    lines = [f'{name}, from "{title.removesuffix(".")}".', ""]
     if row:
-        lines += [f"Sizes: {', '.join(f'{key} {value}' for key, value in row.items())}."]
-    if params:
-        lines += [f"Parameters: {params:,} at 224 x 224 x 3 and 1,000 classes."]
-    lines += ["", "Args:", *(docs[key] for key in signature.parameters), ""]
-    lines += [
-        "Returns:",
-        "    A functional `keras.Model`, from images to what `include_top` and",
-        "    `pooling` say.",
-        "",
-    ]
-    return "\n".join(lines)
+        sizes = ", ".join(f"{key} {value}" for key, value in row.items())
+        row = f"Sizes: {sizes}.\nParameters: {params:,} at 224 x 224 x 3 and 1,000 classes.\n\n"
+    return DOCSTRING.format(
+        name=name,
+        title=title.removesuffix("."),
+        row=row or "",
+        description=description,
+        arguments="\n".join(docs[key] for key in signature.parameters),
+        source=source,
+    )
 
 
 def _argument_docs(function):

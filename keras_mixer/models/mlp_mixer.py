@@ -1,7 +1,7 @@
 """MLP-Mixer: An all-MLP Architecture for Vision.
 
-Tolstikhin, Houlsby, Kolesnikov, Beyer, Zhai, Unterthiner, Yung, Steiner, Keysers, Uszkoreit, Lucic,
-Dosovitskiy. NeurIPS 2021, https://arxiv.org/abs/2105.01601
+Tolstikhin, Houlsby, Kolesnikov, Beyer, Zhai, Unterthiner, Yung, Steiner, Keysers, Uszkoreit,
+Lucic, Dosovitskiy. NeurIPS 2021, https://arxiv.org/abs/2105.01601
 
 Official code: google-research/vision_transformer, vit_jax/models_mixer.py, and
 google-research/big_vision, big_vision/models/mlp_mixer.py.
@@ -88,7 +88,10 @@ def mlp_mixer(
     drop_path_rate=0.0,
     gelu="tanh",
 ):
-    """MLP-Mixer, image [B, H, W, C_in] -> map [B, H/P, W/P, width].
+    """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
+
+    It mixes the tokens of one image size, the one that it is built for. The released weights were
+    trained on images in [-1, 1].
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.

@@ -85,6 +85,7 @@ def verify(model, tflite, data, *, threads=None):
             start = perf_counter()
             scores.append(runner(image))
             seconds.append(perf_counter() - start)
+    _check_labels(labels, runner.classes)
     expected, scores = np.concatenate(expected).astype(np.float32), np.stack(scores)
     return Report(
         images=len(scores),
@@ -97,10 +98,19 @@ def verify(model, tflite, data, *, threads=None):
     )
 
 
+def _check_labels(labels, classes):
+    given = [batch for batch in labels if batch is not None]
+    if not given:
+        return
+    if len(given) < len(labels):
+        missing = len(labels) - len(given)
+        raise ValueError(f"verify needs labels on all batches or none; {missing} have none.")
+    low, high = np.min(np.concatenate(given)), np.max(np.concatenate(given))
+    if low < 0 or high >= classes:
+        raise ValueError(f"verify needs labels from 0 to {classes - 1}; got {low} to {high}.")
+
+
 def _accuracy(scores, labels):
-    without = sum(batch is None for batch in labels)
-    if without == len(labels):
+    if labels[0] is None:
         return None
-    if without:
-        raise ValueError(f"verify needs labels on all batches or none; {without} have none.")
     return float(np.mean(scores.argmax(-1) == np.concatenate(labels)))

@@ -11,7 +11,9 @@ os.environ["KERAS_BACKEND"] = "jax"
 sys.modules["tensorflow"] = None  # an import of it is an error
 
 import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
+import keras_mixer  # noqa: E402
 from tests.cases import CASES  # noqa: E402
 
 paper, folder = sys.argv[1], Path(sys.argv[2])
@@ -23,3 +25,6 @@ np.save(folder / "logits.npy", model.predict(np.load(folder / "images.npy"), ver
 model.compile("adam", "mse")
 loss = model.train_on_batch(np.load(folder / "images.npy"), np.ones((4, 7)))
 assert np.isfinite(loss), loss
+
+with pytest.raises(RuntimeError, match=r"TensorFlow backend.* jax"):
+    keras_mixer.tflite.convert(model)

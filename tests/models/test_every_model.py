@@ -135,6 +135,16 @@ def test_it_builds_on_a_tensor_of_the_user(case):
     assert model.inputs[0] is image
 
 
+def test_images_stay_channels_last_whatever_keras_s_image_data_format(case):
+    last = case.trained(classifier_activation=None)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        first = case.trained(classifier_activation=None)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert np.array_equal(first(case.images()), last(case.images()))
+
+
 def test_two_trainings_from_one_seed_are_bit_equal(case):
     def weights():
         keras.utils.set_random_seed(3)
