@@ -25,12 +25,17 @@ class LayerNorm(keras.layers.Layer):
     """
 
     def __init__(self, epsilon=1e-6, **kwargs):
-        super().__init__(autocast=False, **kwargs)  # gamma and beta keep their precision
+        super().__init__(**kwargs)
         self.epsilon = epsilon
 
     def build(self, input_shape):
-        self.gamma = self.add_weight(shape=input_shape[-1:], initializer="ones", name="gamma")
-        self.beta = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="beta")
+        def weight(name, initializer):  # in its full precision also under mixed_bfloat16
+            return self.add_weight(
+                shape=input_shape[-1:], initializer=initializer, autocast=False, name=name
+            )
+
+        self.gamma = weight("gamma", "ones")
+        self.beta = weight("beta", "zeros")
 
     def call(self, x):
         dtype = keras.backend.result_type(x.dtype, "float32")

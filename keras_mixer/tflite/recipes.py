@@ -10,8 +10,6 @@ class Recipe:
 
     Attributes:
         name: The name under which `convert` knows it.
-        ops: Name of the `tf.lite.OpsSet` that every op must belong to. None of them is Flex, so a
-            model that needs TensorFlow's own kernels fails here and not on a phone.
         quantise: Whether weights are stored in fewer bits than 32.
         weights: Name of the TensorFlow type of stored weights, where it is not int8.
         calibrated: Whether activations are quantised too, with ranges seen on example images.
@@ -19,7 +17,6 @@ class Recipe:
     """
 
     name: str
-    ops: str
     quantise: bool
     weights: str | None
     calibrated: bool
@@ -28,14 +25,14 @@ class Recipe:
 
 # fmt: off
 _TABLE = (
-    #       name            ops                     quantise  weights  calibrated
-    Recipe("float32",      "TFLITE_BUILTINS",      False,  None,      False,
+    #       name          quantise  weights  calibrated
+    Recipe("float32",      False,  None,      False,
            "the Keras model's own arithmetic"),
-    Recipe("float16",      "TFLITE_BUILTINS",      True,   "float16", False,
+    Recipe("float16",      True,   "float16", False,
            "half the size; computes in float32 on CPUs, in float16 on GPUs"),
-    Recipe("dynamic_int8", "TFLITE_BUILTINS",      True,   None,      False,
+    Recipe("dynamic_int8", True,   None,      False,
            "a quarter of the size, int8 products between float activations: for CPUs"),
-    Recipe("int8",         "TFLITE_BUILTINS_INT8", True,   None,      True,
+    Recipe("int8",         True,   None,      True,
            "every op in int8 between float32 ends: for NPUs; wants example images"),
 )
 # fmt: on
