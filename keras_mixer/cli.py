@@ -5,6 +5,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from zipfile import BadZipFile
 
 import typer
 from rich.console import Console
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = Console(markup=False)  # a path may hold brackets
 
 Recipe = StrEnum("Recipe", ["float32", "float16", "dynamic_int8", "int8"])
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
@@ -77,7 +78,7 @@ def models(
     table = Table("model")
     for size in BUILDERS[names[0]].sizes:
         table.add_column(size.replace("_", " "), justify="right")
-    table.add_column("parameters", justify="right")
+    table.add_column("parameters", justify="right", no_wrap=True)
     for name in names:
         builder = BUILDERS[name]
         table.add_row(name, *map(str, builder.sizes.values()), f"{builder.params:,}")
@@ -88,7 +89,11 @@ def models(
 def export(
     model: Annotated[str, typer.Argument(help="A .keras file, or a model's name.")],
     recipe: Annotated[
-        Recipe, typer.Option(help="How numbers are stored and computed.")
+        Recipe,
+        typer.Option(
+            help="How numbers are stored and computed: dynamic_int8 for CPUs, float16 for GPUs, "
+            "int8 for NPUs."
+        ),
     ] = "float32",
     output: Annotated[
         Path | None, typer.Option(help="The file to write; by default MODEL_RECIPE.tflite.")
@@ -166,7 +171,8 @@ def predict(
         classifier = Classifier(tflite, labels=labels, threads=threads)
         answers = [(path, classifier(path, top=top)) for path in pictures]
     for path, predictions in answers:
-        table = Table("class", title=str(path))
+        console.print(path, soft_wrap=True)
+        table = Table("class")
         table.add_column("score", justify="right")
         for prediction in predictions:
             table.add_row(prediction.label, f"{prediction.score:.4f}")
@@ -186,4 +192,7 @@ def _load(model, weights=None):
         raise ValueError(f"{model} has weights of its own; --weights goes with a model's name.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no Keras model at {str(model)!r}.")
-    return keras.saving.load_model(path, compile=False)
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
+        raise ValueError(f"{model} does not load as a Keras model: {error}") from None

@@ -57,7 +57,7 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
     folder = Path(folder)
     for name in FILES:
         check_new(folder / name, overwrite)
-    console = console or Console()
+    console = console or Console(markup=False)
     keras.utils.set_random_seed(seed)
 
     images, labels, held_out_images, held_out_labels = digits()

@@ -1,5 +1,6 @@
 """The command line, run as a shell runs it, on the files of a quickstart."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,7 +93,9 @@ def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held
         ("export model.keras --output model_int8.tflite", "model_int8.tflite exists already"),
         ("export MixerB61 --output x.tflite", "Did you mean 'MixerB16'?"),
         ("export model_int8.tflite --output x.tflite", "name of a model; got 'model_int8.tflite'"),
-        ("export digit.keras --output x.tflite", "digit.keras"),
+        ("export digit.keras --output x.tflite", "digit.keras does not load as a Keras model"),
+        ("export cut.keras --output x.tflite", "cut.keras does not load as a Keras model"),
+        ("export lambda.keras --output x.tflite", "lambda.keras does not load as a Keras model"),
         ("export model.keras --weights x.weights.h5 --output x.tflite", "weights of its own"),
         (
             "export model.keras --recipe int8 --calibration nan.npy --output x.tflite",
@@ -140,6 +143,10 @@ def mistakes(quickstarted, tmp_path_factory):
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "cut.tflite").write_bytes((folder / "model_int8.tflite").read_bytes()[:20_000])
     (folder / "digit.keras").write_bytes((folder / "digit.png").read_bytes())
+    (folder / "cut.keras").write_bytes((folder / "model.keras").read_bytes()[:50_000])
+    image = keras.Input((8, 8, 1))
+    code = keras.layers.Lambda(lambda x: x)  # a model file that would run code
+    keras.Model(image, code(image)).save(folder / "lambda.keras")
     nan = np.zeros((2, 8, 8, 1), np.float32)
     nan[1, 0, 0] = np.nan
     np.save(folder / "nan.npy", nan)

@@ -79,8 +79,8 @@ def _calibration(recipe, calibration, shape):
         return None
     if calibration is None:
         raise ValueError(
-            f"{who} needs calibration=, about a hundred images as the model takes them, to read "
-            "the ranges of its activations from; got none."
+            f"{who} needs calibration= (--calibration), about a hundred images as the model takes "
+            "them, to read the ranges of its activations from; got none."
         )
     return [image for images, _ in batches(calibration, shape, who) for image in images]
 
