@@ -27,6 +27,10 @@ class PatchEmbed(keras.layers.Layer):
 
     def __init__(self, width, patch_size, **kwargs):
         super().__init__(**kwargs)
+        if patch_size < 1:
+            raise ValueError(
+                f"PatchEmbed '{self.name}' needs a patch_size of 1 pixel or more; got {patch_size}."
+            )
         self.width = width
         self.patch_size = patch_size
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 from difflib import get_close_matches
+from numbers import Integral  # NumPy's whole numbers too: classes=labels.max() + 1
 from pathlib import Path
 
 import keras
@@ -98,7 +99,7 @@ def assemble(
     """
     if pooling is not None and pooling not in POOLINGS:
         raise ValueError(f"{who} needs pooling to be None, 'avg' or 'max'; got {pooling!r}.")
-    if include_top and (not isinstance(classes, int) or classes < 1):
+    if include_top and (not isinstance(classes, Integral) or classes < 1):
         raise ValueError(f"{who} needs classes to be a whole number from 1 up; got {classes!r}.")
     _check_weights(weights, who)
 
@@ -107,7 +108,7 @@ def assemble(
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
         x = keras.layers.Dense(
-            classes,
+            int(classes),
             activation=classifier_activation,
             kernel_initializer="zeros",
             dtype=keras.config.dtype_policy().variable_dtype,
@@ -126,12 +127,12 @@ def assemble(
 def _image(input_tensor, input_shape, who):
     if input_tensor is None:
         shape = (224, 224, 3) if input_shape is None else tuple(input_shape)
-        if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        if len(shape) != 3 or not all(isinstance(n, Integral) and n > 0 for n in shape):
             raise ValueError(
                 f"{who} mixes a fixed number of tokens, so it needs input_shape to be three "
                 f"positive whole numbers, (height, width, channels); got {shape}."
             )
-        return keras.Input(shape, name="image")
+        return keras.Input([int(n) for n in shape], name="image")
     if not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
             f"{who} needs input_tensor to be a Keras tensor, the output of keras.Input or of a "

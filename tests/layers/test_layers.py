@@ -114,6 +114,11 @@ def test_patch_embedding_refuses_an_image_that_it_cannot_cut(shape, message):
         PatchEmbed(8, 4, name="stem").build(shape)
 
 
+def test_patch_embedding_refuses_an_empty_patch():
+    with pytest.raises(ValueError, match=r"'stem' needs a patch_size of 1 pixel or more; got 0"):
+        PatchEmbed(8, 0, name="stem")
+
+
 def test_drop_path_drops_whole_samples_and_rescales_the_others():
     layer = DropPath(0.25, seed=0)
     x = np.random.default_rng(0).uniform(1, 2, (4000, 3, 2)).astype(np.float32)

@@ -74,6 +74,12 @@ def test_a_weights_file_that_is_not_there_is_named():
         keras_mixer.MixerS16(weights="nowhere.weights.h5")
 
 
+def test_numpy_s_whole_numbers_are_whole_numbers(tmp_path):
+    model = MIXER.tiny(classes=np.arange(5).max(), input_shape=np.array([16, 32, 3]))
+    assert model.output_shape == (None, 4)
+    model.save(tmp_path / "model.keras")
+
+
 def test_sizes_are_fixed_for_a_variant_and_asked_for_otherwise():
     with pytest.raises(TypeError, match=r"MixerS16\(\).*'patch_size'"):
         keras_mixer.MixerS16(patch_size=8)

@@ -1,0 +1,28 @@
+"""Benchmarks run, shrunk, and write what README quotes. Their times are not judged here."""
+
+import csv
+
+import pytest
+
+from benchmarks import int8_norm, measure
+from tests.conftest import ROOT
+
+
+@pytest.mark.slow
+def test_the_int8_norm_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    monkeypatch.setattr(int8_norm, "RUNS", 2)
+    int8_norm.main()
+    tables = [tmp_path / "int8_norm.csv", ROOT / "benchmarks/results/int8_norm.csv"]
+    ours, committed = ([*csv.DictReader(path.read_text().splitlines())] for path in tables)
+    assert [row["norm"] for row in ours] == [row["norm"] for row in committed]
+    assert ours[0].keys() == committed[0].keys()
+    assert max(float(row["ratio"]) for row in ours) == 1
+    assert "of the slower" in capsys.readouterr().out
+
+
+def test_runs_are_taken_in_turn_and_the_warm_up_is_not_counted():
+    calls = []
+    seconds = measure.interleaved({n: lambda n=n: calls.append(n) for n in "ab"}, runs=3, warmup=1)
+    assert calls == list("abababab")
+    assert set(seconds) == {"a", "b"}
