@@ -38,7 +38,7 @@ def main():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
         message = cure(error) if isinstance(error, ImportError) else str(error)
         stderr = Console(stderr=True, soft_wrap=True, highlight=False)
         stderr.print("[bold red]Error:[/]", escape(message))

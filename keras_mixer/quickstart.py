@@ -19,6 +19,7 @@ from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 from keras_mixer.models.mlp_mixer import MlpMixer
 from keras_mixer.tflite import convert, verify
+from keras_mixer.tflite.convert import check_backend
 
 RECIPES = ("float32", "dynamic_int8", "int8")
 TFLITES = {recipe: f"model_{recipe}.tflite" for recipe in RECIPES}
@@ -51,9 +52,11 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
     Raises:
         FileExistsError: A file of that name is there already. Nothing has been trained then.
         ValueError: `epochs` is less than 1.
+        RuntimeError: Keras runs on another backend than TensorFlow.
     """
     if epochs < 1:
         raise ValueError(f"quickstart needs epochs to be 1 or more; got {epochs}.")
+    check_backend("quickstart")
     folder = Path(folder)
     for name in FILES:
         check_new(folder / name, overwrite)

@@ -31,14 +31,14 @@ def command(tmp_path_factory):
     """Runs `keras-mixer` as a shell would, and gives its exit code, output and errors."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path_factory.mktemp("home"))}
 
-    def run(*arguments, cwd, check=True):
+    def run(*arguments, cwd, check=True, **variables):
         script = Path(sys.executable).with_name("keras-mixer")
         done = subprocess.run(
             [script, *map(str, arguments)],
             cwd=cwd,
             capture_output=True,
             text=True,
-            env={**environment, "COLUMNS": "120"},
+            env={**environment, "COLUMNS": "120", **variables},
         )
         assert not check or done.returncode == 0, done.stderr
         return done

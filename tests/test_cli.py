@@ -135,6 +135,14 @@ def test_a_mistake_shows_no_traceback_in_a_shell(command, mistakes):
     assert done.stderr.count("\n") == 1
 
 
+def test_quickstart_on_another_backend_says_so_before_it_trains(command, tmp_path):
+    done = command("quickstart", cwd=tmp_path, check=False, KERAS_BACKEND="jax")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: quickstart needs Keras on the TensorFlow backend")
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def mistakes(quickstarted, tmp_path_factory):
     """The files of a quickstart, beside some that are not what their names say."""

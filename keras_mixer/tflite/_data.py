@@ -1,10 +1,13 @@
 """Images as people hold them, handed on as checked NumPy batches."""
 
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+UNREADABLE = OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -30,6 +33,12 @@ def batches(data, shape, who):
 
     found = 0
     for batch in data:
+        if isinstance(batch, dict):
+            raise ValueError(
+                f"{who} needs batches of images or pairs (images, labels); got dicts of "
+                f"{', '.join(map(str, batch))}. TensorFlow Datasets gives pairs with "
+                "as_supervised=True."
+            )
         images, labels = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
         images = _images(images, shape, who)
         if labels is not None:
@@ -44,9 +53,9 @@ def batches(data, shape, who):
 def picture(source, shape, input_range=(-1.0, 1.0)):
     """An image file, Pillow image or uint8 array -> what a model takes, float32 [H, W, C].
 
-    The whole picture is resized (bilinear, with antialiasing) to the model's height and width, as
-    MediaPipe's image classifier does, turned to grey or RGB for one or three channels, and scaled
-    from 0..255 to `input_range`.
+    A file is turned upright as its EXIF data say. The whole picture is resized (bilinear, with
+    antialiasing) to the model's height and width, as MediaPipe's image classifier does, turned to
+    grey or RGB for one or three channels, and scaled from 0..255 to `input_range`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -65,11 +74,11 @@ def picture(source, shape, input_range=(-1.0, 1.0)):
             image = source
         else:
             with Image.open(source) as file:
-                image = file.convert(modes[channels])
+                image = ImageOps.exif_transpose(file).convert(modes[channels])
         image = image.convert(modes[channels]).resize((width, height), Image.Resampling.BILINEAR)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture at {str(source)!r}.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
+    except UNREADABLE as error:
         what = f"an array {source.shape}" if isinstance(source, np.ndarray) else repr(str(source))
         raise ValueError(f"{what} is not a picture that can be read: {error}.") from None
     low, high = input_range
@@ -93,20 +102,16 @@ def read(path, shape, input_range=(-1.0, 1.0)):
     if not path.is_file():
         raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path} is neither a readable .npy or .npz nor a folder: {error}"
         ) from None
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        if "images" not in loaded:
-            raise ValueError(
-                f"{path} needs an array 'images'; it has {', '.join(loaded) or 'none'}."
-            )
-        images = loaded["images"]
-        return (images, loaded["labels"]) if "labels" in loaded else images
+    if "images" not in arrays:
+        raise ValueError(f"{path} needs an array 'images'; it has {', '.join(arrays) or 'none'}.")
+    return (arrays["images"], arrays["labels"]) if "labels" in arrays else arrays["images"]
 
 
 def _read_folder(folder, shape, input_range):

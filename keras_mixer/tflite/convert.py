@@ -39,13 +39,18 @@ def convert(model, recipe="float32", *, calibration=None):
     recipe = recipes.find(recipe)
     shape = image_shape(model, "convert")
     images = _calibration(recipe, calibration, shape)
+    check_backend("convert")
+    return _convert(_in_float32(model), recipe, shape, images)
+
+
+def check_backend(who):
+    """Raises RuntimeError unless Keras runs on TensorFlow, whose converter makes the file."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
-            "convert needs Keras on the TensorFlow backend; this process runs on "
-            f"{keras.backend.backend()}. Save the model (.keras), set KERAS_BACKEND=tensorflow in "
-            "a new process and load it there."
+            f"{who} needs Keras on the TensorFlow backend; this process runs on "
+            f"{keras.backend.backend()}. Set KERAS_BACKEND=tensorflow in a new process; a model "
+            "saved as .keras can be loaded there."
         )
-    return _convert(_in_float32(model), recipe, shape, images)
 
 
 def image_shape(model, who):

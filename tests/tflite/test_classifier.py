@@ -1,5 +1,8 @@
 """A `.tflite` file as a function from a picture to its classes."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,6 +61,18 @@ def test_a_picture_is_scaled_to_the_range_of_the_model():
     for low, high in ((-1, 1), (0, 1), (0, 255)):
         assert (picture(white, (2, 2, 3), (low, high)) == high).all()
         assert (picture(black, (2, 2, 1), (low, high)) == low).all()
+
+
+def test_a_photograph_is_turned_upright(tmp_path):
+    """Phones store the sensor's picture and say in EXIF how they were held."""
+    upright = Image.new("RGB", (20, 30))
+    upright.paste((255, 255, 255), (0, 0, 20, 10))  # white on top
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to show
+    upright.rotate(90, expand=True).save(tmp_path / "photo.png", exif=exif)
+    assert np.array_equal(
+        picture(tmp_path / "photo.png", (30, 20, 3)), picture(upright, (30, 20, 3))
+    )
 
 
 def test_integer_ends_are_quantised_at_the_door(model, path, pixels, tmp_path):
@@ -125,8 +140,18 @@ def test_what_is_no_picture_is_refused(path, tmp_path):
         Classifier(path)(np.zeros((3, 4, 5, 6), np.uint8))
     with pytest.raises(ValueError, match=r"\[N, 16, 32, 3\]"):
         Classifier(path)(np.zeros((16, 16, 3), np.float32))
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(_png_that_says_it_is(60_000, 60_000))
+    with pytest.raises(ValueError, match=r"bomb\.png' is not a picture that can be read.*limit"):
+        Classifier(path)(bomb)
     with pytest.raises(ValueError, match="1 or 3 channels; this model takes 4"):
         picture(Image.new("L", (4, 4)), (2, 2, 4))
+
+
+def _png_that_says_it_is(width, height):
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + bytes(4)
 
 
 def test_labels_match_the_classes(path, tmp_path):
