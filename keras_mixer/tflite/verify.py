@@ -105,9 +105,11 @@ def _check_labels(labels, classes):
     if len(given) < len(labels):
         missing = len(labels) - len(given)
         raise ValueError(f"verify needs labels on all batches or none; {missing} have none.")
-    low, high = np.min(np.concatenate(given)), np.max(np.concatenate(given))
-    if low < 0 or high >= classes:
-        raise ValueError(f"verify needs labels from 0 to {classes - 1}; got {low} to {high}.")
+    values = np.concatenate(given)
+    if values.min() < 0 or values.max() >= classes:
+        raise ValueError(
+            f"verify needs labels from 0 to {classes - 1}; got {values.min()} to {values.max()}."
+        )
 
 
 def _accuracy(scores, labels):
