@@ -43,7 +43,7 @@ def test_the_paths_of_its_weights_are_the_public_ones():
     }
 
 
-def test_moving_whole_patches_changes_the_answer_but_not_the_parameter_count():
+def test_moving_whole_patches_changes_the_answer():
     """Token mixing knows places: it is not a bag of patches."""
     model, images = MIXER.trained(classifier_activation=None), MIXER.images()
     moved = np.roll(images, 4, axis=2)
