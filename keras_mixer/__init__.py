@@ -1,9 +1,9 @@
 """All-MLP vision models in Keras: built like `keras.applications`, shipped as `.tflite`.
 
-    model = keras_mixer.MixerB16(classes=10)
+    model = keras_mixer.MixerB16(weights="imagenet21k", classes=10)
     content = keras_mixer.tflite.convert(model, "dynamic_int8")
 
-The public surface is this file. `tflite` loads when it is first touched.
+The public surface is this file. What brings more than Keras with it loads when it is first touched.
 """
 
 import sys
@@ -25,10 +25,22 @@ __all__ = [
     "MixerS32",
     "MlpMixer",
     "create_model",
+    "data",
+    "decode_predictions",
+    "features",
+    "freeze",
+    "imagenet",
     "layers",
     "list_models",
+    "load_weights",
     "models",
+    "preprocess_input",
+    "resize",
+    "save_weights",
+    "show_weights",
     "tflite",
+    "unfreeze",
+    "weights",
 ]
 
 # `keras-mixer --help` must not wait for TensorFlow, so the command line imports models when it
@@ -40,7 +52,8 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
     except ModuleNotFoundError as _error:
         raise ImportError(cure(_error)) from _error
 
-    from keras_mixer import layers, models
+    from keras_mixer import imagenet, layers, models, weights
+    from keras_mixer.imagenet import decode_predictions, preprocess_input
     from keras_mixer.models import create_model, list_models
     from keras_mixer.models.mlp_mixer import (
         MixerB16,
@@ -53,11 +66,15 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
         MixerS32,
         MlpMixer,
     )
+    from keras_mixer.transfer import features, freeze, unfreeze
+    from keras_mixer.weights import load_weights, resize, save_weights
 
 
 def __getattr__(name):
-    if name == "tflite":
-        return import_module("keras_mixer.tflite")
+    if name in ("data", "tflite"):
+        return import_module(f"keras_mixer.{name}")
+    if name == "show_weights":
+        return import_module("keras_mixer.visualize").show_weights
     raise AttributeError(f"module 'keras_mixer' has no attribute {name!r}")
 
 

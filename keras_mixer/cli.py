@@ -26,6 +26,11 @@ app = typer.Typer(
 console = Console(markup=False)  # a path may hold brackets
 
 Recipe = StrEnum("Recipe", ["float32", "float16", "dynamic_int8", "int8"])
+ModelName = Annotated[str, typer.Argument(help="A .keras file, or a model's name.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="For a model given by name: a release, such as imagenet1k, or a file."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 TfliteFile = Annotated[Path, typer.Argument(help="A .tflite image classifier.")]
 Threads = Annotated[
@@ -36,11 +41,11 @@ Threads = Annotated[
 def main():
     """The console script: a user's mistake is one line on standard error and exit code 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    stderr = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         app()
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         message = cure(error) if isinstance(error, ImportError) else str(error)
-        stderr = Console(stderr=True, soft_wrap=True, highlight=False)
         stderr.print("[bold red]Error:[/]", escape(message))
         sys.exit(1)
 
@@ -66,7 +71,7 @@ def quickstart(
 def models(
     pattern: Annotated[str, typer.Argument(help="Which to list, such as 'Mixer*16'.")] = "*",
 ):
-    """List the models: sizes, and parameters at 224 x 224 and 1,000 classes."""
+    """List the models: sizes, parameters at 224 x 224 and 1,000 classes, and released weights."""
     with quiet():
         from keras_mixer.models import BUILDERS, list_models
 
@@ -79,15 +84,17 @@ def models(
     for size in BUILDERS[names[0]].sizes:
         table.add_column(size.replace("_", " "), justify="right")
     table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("released weights")
     for name in names:
         builder = BUILDERS[name]
-        table.add_row(name, *map(str, builder.sizes.values()), f"{builder.params:,}")
+        sizes = map(str, builder.sizes.values())
+        table.add_row(name, *sizes, f"{builder.params:,}", ", ".join(builder.weights))
     console.print(table)
 
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="A .keras file, or a model's name.")],
+    model: ModelName,
     recipe: Annotated[
         Recipe,
         typer.Option(
@@ -105,9 +112,7 @@ def export(
             "with 'images', or a folder of pictures."
         ),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="A .weights.h5 file, for a model given by name.")
-    ] = None,
+    weights: Weights = None,
     overwrite: Overwrite = False,
 ):
     """Convert a model to a .tflite file."""
@@ -118,7 +123,7 @@ def export(
         from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
-        keras_model = _load(model, weights)
+    keras_model = _load(model, weights)
     images = calibration and read(calibration, image_shape(keras_model, "export"))
     if weights is None and Path(model).suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
@@ -148,7 +153,8 @@ def verify(
         from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
-        keras_model = _load(model)
+    keras_model = _load(model)
+    with quiet():
         images = read(data, image_shape(keras_model, "verify"))
         report = verify(keras_model, tflite, images, threads=threads)
     console.print(str(report))
@@ -179,20 +185,54 @@ def predict(
         console.print(table)
 
 
+@app.command("show-weights")
+def show_weights(
+    model: ModelName,
+    blocks: Annotated[str, typer.Option(help="Numbers of the blocks to draw.")] = "0,1,2",
+    units: Annotated[int, typer.Option(min=2, help="How many hidden units of each.")] = 128,
+    weights: Weights = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The picture to write; by default MODEL_weights.png.")
+    ] = None,
+    overwrite: Overwrite = False,
+):
+    """Draw token-mixing weights as maps over the image, as the Mixer paper does."""
+    output = output or Path(f"{Path(model).with_suffix('')}_weights.png")
+    check_new(output, overwrite)
+    try:
+        numbers = [int(number) for number in blocks.split(",")]
+    except ValueError:
+        raise ValueError(f"--blocks takes numbers like 0,1,2; got {blocks!r}.") from None
+    keras_model = _load(model, weights)
+    from keras_mixer.visualize import show_weights
+
+    figure = show_weights(keras_model, numbers, units=units)
+    with whole_file(output, overwrite) as path:
+        figure.savefig(path, dpi=150)
+    console.print(output, soft_wrap=True)
+
+
 def _load(model, weights=None):
     """The Keras model in a `.keras` file, or a new one by name."""
-    import keras
+    with quiet():
+        import keras
 
-    from keras_mixer.models import create_model
+        from keras_mixer.models import BUILDERS, create_model
+        from keras_mixer.weights import fetch
 
     path = Path(model)
     if path.suffix != ".keras":
-        return create_model(str(model), weights=weights)
+        releases = getattr(BUILDERS.get(model), "weights", {})
+        if weights in releases:
+            fetch(releases[weights])  # here, where its progress can be seen
+        with quiet():
+            return create_model(str(model), weights=weights)
     if weights is not None:
         raise ValueError(f"{model} has weights of its own; --weights goes with a model's name.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no Keras model at {str(model)!r}.")
     try:
-        return keras.saving.load_model(path, compile=False)
+        with quiet():
+            return keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
         raise ValueError(f"{model} does not load as a Keras model: {error}") from None

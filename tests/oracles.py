@@ -50,3 +50,26 @@ def mlp_mixer(w, image, gelu=gelu_tanh):
         x = x + mlp(y.swapaxes(1, 2), f"block_{i}/token_mlp").swapaxes(1, 2)
         x = x + mlp(layer_norm(x, w, f"block_{i}/channel_norm", 1e-6), f"block_{i}/channel_mlp")
     return dense(layer_norm(x, w, "norm", 1e-6).mean(axis=1), w, "head")
+
+
+def official_mlp_mixer(w, image):
+    """The same network, written after vit_jax/models_mixer.py, with Flax's names and defaults."""
+
+    def dense(x, name):  # nn.Dense
+        return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
+
+    def norm(x, name):  # nn.LayerNorm
+        variance = (x * x).mean(-1, keepdims=True) - x.mean(-1, keepdims=True) ** 2
+        scaled = (x - x.mean(-1, keepdims=True)) / np.sqrt(variance + 1e-6)
+        return scaled * w[f"{name}/scale"] + w[f"{name}/bias"]
+
+    def mlp(x, name):  # nn.gelu is the tanh form unless told otherwise
+        return dense(gelu_tanh(dense(x, f"{name}/Dense_0")), f"{name}/Dense_1")
+
+    x = patches(image, w, "stem")
+    for i in range(sum(name.endswith("LayerNorm_0/scale") for name in w)):
+        block = f"MixerBlock_{i}"
+        y = norm(x, f"{block}/LayerNorm_0")
+        x = x + mlp(y.swapaxes(1, 2), f"{block}/token_mixing").swapaxes(1, 2)
+        x = x + mlp(norm(x, f"{block}/LayerNorm_1"), f"{block}/channel_mixing")
+    return dense(norm(x, "pre_head_layer_norm").mean(axis=1), "head")

@@ -10,12 +10,14 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "keras_mixer"
 TENSORFLOW = {"data", "tflite", "training"}
-LIGHT = {"keras", "numpy", "safetensors", *sys.stdlib_module_names}
+READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
+LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
 # What a room may import of the package; a room that is not named may import everything.
 MAY = {
     "layers": {"layers"},
-    "models": {"layers", "models"},
-    "weights": {"layers", "models", "weights", "_files"},
+    "weights": {"weights", "_files", "_text"},
+    "models": {"layers", "weights", "models", "_text"},
+    "imagenet": {"layers", "imagenet"},
     "data": {"data", "_files"},
 }
 
@@ -43,7 +45,7 @@ def test_imports_run_one_way(file):
             assert room not in MAY or set(second) <= MAY[room]
         if first == "tensorflow":
             assert room in TENSORFLOW
-        if room in ("layers", "models", "weights"):
+        if room in ("layers", "weights", "models", "imagenet", "transfer.py"):
             assert first in LIGHT | {"keras_mixer"}
 
 

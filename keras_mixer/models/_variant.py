@@ -2,11 +2,16 @@
 
 import inspect
 import re
+import sys
+import warnings
 from difflib import get_close_matches
 from numbers import Integral  # NumPy's whole numbers too: classes=labels.max() + 1
-from pathlib import Path
 
 import keras
+
+from keras_mixer._text import listed
+from keras_mixer.layers import pixel_rescaling
+from keras_mixer.weights import Checkpoint, assign, fetch, is_file
 
 POOLINGS = {
     "avg": keras.layers.GlobalAveragePooling2D,
@@ -14,7 +19,7 @@ POOLINGS = {
 }
 
 
-def variant(name, body, *sizes, params=None):
+def variant(name, body, *sizes, params=None, weights=None):
     """A model builder called `name`, made from a paper's architecture and one row of its table.
 
     The builder's signature is `assemble`'s, plus every keyword of `body` that the row leaves open.
@@ -26,14 +31,17 @@ def variant(name, body, *sizes, params=None):
         body: The architecture: a function from a symbolic image `[B, H, W, C_in]` to a feature map
             `[B, h, w, C]`. Its keywords without a default are its sizes. The second paragraph and
             the `Args:` of its docstring go into the builder's; so do the title and the source of
-            the paper, the first two paragraphs of its module's docstring.
+            the paper, the first two paragraphs of its module's docstring. That module's `LAYOUTS`
+            says how other people's checkpoints name its weights, and its `MEAN` and `STD` what
+            images they want.
         *sizes: The row: values for the sizes, in the order of `body`. None makes a builder that
             asks for them.
         params: The exact number of parameters at the default input shape and number of classes.
+        weights: The released weights: name -> `keras_mixer.weights.Release`.
 
     Returns:
-        A function that returns a `keras.Model`. Its attribute `sizes` is the row as a dict, and
-        `params` the number given here.
+        A function that returns a `keras.Model`. Its attribute `sizes` is the row as a dict;
+        `params` and `weights` are what is given here.
     """
     _, *keywords = inspect.signature(body).parameters.values()
     asked = [p for p in keywords if p.default is p.empty]
@@ -42,7 +50,7 @@ def variant(name, body, *sizes, params=None):
     if row:
         asked = []
 
-    _, _, include_top, *shared = inspect.signature(assemble).parameters.values()
+    _, _, _, include_top, *shared = inspect.signature(assemble).parameters.values()
     shared = [p.replace(default=_snake_case(name)) if p.name == "name" else p for p in shared]
     signature = inspect.Signature([include_top, *asked, *shared, *options])
     of_body = [p.name for p in asked + options]
@@ -55,27 +63,30 @@ def variant(name, body, *sizes, params=None):
         call.apply_defaults()
         arguments = row | call.arguments
         chosen = {key: arguments.pop(key) for key in [*row, *of_body]}
-        return assemble(name, lambda image: body(image, **chosen), **arguments)
+        return assemble(builder, body, chosen, **arguments)
 
     builder.__name__ = builder.__qualname__ = name
     builder.__module__ = body.__module__
     builder.__signature__ = signature
-    builder.__doc__ = _docstring(name, body, row, params, signature)
+    builder.__doc__ = _docstring(name, body, row, params, weights or {}, signature)
     builder.sizes = row
     builder.params = params
+    builder.weights = weights or {}
     return builder
 
 
 def assemble(
-    who,
+    builder,
     body,
+    options,
     include_top=True,
     *,
+    include_preprocessing=False,
     weights=None,
     input_tensor=None,
     input_shape=None,
     pooling=None,
-    classes=1000,
+    classes=None,
     classifier_activation="softmax",
     name=None,
 ):
@@ -85,30 +96,42 @@ def assemble(
         include_top: Whether to end in a classifier: the mean over the feature map, then one dense
             layer, `head`, which starts at zero so that every class starts equally likely. Its
             arithmetic is float32 also under `mixed_bfloat16`.
-        weights: `None` for random initialisation, or the path of a `.weights.h5` file saved from
-            the same model.
+        include_preprocessing: Whether the model takes pixels from 0 to 255 and normalises them
+            itself, as `keras_mixer.preprocess_input` does: `True` as Google's weights want it, or a
+            pair `(mean, std)`, such as `(0, 1)` for timm's `miil` weights.
+        weights: `None` for random initialisation; the name of a release,{releases}
+            which is downloaded once; or a checkpoint file, see `keras_mixer.load_weights`. Its head
+            is left out, with a warning, where it tells other `classes` apart.
         input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
         input_shape: `(height, width, channels)` of an image, channels last; `(224, 224, 3)` when
             neither this nor `input_tensor` is given.
         pooling: What `include_top=False` returns: `None` for the feature map `[B, h, w, C]`,
             `"avg"` or `"max"` for its mean or maximum `[B, C]`.
-        classes: Number of classes, with `include_top=True`.
+        classes: Number of classes, with `include_top=True`. `None` for as many as the head in
+            `weights` has; 1,000 without weights.
         classifier_activation: Activation of the head: `"softmax"` for probabilities, `None` for
             logits.
         name: Name of the model.
     """
+    who = builder.__name__
     if pooling is not None and pooling not in POOLINGS:
         raise ValueError(f"{who} needs pooling to be None, 'avg' or 'max'; got {pooling!r}.")
-    if include_top and (not isinstance(classes, Integral) or classes < 1):
+    if classes is not None and (not isinstance(classes, Integral) or classes < 1):
         raise ValueError(f"{who} needs classes to be a whole number from 1 up; got {classes!r}.")
-    _check_weights(weights, who)
-
+    paper = sys.modules[body.__module__]
     image = _image(input_tensor, input_shape, who)
-    x = body(image)
+    checkpoint = None if weights is None else Checkpoint(_file(weights, builder), paper.LAYOUTS)
+    if checkpoint:
+        classes = classes or checkpoint.classes
+        trained = {key: value for key, value in checkpoint.settings.items() if key in options}
+        options = trained | {k: v for k, v in options.items() if v is not None or k not in trained}
+
+    x = _normalised(image, include_preprocessing, (paper.MEAN, paper.STD), who)
+    x = body(x, **options)
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
         x = keras.layers.Dense(
-            int(classes),
+            int(classes or 1000),
             activation=classifier_activation,
             kernel_initializer="zeros",
             dtype=keras.config.dtype_policy().variable_dtype,
@@ -117,11 +140,56 @@ def assemble(
     elif pooling:
         x = POOLINGS[pooling](data_format="channels_last", name="pool")(x)
 
-    inputs = image if input_tensor is None else keras.utils.get_source_inputs(image)
-    model = keras.Model(inputs, x, name=name)
-    if weights is not None:
-        model.load_weights(weights)
+    inputs = keras.utils.get_source_inputs(image)
+    model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
+    if checkpoint:
+        fits = include_top and checkpoint.classes == model.output_shape[-1]
+        assign(model, checkpoint, who, without=() if fits else ("head",))
+        if include_top and not fits:
+            theirs = checkpoint.classes
+            has = f"a head for {theirs:,} classes" if theirs else "no head"
+            warnings.warn(
+                f"{who}: {checkpoint} has {has}, so the head for {model.output_shape[-1]:,} starts "
+                "at zero; all else is loaded.",
+                stacklevel=3,
+            )
     return model
+
+
+def _file(weights, builder):
+    """The checkpoint file that `weights` means, downloaded if need be."""
+    if is_file(weights):
+        return weights
+    if weights in builder.weights:
+        return fetch(builder.weights[weights])
+    who, releases = builder.__name__, builder.weights
+    known = f"was released as {listed(releases)}" if releases else "was never released"
+    others = [
+        other.__name__
+        for other in vars(sys.modules[builder.__module__]).values()
+        if hasattr(other, "sizes") and weights in other.weights
+    ]
+    there = f" {weights!r} exists for {listed(others)}." if others else ""
+    raise ValueError(
+        f"{who} {known}; got weights={weights!r}.{there} A checkpoint file is given by its path."
+    )
+
+
+def _normalised(image, include_preprocessing, mean_std, who):
+    """Pixels from 0 to 255 -> what the weights want, inside the model; or the image as it is."""
+    if include_preprocessing is False:
+        return image
+    if include_preprocessing is not True:
+        mean_std = include_preprocessing
+    try:
+        mean, std = mean_std
+        rescaling = pixel_rescaling(mean, std, name="preprocessing")
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
+            f"{include_preprocessing!r}."
+        ) from None
+    return rescaling(image)
 
 
 def _image(input_tensor, input_shape, who):
@@ -145,18 +213,6 @@ def _image(input_tensor, input_shape, who):
             f"input_shape={tuple(input_shape)}; leave input_shape out."
         )
     return input_tensor
-
-
-def _check_weights(weights, who):
-    if weights is None:
-        return
-    if not str(weights).endswith(".weights.h5"):
-        raise ValueError(
-            f"{who} takes weights=None or the path of a .weights.h5 file; got {weights!r}. "
-            "Released checkpoints by name are not there yet."
-        )
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f"{who} found no weights file at {str(weights)!r}.")
 
 
 def _snake_case(name):
@@ -188,17 +244,23 @@ Returns:
 Raises:
     TypeError: An argument that it does not take.
     ValueError, FileNotFoundError: A value that it cannot build from, such as an image size that
-        the patches do not divide; the message says what would do.
+        the patches do not divide, or weights that do not fit; the message says what would do.
+    OSError: Released weights that cannot be fetched or kept.
+
+Warns:
+    UserWarning: The head of the weights was left out for another number of classes.
 
 Source: {source}
 """
 
 
-def _docstring(name, body, row, params, signature):
+def _docstring(name, body, row, params, weights, signature):
     """A builder's docstring, composed as its signature is: nothing in it is written twice."""
     title, source, *_ = inspect.getdoc(inspect.getmodule(body)).split("\n\n")
     _, description, *_ = inspect.getdoc(body).split("\n\n")
     docs = _argument_docs(assemble) | _argument_docs(body)
+    names = " or ".join(f'`"{release}"`' for release in weights)
+    docs["weights"] = docs["weights"].replace("{releases}", f" {names}," if names else "")
     if row:
         sizes = ", ".join(f"{key} {value}" for key, value in row.items())
         row = f"Sizes: {sizes}.\nParameters: {params:,} at 224 x 224 x 3 and 1,000 classes.\n\n"

@@ -23,8 +23,51 @@ from keras import ops
 
 from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
 from keras_mixer.models._variant import variant
+from keras_mixer.weights import Release, flax, pytorch
 
 EPSILON = 1e-6  # Flax's LayerNorm default, with which the weights were trained; Keras's is 1e-3.
+MEAN, STD = 0.5, 0.5  # The weights were trained on images in [-1, 1].
+
+# Our names of the layers, and theirs in other people's checkpoints.
+OFFICIAL = {
+    "stem": "stem",
+    "block_{i}/token_norm": "MixerBlock_{i}/LayerNorm_0",
+    "block_{i}/token_mlp/expand": "MixerBlock_{i}/token_mixing/Dense_0",
+    "block_{i}/token_mlp/project": "MixerBlock_{i}/token_mixing/Dense_1",
+    "block_{i}/channel_norm": "MixerBlock_{i}/LayerNorm_1",
+    "block_{i}/channel_mlp/expand": "MixerBlock_{i}/channel_mixing/Dense_0",
+    "block_{i}/channel_mlp/project": "MixerBlock_{i}/channel_mixing/Dense_1",
+    "norm": "pre_head_layer_norm",
+    "head": "head",
+}
+EARLY = {  # before Flax's Linen; big_vision's loader takes it too
+    "stem": "embedding",
+    "block_{i}/token_norm": "Mixer/encoderblock_{i}/LayerNorm_0",
+    "block_{i}/token_mlp/expand": "Mixer/encoderblock_{i}/token_mixing_phase_0/{leaf}1",
+    "block_{i}/token_mlp/project": "Mixer/encoderblock_{i}/token_mixing_phase_0/{leaf}2",
+    "block_{i}/channel_norm": "Mixer/encoderblock_{i}/LayerNorm_1",
+    "block_{i}/channel_mlp/expand": "Mixer/encoderblock_{i}/channel_mixing_phase_0/{leaf}1",
+    "block_{i}/channel_mlp/project": "Mixer/encoderblock_{i}/channel_mixing_phase_0/{leaf}2",
+    "norm": "Mixer/encoder_norm",
+    "head": "head",
+}
+TIMM = {
+    "stem": "stem.proj",
+    "block_{i}/token_norm": "blocks.{i}.norm1",
+    "block_{i}/token_mlp/expand": "blocks.{i}.mlp_tokens.fc1",
+    "block_{i}/token_mlp/project": "blocks.{i}.mlp_tokens.fc2",
+    "block_{i}/channel_norm": "blocks.{i}.norm2",
+    "block_{i}/channel_mlp/expand": "blocks.{i}.mlp_channels.fc1",
+    "block_{i}/channel_mlp/project": "blocks.{i}.mlp_channels.fc2",
+    "norm": "norm",
+    "head": "head",
+}
+# With the GELU of each code base: Flax's nn.gelu is the tanh form, PyTorch's nn.GELU the exact one.
+LAYOUTS = (
+    flax("official", OFFICIAL, settings={"gelu": "tanh"}),
+    flax("early official", EARLY, settings={"gelu": "tanh"}, squeezed=True, renumbered=True),
+    pytorch("timm", TIMM, settings={"gelu": "erf"}),
+)
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -76,6 +119,26 @@ class MixerBlock(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    @property
+    def token_kernel(self):
+        """How strongly each hidden unit of the token-mixing MLP looks at each token, [S, D_S]."""
+        return self.token_mlp.expand.kernel
+
+    def tiled(self, tiles):
+        """Config and weights of this block for an image of several tiles (appendix C).
+
+        Args:
+            tiles: A `keras_mixer.weights.resize.Tiles`.
+        """
+        gamma, beta, expand, expand_bias, project, project_bias, *channel = self.get_weights()
+        config = self.get_config() | {"token_mlp_dim": tiles.count * self.token_mlp_dim}
+        return config, [
+            *(gamma, beta),
+            *(tiles.rows_of(expand), tiles.units(expand_bias)),
+            *(tiles.columns_of(project), tiles.tokens(project_bias)),
+            *channel,
+        ]
+
 
 def mlp_mixer(
     image,
@@ -86,12 +149,12 @@ def mlp_mixer(
     token_mlp_dim,
     channel_mlp_dim,
     drop_path_rate=0.0,
-    gelu="tanh",
+    gelu=None,
 ):
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
-    It mixes the tokens of one image size, the one that it is built for. The released weights were
-    trained on images in [-1, 1].
+    It mixes the tokens of one image size, the one that it is built for; `keras_mixer.resize` makes
+    a model for larger images. The released weights were trained on images in [-1, 1].
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.
@@ -102,27 +165,41 @@ def mlp_mixer(
         drop_path_rate: Stochastic depth: how often the last block's branches are dropped in
             training, in [0, 1). It rises in a straight line from 0 at the first block; the paper
             trains on ImageNet with 0.1.
-        gelu: `"tanh"` as in the released checkpoints, or `"erf"` as in timm's.
+        gelu: `"tanh"` as in Google's checkpoints, or `"erf"` as in timm's. `None` for the form that
+            goes with `weights`, `"tanh"` without them.
     """
     x = PatchEmbed(width, patch_size, name="stem")(image)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
-        x = MixerBlock(token_mlp_dim, channel_mlp_dim, rate, gelu, name=f"block_{i}")(x)
+        x = MixerBlock(token_mlp_dim, channel_mlp_dim, rate, gelu or "tanh", name=f"block_{i}")(x)
     x = LayerNorm(EPSILON, name="norm")(x)
     height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size
     return keras.layers.Reshape((height, width_, width), name="map")(x)
 
 
+# Released weights: what they were trained on, or how, and the size of the file in MiB.
+def google(file, **sizes):
+    url = "https://storage.googleapis.com/mixer_models"
+    return {name: Release(f"{url}/{name}/Mixer-{file}.npz", mib) for name, mib in sizes.items()}
+
+
+S32 = google("S_32", gsam=72.91)
+S16 = google("S_16", gsam=70.71)
+S8 = google("S_8", gsam=78.79)
+B32 = google("B_32", sam=230.04, gsam=230.04)
+B16 = google("B_16", imagenet1k=228.47, imagenet21k=289.61, sam=228.47, gsam=228.47)
+L16 = google("L_16", imagenet1k=794.29, imagenet21k=875.78)
+
 # The paper's table 1, with the exact number of parameters at 224 x 224 and 1,000 classes. S/8 is
 # not in the paper: Google released weights of that size with GSAM (Zhuang et al. 2022).
 # fmt: off
-#                                           P     C   N  D_S   D_C         parameters
-MixerS32 = variant("MixerS32", mlp_mixer,  32,  512,  8, 256, 2048, params= 19_104_624)
-MixerS16 = variant("MixerS16", mlp_mixer,  16,  512,  8, 256, 2048, params= 18_528_264)
-MixerS8  = variant("MixerS8",  mlp_mixer,   8,  512,  8, 256, 2048, params= 20_646_504)
-MixerB32 = variant("MixerB32", mlp_mixer,  32,  768, 12, 384, 3072, params= 60_293_428)
-MixerB16 = variant("MixerB16", mlp_mixer,  16,  768, 12, 384, 3072, params= 59_880_472)
+#                                           P     C   N  D_S   D_C   parameters
+MixerS32 = variant("MixerS32", mlp_mixer,  32,  512,  8, 256, 2048, params= 19_104_624, weights=S32)
+MixerS16 = variant("MixerS16", mlp_mixer,  16,  512,  8, 256, 2048, params= 18_528_264, weights=S16)
+MixerS8  = variant("MixerS8",  mlp_mixer,   8,  512,  8, 256, 2048, params= 20_646_504, weights=S8)
+MixerB32 = variant("MixerB32", mlp_mixer,  32,  768, 12, 384, 3072, params= 60_293_428, weights=B32)
+MixerB16 = variant("MixerB16", mlp_mixer,  16,  768, 12, 384, 3072, params= 59_880_472, weights=B16)
 MixerL32 = variant("MixerL32", mlp_mixer,  32, 1024, 24, 512, 4096, params=206_939_264)
-MixerL16 = variant("MixerL16", mlp_mixer,  16, 1024, 24, 512, 4096, params=208_196_168)
+MixerL16 = variant("MixerL16", mlp_mixer,  16, 1024, 24, 512, 4096, params=208_196_168, weights=L16)
 MixerH14 = variant("MixerH14", mlp_mixer,  14, 1280, 32, 640, 5120, params=432_350_952)
 MlpMixer = variant("MlpMixer", mlp_mixer)  # sizes of one's own
 # fmt: on

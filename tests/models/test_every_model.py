@@ -134,7 +134,7 @@ def test_without_top_it_gives_a_map_or_its_pooling(case):
 def test_it_builds_on_a_tensor_of_the_user(case):
     image = keras.Input(case.images().shape[1:])
     model = case.tiny(input_tensor=keras.layers.Rescaling(2.0)(image), input_shape=None)
-    assert model.inputs[0] is image
+    assert model.input is image
 
 
 def test_images_stay_channels_last_whatever_keras_s_image_data_format(case):

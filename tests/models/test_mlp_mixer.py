@@ -61,7 +61,6 @@ def test_moving_whole_patches_changes_the_answer():
         ({"classes": 0}, "classes.*got 0"),
         ({"gelu": "relu"}, "'tanh' or 'erf'; got 'relu'"),
         ({"drop_path_rate": 1.0}, r"rate in \[0, 1\); got 1.0"),
-        ({"weights": "imagenet"}, "MixerS16.*'imagenet'"),
     ],
 )
 def test_a_wrong_argument_is_an_error_that_says_what_is_needed_and_what_came(arguments, message):

@@ -1,0 +1,75 @@
+"""ImageNet, as released weights know it: what goes in, and what the classes are called."""
+
+from functools import cache
+from importlib import resources
+
+import keras
+import numpy as np
+
+from keras_mixer.layers import pixel_rescaling
+
+# Number of classes -> the file with their WordNet ids and names, in the order of the scores.
+CLASSES = {1000: "imagenet1k.txt", 21843: "imagenet21k.txt"}
+
+
+def preprocess_input(images, *, mean=0.5, std=0.5):
+    """Pixels from 0 to 255 -> what released weights were trained on.
+
+    Google's Mixers want [-1, 1], the default, and so do the copies of them in timm. timm's own
+    `mixer_b16_224.miil` weights want [0, 1]: `mean=0, std=1`, and images resized with
+    `method="bilinear"`, see `keras_mixer.data.resmall_crop`.
+
+    Args:
+        images: A NumPy array or a tensor, also inside `tf.data`, of any shape `[..., C]` and type.
+        mean, std: Subtracted and divided by after division by 255; numbers, or one a channel.
+
+    Returns:
+        float32 `[..., C]`: an array for an array, a tensor for a tensor.
+    """
+    rescaled = pixel_rescaling(mean, std)(images)
+    if isinstance(images, np.ndarray):
+        return keras.ops.convert_to_numpy(rescaled)
+    return rescaled
+
+
+def decode_predictions(scores, top=5):
+    """The best classes of each image, by name.
+
+    Args:
+        scores: `[B, 1000]` or `[B, 21843]`: ImageNet-1k's classes, or ImageNet-21k's as Google
+            orders them. Probabilities or logits.
+        top: How many classes.
+
+    Returns:
+        A list an image, of `top` tuples `(WordNet id, name, score)`, the best first.
+
+    Raises:
+        ValueError: Scores of another shape, or an impossible `top`.
+
+    Source of the order: the WordNet ids of each set, sorted; timm/data/_info in
+    huggingface/pytorch-image-models has the same. The names are WordNet's first lemmas.
+    """
+    scores = keras.ops.convert_to_numpy(scores)
+    if scores.ndim != 2 or scores.shape[1] not in CLASSES:
+        raise ValueError(
+            "decode_predictions needs scores [B, 1000] or [B, 21843], those of ImageNet-1k or "
+            f"ImageNet-21k; got shape {scores.shape}."
+        )
+    if not 1 <= top <= scores.shape[1]:
+        raise ValueError(
+            f"decode_predictions needs top to be from 1 to {scores.shape[1]}; got {top!r}."
+        )
+    names = classes(scores.shape[1])
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [
+        [(*names[i], float(row[i])) for i in indices]
+        for row, indices in zip(scores, best, strict=True)
+    ]
+
+
+@cache
+def classes(count):
+    """Pairs (WordNet id, name) of the `count` classes of ImageNet, in the order of the scores."""
+    text = resources.files(__name__).joinpath(CLASSES[count]).read_text("utf-8")
+    rows = (line.split("\t") for line in text.splitlines())
+    return [(wordnet_id, lemmas.split(",")[0]) for wordnet_id, lemmas in rows]

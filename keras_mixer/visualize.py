@@ -1,0 +1,87 @@
+"""Pictures of what a model has learnt."""
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def show_weights(model, blocks=(0, 1, 2), *, units=128):
+    """Draws token-mixing weights as maps over the image, as in figure 5 of the Mixer paper.
+
+    Every hidden unit of a block's token-mixing MLP weighs every patch of the image; its weights are
+    drawn where the patches lie, blue for negative and red for positive, each unit on a scale of its
+    own. Each unit stands before the one that is closest to its opposite, and the pairs go from low
+    spatial frequencies to high ones.
+
+    Args:
+        model: A model whose blocks mix tokens with dense layers, such as `MixerB16`.
+        blocks: Numbers of the blocks to draw, side by side.
+        units: How many units of each block at most.
+
+    Returns:
+        A `matplotlib.figure.Figure`; `figure.savefig("weights.png")` writes it.
+
+    Raises:
+        ValueError: A model without such blocks, or a block that it does not have.
+
+    Source: Mixer paper, figure 5 and its appendix on weight visualisation, which says what the
+    order shows but not how frequency is measured; here it is the mean over a unit's power spectrum.
+    """
+    mixers = {layer.name: layer for layer in model.layers if hasattr(layer, "token_kernel")}
+    names = [f"block_{i}" for i in blocks]
+    if not names or not set(names) <= mixers.keys():
+        raise ValueError(
+            f"show_weights draws blocks that mix tokens; '{model.name}' has "
+            f"{', '.join(mixers) or 'none'}; got {', '.join(names) or 'none'}."
+        )
+    if units < 2:
+        raise ValueError(f"show_weights needs units to be 2 or more; got {units}.")
+    height, width = model.get_layer("map").output.shape[1:3]
+
+    panels = []
+    for name in names:
+        kernel = keras.ops.convert_to_numpy(mixers[name].token_kernel)  # [S, units]
+        maps = kernel.T.reshape(-1, height, width)
+        panels.append(_mosaic(maps[paired_order(maps)][:units]))
+    rows, columns = panels[0].shape
+    figure = Figure(figsize=(5 * len(panels), 5 * rows / columns + 0.4), layout="constrained")
+    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, name, panel in zip(places, names, panels, strict=True):
+        axes.imshow(panel, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        axes.set_title(name)
+        axes.axis("off")
+    return figure
+
+
+def paired_order(maps):
+    """Indices of maps `[N, h, w]`: pairs of near opposites, low spatial frequencies first."""
+    count, height, width = maps.shape
+    power = np.abs(np.fft.fft2(maps)) ** 2
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    mean_frequency = (power * frequency).sum((1, 2)) / np.maximum(power.sum((1, 2)), 1e-30)
+    flat = maps.reshape(count, -1)
+    flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
+    likeness = flat @ flat.T
+
+    left = list(np.argsort(mean_frequency, kind="stable"))
+    order = []
+    while left:
+        first = left.pop(0)
+        order.append(first)
+        if left:
+            opposite = left[np.argmin(likeness[first, left])]
+            left.remove(opposite)
+            order.append(opposite)
+    return order
+
+
+def _mosaic(maps, gap=1):
+    """[N, h, w] -> one picture, each map scaled to [-1, 1], with gaps of NaN between them."""
+    count, height, width = maps.shape
+    columns = max(2, round((count * height / width) ** 0.5) // 2 * 2)  # a pair stays on one row
+    rows = -(-count // columns)
+    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
+    for i, unit in enumerate(maps):
+        y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        picture[y : y + height, x : x + width] = unit / max(np.abs(unit).max(), 1e-30)
+    return picture

@@ -1,0 +1,20 @@
+"""Weights: from files and released checkpoints into models and back, and for other image sizes."""
+
+from keras_mixer.weights.checkpoint import Checkpoint, assign, load_weights, save_weights
+from keras_mixer.weights.files import is_file
+from keras_mixer.weights.layouts import flax, pytorch
+from keras_mixer.weights.releases import Release, fetch
+from keras_mixer.weights.resize import resize
+
+__all__ = [
+    "Checkpoint",
+    "Release",
+    "assign",
+    "fetch",
+    "flax",
+    "is_file",
+    "load_weights",
+    "pytorch",
+    "resize",
+    "save_weights",
+]

@@ -1,0 +1,251 @@
+"""Named arrays -> a model's weights: all of them, or one complete error and none."""
+
+import re
+import sys
+import warnings
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_mixer._files import whole_file
+from keras_mixer._text import listed
+from keras_mixer.weights import files, layouts
+
+HEAD = {"head/kernel": 0, "head/bias": 1}  # its weights, and their places in it
+
+
+class Checkpoint:
+    """The arrays of one file, to be asked for by our names.
+
+    Attributes:
+        path: The file.
+        layout: Whose names it uses; None for Keras's own files.
+        settings: The builder's options that go with its layout.
+    """
+
+    def __init__(self, path, known):
+        self.path = Path(path)
+        self.arrays = files.read(path)
+        self.layout, self.settings = None, {}
+        self._names = {name: name for name in self.arrays}
+        if self.path.name.endswith(files.KERAS):
+            return
+        self.layout = layouts.choose(known, self.arrays)
+        if self.layout is None:
+            some = ", ".join([*self.arrays][:5]) or "no array at all"
+            raise ValueError(
+                f"{path} is not a checkpoint of this architecture: it holds {some}"
+                f"{', ...' if len(self.arrays) > 5 else ''}. Known are "
+                f"{listed(layout.name for layout in known)} and Keras's own files."
+            )
+        self.settings = self.layout.settings
+        self._names = self.layout.names(self.arrays)
+
+    def __str__(self):
+        return self.path.name
+
+    def find(self, path, place):
+        """The file's own name of a weight, and its array; None and None where it is not there.
+
+        Args:
+            path: Our name of the weight.
+            place: Which of its layer's weights it is, counted from 0.
+        """
+        if self.layout is None:
+            name = f"{path.rpartition('/')[0]}/{place}"
+        else:
+            name = self.layout.name_of(path)
+        if name not in self._names:
+            return None, None
+        own = self._names[name]
+        return own, self.arrays[own] if self.layout is None else self.layout.ours(self.arrays[own])
+
+    @property
+    def classes(self):
+        """How many classes its head tells apart; None without one."""
+        _, bias = self.find("head/bias", HEAD["head/bias"])
+        return None if bias is None else bias.size
+
+
+def load_weights(model, path):
+    """Loads a checkpoint file into a model: every weight, or none and one complete error.
+
+    Args:
+        model: A built model of this package, or one that contains such a model's layers.
+        path: A file of Google's (`.npz`, in the released layout or the one before it), of timm's
+            (`.safetensors`, or `.pth`, `.pt`, `.bin`, read without running what is in them), or of
+            Keras's own (`.weights.h5`, `.keras`).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, of another kind, or does not fit. The message lists all
+            that is only in the file, all that is only in the model and every shape that differs.
+
+    Warns:
+        UserWarning: The file comes from code with another form of GELU than the model's.
+    """
+    checkpoint = Checkpoint(path, layouts_of(model))
+    assign(model, checkpoint, "load_weights")
+    for layer in all_layers(model):
+        for option, value in checkpoint.settings.items():
+            if getattr(layer, option, value) != value:
+                warnings.warn(
+                    f"load_weights: {checkpoint} comes from code with {option}={value!r}, and "
+                    f"'{model.name}' has {option}={getattr(layer, option)!r}: its answers will "
+                    f"differ a little. Build it with {option}={value!r} for the same ones.",
+                    stacklevel=2,
+                )
+                return
+
+
+def save_weights(model, path, *, overwrite=False):
+    """Writes a model's weights in the layout of the official code, which can then load them.
+
+    Args:
+        model: A built model of this package.
+        path: Where to write, ending in `.npz`. It appears there whole or not at all.
+        overwrite: Whether a file there may be replaced.
+
+    Raises:
+        FileExistsError: Something is there already.
+        ValueError: Another suffix, or a model with weights that the layout has no name for.
+    """
+    if Path(path).suffix != ".npz":
+        raise ValueError(
+            f"save_weights writes .npz files in the layout of the official code; got "
+            f"{str(path)!r}. For Keras's own files there are model.save and model.save_weights."
+        )
+    [layout, *_] = layouts_of(model) or [None]
+    arrays, unknown = {}, []
+    for name, weight in named_weights(model):
+        theirs = layout and layout.name_of(name)
+        if theirs is None:
+            unknown.append(name)
+        else:
+            arrays[theirs] = keras.ops.convert_to_numpy(weight).astype(np.float32, copy=False)
+    if unknown:
+        raise ValueError(
+            f"save_weights: the official layout has no name for {listed(unknown)} of "
+            f"'{model.name}'; nothing was written."
+        )
+    with whole_file(path, overwrite) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def assign(model, checkpoint, who, *, without=()):
+    """Assigns a checkpoint's arrays to a model's weights, after everything has been compared.
+
+    Args:
+        without: Layers to leave alone, in the model and in the file.
+
+    Raises:
+        ValueError: Something does not fit; nothing has been assigned then.
+    """
+    places, pairs, used = Counter(), [], set()
+    missing, misshapen = {}, {}
+    for name, weight in named_weights(model):
+        layer = name.rpartition("/")[0]
+        own, array = checkpoint.find(name, places[layer])
+        places[layer] += 1
+        if layer in without:
+            used.add(own)
+        elif own is None:
+            missing[name] = tuple(weight.shape)
+        elif array.shape != tuple(weight.shape):
+            used.add(own)
+            misshapen[name] = (tuple(weight.shape), array.shape)
+        else:
+            used.add(own)
+            pairs.append((weight, array))
+    if "head" in without:  # the file may have one where the model has none
+        used |= {checkpoint.find(name, place)[0] for name, place in HEAD.items()}
+    extra = {name: a.shape for name, a in checkpoint.arrays.items() if name not in used}
+    if missing or misshapen or extra:
+        raise ValueError(_difference(who, model, checkpoint, missing, misshapen, extra))
+    for weight, array in pairs:
+        weight.assign(array)
+
+
+def layouts_of(model):
+    """The layouts of the papers whose layers a model is made of, the official one first."""
+    modules = dict.fromkeys(type(layer).__module__ for layer in all_layers(model))
+    return [known for name in modules for known in getattr(sys.modules[name], "LAYOUTS", ())]
+
+
+def named_weights(model, prefix=""):
+    """Pairs of a name and a weight, for every weight of a model.
+
+    The name is the weight's path, `block_3/token_mlp/expand/kernel`; a model within a model puts
+    its own name before it.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from named_weights(layer, f"{prefix}{layer.name}/")
+            continue
+        for weight in layer.weights:
+            parts = weight.path.split("/")  # from the layer on: an outer model may stand before it
+            yield prefix + "/".join(parts[parts.index(layer.name) :]), weight
+
+
+def all_layers(model):
+    """A model's layers, with those of the models within it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
+
+
+def _difference(who, model, checkpoint, missing, misshapen, extra):
+    of = f" ({checkpoint.layout.name} layout)" if checkpoint.layout else ""
+    lines = [f"{who}: {checkpoint}{of} does not fit '{model.name}'; nothing was loaded."]
+    for heading, rows in (
+        ("Only in the file", {name: f"{shape}" for name, shape in extra.items()}),
+        ("Only in the model", {name: f"{shape}" for name, shape in missing.items()}),
+        (
+            "Of another shape",
+            {
+                name: f"{shape} in the model, {in_file} in the file"
+                for name, (shape, in_file) in misshapen.items()
+            },
+        ),
+    ):
+        if rows:
+            lines.append(f"{heading}, {len(rows)}:")
+            lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
+    if {*misshapen, *missing} <= HEAD.keys() and not extra:
+        lines.append(
+            "For other classes give the file to the builder, as weights=: it keeps the "
+            "rest and gives a fresh head."
+        )
+    elif misshapen and any(hasattr(layer, "tiled") for layer in all_layers(model)):
+        lines.append(
+            "Where it is only another image size: build the model for the size that the weights "
+            "were made for, load them, then keras_mixer.resize(model, size)."
+        )
+    return "\n".join(lines)
+
+
+def _grouped(rows):
+    """Rows that differ in one number only, and say the same, as one: `block_{0..11}/norm`."""
+    groups = defaultdict(list)
+    for name, text in rows.items():
+        number = re.search(r"\d+", name)
+        split = number.span() if number else (len(name), len(name))
+        groups[name[: split[0]], name[split[1] :], text].append(name[slice(*split)])
+    for (before, after, text), numbers in groups.items():
+        yield f"{before}{_ranges(numbers)}{after}", text
+
+
+def _ranges(numbers):
+    """["0", "1", "2", "5"] -> "{0..2, 5}", and one number as it is."""
+    if len(numbers) == 1:
+        return numbers[0]
+    runs = []
+    for n in sorted(map(int, numbers)):
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return "{" + ", ".join(f"{a}" if a == b else f"{a}..{b}" for a, b in runs) + "}"

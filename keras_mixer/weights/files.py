@@ -1,0 +1,117 @@
+"""Checkpoint files -> named arrays. Nothing in a file is ever run."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+from safetensors import safe_open
+
+from keras_mixer.weights.state_dict import read_state_dict
+
+KERAS = (".weights.h5", ".keras")
+SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", *KERAS)
+
+
+def is_file(weights):
+    """Whether `weights` means a file, and not the name of a release."""
+    return not isinstance(weights, str) or weights.endswith((*SUFFIXES, ".h5"))
+
+
+def read(path):
+    """The arrays in a checkpoint file, by the names that they have there.
+
+    Those of Keras's own files have no names of their own: they are called by their layer and their
+    place in it, `block_3/token_norm/0`.
+
+    Args:
+        path: A `.npz` of arrays, a `.safetensors`, a PyTorch state dict (`.pth`, `.pt`, `.bin`), a
+            `.weights.h5` or a `.keras` file.
+
+    Returns:
+        A dict of NumPy arrays. Everything has been read, and checked where the format allows it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is of another kind, damaged, or holds something else than arrays.
+    """
+    path = Path(path)
+    suffix = next((s for s in SUFFIXES if path.name.endswith(s)), None)
+    if suffix is None:
+        raise ValueError(
+            f"Weights are read from {', '.join(SUFFIXES[:-1])} and {SUFFIXES[-1]} files; got "
+            f"{str(path)!r}."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file at {str(path)!r}.")
+    try:
+        arrays = READERS[suffix](path)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files fail in whatever code meets the damage
+        raise ValueError(
+            f"{path} cannot be read as a {suffix} file: {error or type(error).__name__}. "
+            "It may have come incomplete; nothing was loaded."
+        ) from error
+    for name, array in arrays.items():
+        if array.dtype.name == "bfloat16":  # no type of NumPy's own
+            arrays[name] = array.astype(np.float32)
+    wrong = [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]
+    if wrong:
+        raise ValueError(f"{path} holds something else than numbers: {', '.join(wrong)}.")
+    return arrays
+
+
+def _read_npz(path):
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it holds one array without a name")
+        return dict(loaded)  # zipfile checks every array's checksum
+
+
+def _read_safetensors(path):
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+
+
+def _read_keras(path):
+    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as file:
+        return _read_h5(io.BytesIO(file.read()))
+
+
+def _read_h5(file):
+    arrays = {}
+
+    def visit(group, path):
+        if "vars" in group:
+            for place, dataset in group["vars"].items():
+                if dataset.external or dataset.is_virtual:
+                    raise ValueError(f"{dataset.name} points into another file")
+                arrays[f"{path}/{place}"] = dataset[()]
+        for key in group:
+            # What training left there: the state of the optimizer and of random generators.
+            if key in ("vars", "optimizer", "seed_generator"):
+                continue
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise ValueError(f"{group.name}/{key} points into another file")
+            inner, name = group[key], key
+            if "vars" in inner:
+                name = inner["vars"].attrs.get("name", key)
+            visit(inner, path if key == "layers" else f"{path}/{name}".lstrip("/"))
+
+    with h5py.File(file, "r") as file:
+        visit(file, "")
+    return arrays
+
+
+READERS = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".pth": read_state_dict,
+    ".pt": read_state_dict,
+    ".bin": read_state_dict,
+    ".weights.h5": _read_h5,
+    ".keras": _read_keras,
+}

@@ -1,0 +1,239 @@
+"""Released files, from their authors' address into a cache on this machine."""
+
+import glob
+import hashlib
+import os
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+import warnings
+from base64 import b64decode
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from keras_mixer._files import whole_file
+
+MIB = 2**20
+TOLERANCE = 0.05  # MiB: what is known has two decimals
+ATTEMPTS = 5  # in a row that bring nothing
+PAUSE = 1.0  # seconds before the next one
+TIMEOUT = 60  # seconds without a byte
+BLOCK = 2**20
+ELSEWHERE = "The environment variable KERAS_HOME chooses another folder for the cache."
+
+
+@dataclass(frozen=True)
+class Release:
+    """A file that the authors of a paper put on the web.
+
+    Attributes:
+        url: Its address.
+        mib: Its size in MiB, to two decimals.
+    """
+
+    url: str
+    mib: float
+
+    @property
+    def path(self):
+        """Where the cache keeps it: `KERAS_HOME/keras_mixer/`, then the address's own path."""
+        home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+        return Path(home, "keras_mixer", urlsplit(self.url).path.lstrip("/"))
+
+
+def fetch(release):
+    """The path of a released file on this machine; it is downloaded when it is not there yet.
+
+    A connection that breaks is taken up where it broke, also by a later call. A file enters the
+    cache whole: its size is that of the release and its MD5 digest the one that the server
+    announces. Its SHA-256 digest is kept beside it, and every later call compares. Of several
+    processes one downloads and the others wait.
+
+    Args:
+        release: A `Release`.
+
+    Raises:
+        FileNotFoundError: The server does not have it.
+        ConnectionError: The server cannot be reached, or the connection keeps breaking.
+        ValueError: What came is not the released file, or no longer the one seen before.
+        OSError: The cache cannot be written, or its disk is full.
+    """
+    path = release.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _alone(path)
+    except OSError as error:
+        raise OSError(f"{error}. {ELSEWHERE}") from None
+    with lock:
+        if not _is_intact(path):
+            _download(release)
+    return path
+
+
+def _alone(path):
+    """A lock that one process holds at a time; says so when it has to wait for another."""
+    lock = FileLock(f"{path}.lock")
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        tqdm.write(f"Another process is fetching {path.name}; waiting for it.", file=sys.stderr)
+        return lock.acquire()
+
+
+def _is_intact(path):
+    """Whether the cache has the file as it came; a file that was damaged since is removed."""
+    if not path.exists():
+        return False
+    if _digest(path, "sha256") == _seen(path):
+        return True
+    warnings.warn(f"{path} is not as it came; it is fetched again.", stacklevel=2)
+    path.unlink()
+    return False
+
+
+def _download(release):
+    failures, had = 0, _received(release.path)
+    while True:
+        try:
+            part, md5 = _receive(release)
+            break
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code not in (408, 416, 429):
+                raise FileNotFoundError(
+                    f"{release.url} is not there: {error.code} {error.reason}."
+                ) from None
+            reason = f"{error.code} {error.reason}"
+        except urllib.error.URLError as error:
+            reason = error.reason
+        except (HTTPException, ConnectionError, TimeoutError) as error:
+            reason = error
+        before, had = had, _received(release.path)
+        failures = failures + 1 if had <= before else 1
+        if failures == ATTEMPTS:
+            kept = (
+                f"{had / MIB:.2f} of {release.mib} MiB are kept for the next try. " if had else ""
+            )
+            raise ConnectionError(
+                f"{release.url} did not come: {reason}. {kept}A file that was fetched in another "
+                "way can be given as weights=PATH."
+            )
+        time.sleep(PAUSE)
+
+    sha256 = _digest(part, "sha256")
+    problem = _problem(release, part, md5, sha256)
+    if problem:
+        part.unlink()
+        raise ValueError(f"{release.url} {problem} What came was deleted.")
+    with whole_file(_beside(release.path), overwrite=True) as file:
+        file.write_text(f"{sha256}  {release.path.name}\n")  # as sha256sum writes it
+    part.replace(release.path)
+
+
+def _receive(release):
+    """One request, from where the last one broke: the file's whole part, and its announced MD5."""
+    path, headers = release.path, {"User-Agent": "keras-mixer"}
+    part = next((part for part in _parts(path) if _etag(part)), None)
+    if part:
+        start = part.stat().st_size
+        headers |= {"Range": f"bytes={start}-", "If-Range": f'"{_etag(part)}"'}
+    request = urllib.request.Request(release.url, headers=headers)
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # the part is as long as the file already, or longer
+            part.unlink()
+        raise
+    with response:
+        if response.status != 206:  # from the start, perhaps because the file has changed
+            for part in _parts(path):
+                part.unlink()
+            # The next request can only go on with a part when it can say of what it is a part.
+            etag = re.fullmatch(r'"([\w-]+)"', response.headers.get("ETag", ""))
+            part, start = Path(f"{path}.part-{etag[1] if etag else ''}"), 0
+        total = start + int(response.headers.get("Content-Length", 0))
+        _check_room(path.parent, total - start)
+        with (
+            part.open("ab") as file,
+            tqdm(
+                desc=path.name,
+                initial=start,
+                total=total,
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+            ) as bar,
+        ):
+            while block := response.read(BLOCK):
+                try:
+                    file.write(block)
+                    file.flush()
+                except OSError as error:
+                    part.unlink()
+                    raise _no_room(path.parent, total, error) from None
+                bar.update(len(block))
+        if part.stat().st_size < total:
+            raise ConnectionError("the connection broke")
+        md5 = re.search(r"md5=([\w+/=]+)", ",".join(response.headers.get_all("x-goog-hash", [])))
+        return part, md5 and b64decode(md5[1]).hex()
+
+
+def _problem(release, part, md5, sha256):
+    """What is wrong with a file that came, as the end of a sentence; None for nothing."""
+    size = part.stat().st_size / MIB
+    seen = _seen(release.path)
+    if abs(size - release.mib) > TOLERANCE:
+        return f"gave {size:.2f} MiB, and the released file has {release.mib}."
+    if md5 and _digest(part, "md5") != md5:
+        return f"came damaged: its MD5 digest is not the server's, {md5}. Try again."
+    if seen and sha256 != seen:
+        return (
+            f"gave another file than the one seen before on this machine (SHA-256 {sha256}, then "
+            f"{seen}). If its authors replaced it, delete {_beside(release.path)} and try again."
+        )
+    return None
+
+
+def _check_room(folder, size):
+    if shutil.disk_usage(folder).free < size:
+        raise _no_room(folder, size, None)
+
+
+def _no_room(folder, size, error):
+    return OSError(
+        f"There is no room for {size / MIB:.1f} MiB in {folder}{f': {error}' if error else ''}. "
+        f"{ELSEWHERE}"
+    )
+
+
+def _parts(path):
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.part-*"))
+
+
+def _etag(part):
+    return part.name.rpartition(".part-")[2]
+
+
+def _received(path):
+    return max((part.stat().st_size for part in _parts(path)), default=0)
+
+
+def _beside(path):
+    return Path(f"{path}.sha256")
+
+
+def _seen(path):
+    """The SHA-256 digest that the file had when it came to this machine; None before that."""
+    return _beside(path).read_text().split()[0] if _beside(path).exists() else None
+
+
+def _digest(path, algorithm):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,167 @@
+"""A PyTorch checkpoint -> named arrays, without PyTorch and without running what is in it.
+
+Such files are pickles, and a pickle is a program: it names functions and calls them. The reader
+below lets it name a handful that only describe tensors; any other name is an error.
+
+Source: torch/serialization.py, `_save` (zip files, since PyTorch 1.6) and `_legacy_save`.
+"""
+
+import math
+import pickle
+import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+BFLOAT16 = "bfloat16"  # NumPy has none; its bits are the upper half of a float32's
+DTYPES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}
+# Where training scripts keep the weights among other things, the averaged ones first, as timm does.
+WEIGHTS = ("state_dict_ema", "model_ema", "state_dict", "model")
+
+
+def read_state_dict(path):
+    """The arrays of a state dict saved with `torch.save`, by name.
+
+    A dict that holds the state dict under one of the names of `WEIGHTS` is understood, and so is
+    the prefix `module.` that data-parallel training gives.
+
+    Raises:
+        ValueError: It is no state dict, or holds anything but tensors and plain values.
+    """
+    with path.open("rb") as file:
+        read = _read_zip if zipfile.is_zipfile(path) else _read_legacy
+        content, storages = read(file)
+    for key in WEIGHTS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not any(isinstance(v, _Tensor) for v in content.values()):
+        raise ValueError("it holds no dict of tensors by name, as model.state_dict() gives")
+    return {
+        str(name).removeprefix("module."): tensor.array(storages)
+        for name, tensor in content.items()
+        if isinstance(tensor, _Tensor)
+    }
+
+
+@dataclass(frozen=True)
+class _Storage:
+    dtype: str
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    offset: int
+    shape: tuple
+    strides: tuple
+
+    def array(self, storages):
+        """The values, in row-major order; every index is checked against the storage's size."""
+        numbers = (self.offset, *self.shape, *self.strides)
+        if len(self.shape) != len(self.strides) or not all(
+            isinstance(n, int) and n >= 0 for n in numbers
+        ):
+            raise ValueError("a tensor's shape makes no sense")
+        flat = storages(self.storage)
+        count = math.prod(self.shape)
+        last = sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+        if count > flat.size or (count and self.offset + last >= flat.size):
+            raise ValueError("a tensor reaches beyond its storage")
+        view = np.lib.stride_tricks.as_strided(
+            flat[self.offset :], self.shape, [flat.itemsize * step for step in self.strides]
+        )
+        return np.array(view)
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _rebuild_parameter(tensor, *_):
+    return tensor
+
+
+KNOWN = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch", "Size"): tuple,
+    **{("torch", name): dtype for name, dtype in DTYPES.items()},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        try:
+            return KNOWN[module, name]
+        except KeyError:
+            raise ValueError(
+                f"it asks to run {module}.{name}, and only tensors are read from such a file. "
+                "Where it is one of your own, save model.state_dict() alone, or as .safetensors"
+            ) from None
+
+    def persistent_load(self, pid):
+        kind, dtype, key, _, size, *view = pid
+        if kind != "storage" or any(view):
+            raise ValueError("it holds a storage of an unknown kind")
+        return _Storage(dtype, str(key), size)
+
+
+def _read_zip(file):
+    archive = zipfile.ZipFile(file)
+    members = {name.partition("/")[2]: name for name in archive.namelist()}
+    if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
+        raise ValueError("it was written on a big-endian machine")
+    with archive.open(members["data.pkl"]) as pickled:
+        content = _Unpickler(pickled).load()
+    data = {key: archive.read(name) for key, name in members.items() if key.startswith("data/")}
+    return content, lambda storage: _values(data[f"data/{storage.key}"], storage)
+
+
+def _read_legacy(file):
+    """Five pickles one after the other, then every storage: its length and its bytes."""
+    if _Unpickler(file).load() != LEGACY_MAGIC:
+        raise ValueError("it is no PyTorch file")
+    _Unpickler(file).load()  # the format's version
+    _Unpickler(file).load()  # about the machine that wrote it
+    sizes = {}
+
+    class Remembering(_Unpickler):
+        def persistent_load(self, pid):
+            storage = super().persistent_load(pid)
+            sizes[storage.key] = storage
+            return storage
+
+    content = Remembering(file).load()
+    data = {}
+    for key in _Unpickler(file).load():
+        length = int.from_bytes(file.read(8), "little")
+        width = np.dtype("<u2" if sizes[key].dtype == BFLOAT16 else sizes[key].dtype).itemsize
+        data[key] = file.read(length * width)
+    return content, lambda storage: _values(data[storage.key], storage)
+
+
+def _values(data, storage):
+    dtype = "<u2" if storage.dtype == BFLOAT16 else storage.dtype
+    if len(data) != storage.size * np.dtype(dtype).itemsize:
+        raise ValueError(f"storage {storage.key} is incomplete")
+    values = np.frombuffer(data, dtype)
+    if storage.dtype == BFLOAT16:
+        return (values.astype("<u4") << 16).view("<f4")
+    return values

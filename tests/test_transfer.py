@@ -1,0 +1,80 @@
+"""A trained model as the start of another."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from tests.cases import CASES
+
+MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
+
+
+def test_features_are_what_lies_on_the_way(case):
+    model, images = case.trained(classifier_activation=None), case.images()
+    found = {name: np.array(x) for name, x in keras_mixer.features(model)(images).items()}
+    blocks = [layer.name for layer in model.layers if layer.name.startswith("block_")]
+    assert list(found) == ["stem", *blocks, "pre_logits"]
+    pooled = case.trained(include_top=False, pooling="avg").predict(images, verbose=0)
+    assert np.allclose(found["pre_logits"], pooled, rtol=1e-5, atol=1e-6)  # float32 sums
+    kernel, bias = model.get_layer("head").get_weights()
+    logits = found["pre_logits"] @ kernel + bias
+    assert np.allclose(logits, model.predict(images, verbose=0), rtol=1e-4, atol=1e-5)
+    for name in ("stem", *blocks):
+        before = keras.Model(model.input, model.get_layer(name).output)
+        assert found[name].ndim == 4
+        assert np.array_equal(found[name].reshape(before(images).shape), before(images))
+
+
+@pytest.mark.parametrize("arguments", [{"include_top": False}, {"include_preprocessing": True}])
+def test_features_are_there_with_and_without_a_top(case, arguments):
+    model = case.trained(**arguments)
+    features = keras_mixer.features(model)
+    map_shape = model.get_layer("map").output.shape
+    assert features.output["stem"].shape == map_shape
+    assert features.output["pre_logits"].shape == (None, map_shape[-1])
+    assert {id(w) for w in features.weights} <= {id(w) for w in model.weights}  # shared, not copied
+
+
+@pytest.mark.parametrize(
+    "model", [keras.Sequential([keras.layers.Dense(2, name="top")]), "MixerB16"]
+)
+def test_features_of_another_model_are_an_error(model):
+    with pytest.raises(ValueError, match="features needs a model of this package"):
+        keras_mixer.features(model)
+
+
+def trainable(model):
+    return {layer.name for layer in model.layers if layer.trainable and layer.weights}
+
+
+def test_freeze_leaves_the_head():
+    model = MIXER.tiny()
+    keras_mixer.freeze(model)
+    assert trainable(model) == {"head"}
+    assert [w.path for w in model.trainable_weights] == ["head/kernel", "head/bias"]
+    keras_mixer.unfreeze(model)
+    assert len(model.trainable_weights) == len(model.weights)
+
+
+def test_freeze_up_to_a_layer_leaves_those_after_it():
+    model = MIXER.tiny()
+    keras_mixer.freeze(model, until="block_1")
+    assert trainable(model) == {"block_2", "norm", "head"}
+
+
+def test_frozen_weights_stay_as_they_are_in_training():
+    model = MIXER.trained()
+    keras_mixer.freeze(model)
+    before = model.get_weights()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(MIXER.images(), np.arange(4), verbose=0)
+    same = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert same == [True] * (len(same) - 2) + [False] * 2
+
+
+def test_freezing_up_to_a_layer_that_is_not_there_is_an_error_and_changes_nothing():
+    model = MIXER.tiny()
+    with pytest.raises(ValueError, match=r"got 'block_9'. There are image, stem, block_0"):
+        keras_mixer.freeze(model, until="block_9")
+    assert len(model.trainable_weights) == len(model.weights)

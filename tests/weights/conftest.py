@@ -1,0 +1,112 @@
+"""What the tests of weights share."""
+
+import hashlib
+import threading
+from base64 import b64encode
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mixer.weights import Release, releases
+
+
+@contextmanager
+def unchanged(model):
+    """A context that must leave every weight of a model as it is, to the bit."""
+    before = [keras.ops.convert_to_numpy(weight).copy() for weight in model.weights]
+    yield
+    for weight, array in zip(model.weights, before, strict=True):
+        assert np.array_equal(weight, array), weight.path
+
+
+class Bucket:
+    """A loopback stand-in for the public address: one file, and what may go wrong with it.
+
+    Attributes:
+        content: The file's bytes.
+        folder: Where a test may put files.
+        cuts: After how many bytes of its answer each of the next requests is cut off.
+        status: An HTTP status to answer with instead.
+        md5: The MD5 digest to announce; None for the true one, "" for none.
+        etag: Whether answers carry an ETag.
+        length: A Content-Length to claim instead of the true one.
+        requests: The Range header of every request so far, None without.
+        hold: When set, an answer stops half way until `go_on` is called.
+    """
+
+    def __init__(self, content, folder):
+        self.content, self.folder = content, folder
+        self.cuts, self.status, self.md5, self.etag, self.length = [], None, None, True, None
+        self.requests, self.hold = [], False
+        self.half_way, self.released = threading.Event(), threading.Event()
+        bucket = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                bucket.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def release(self):
+        url = f"http://127.0.0.1:{self.server.server_port}/models/set/Some-Model.npz"
+        return Release(url, round(len(self.content) / 2**20, 2))
+
+    def go_on(self):
+        self.released.set()
+
+    def answer(self, request):
+        self.requests.append(request.headers.get("Range"))
+        if self.status:
+            request.send_error(self.status)
+            return
+        tag = hashlib.sha256(self.content).hexdigest()[:16]
+        start = 0
+        if self.requests[-1] and request.headers.get("If-Range") == f'"{tag}"':
+            start = int(self.requests[-1].removeprefix("bytes=").removesuffix("-"))
+        if start >= len(self.content):
+            request.send_error(416)
+            return
+        request.send_response(206 if start else 200)
+        body = self.content[start:]
+        request.send_header("Content-Length", str(self.length or len(body)))
+        if self.etag:
+            request.send_header("ETag", f'"{tag}"')
+        if self.md5 != "":
+            md5 = self.md5 or b64encode(hashlib.md5(self.content).digest()).decode()
+            request.send_header("x-goog-hash", "crc32c=AAAAAA==")
+            request.send_header("x-goog-hash", f"md5={md5}")
+        request.end_headers()
+        if self.hold:
+            request.wfile.write(body[: len(body) // 2])
+            request.wfile.flush()
+            self.half_way.set()
+            self.released.wait(60)
+            body = body[len(body) // 2 :]
+        request.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of releases."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(releases, "PAUSE", 0)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def bucket(cache, tmp_path):
+    bucket = Bucket(np.random.default_rng(0).bytes(3_000_000), tmp_path)
+    yield bucket
+    bucket.go_on()
+    bucket.server.shutdown()
+    bucket.server.server_close()

@@ -1,0 +1,43 @@
+"""Run by a test in a process of its own: a timm model with random weights, its files and answers.
+
+python -m tests.weights.on_timm NAME FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+# torchvision's wheel looks for these ops of its CUDA library and does not import without them.
+library = torch.library.Library("torchvision", "DEF")
+library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+import timm  # noqa: E402
+
+name, folder = sys.argv[1], Path(sys.argv[2])
+model = timm.create_model(name).eval()
+random = torch.Generator().manual_seed(0)
+with torch.no_grad():
+    for parameter in model.parameters():
+        noise = torch.randn(parameter.shape, generator=random)
+        if parameter.ndim == 1:
+            parameter += 0.1 * noise
+        else:
+            parameter.copy_(noise / parameter[0].numel() ** 0.5)
+    images = np.load(folder / "images.npy")
+    logits = model(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+np.save(folder / "logits.npy", logits)
+
+state = model.state_dict()
+save_file(state, folder / "model.safetensors")
+torch.save(state, folder / "model.pth")
+# As timm's clean_checkpoint.py writes its releases, and as a training script keeps them.
+torch.save(state, folder / "early.pth", _use_new_zipfile_serialization=False)
+parallel = {f"module.{key}": value for key, value in state.items()}
+torch.save({"epoch": 3, "state_dict": parallel}, folder / "training.bin")
+half = {key: value.to(torch.bfloat16) for key, value in state.items()}
+torch.save(half, folder / "bfloat16.pt")
+save_file(half, folder / "bfloat16.safetensors")

@@ -1,0 +1,101 @@
+"""Released weights by name."""
+
+import numpy as np
+import pytest
+
+import keras_mixer
+from keras_mixer.models import BUILDERS
+from tests.weights import official
+
+# The public bucket's files, with their sizes in MiB: its listing in vit_jax.ipynb.
+RELEASED = {
+    "imagenet1k/Mixer-B_16.npz": 228.47,
+    "imagenet1k/Mixer-L_16.npz": 794.29,
+    "imagenet21k/Mixer-B_16.npz": 289.61,
+    "imagenet21k/Mixer-L_16.npz": 875.78,
+    "sam/Mixer-B_16.npz": 228.47,
+    "sam/Mixer-B_32.npz": 230.04,
+    "gsam/Mixer-B_16.npz": 228.47,
+    "gsam/Mixer-B_32.npz": 230.04,
+    "gsam/Mixer-S_16.npz": 70.71,
+    "gsam/Mixer-S_32.npz": 72.91,
+    "gsam/Mixer-S_8.npz": 78.79,
+}
+BUCKET = "https://storage.googleapis.com/mixer_models/"
+ROWS = [(b, name, r) for b in BUILDERS.values() for name, r in b.weights.items()]
+
+
+def test_exactly_the_released_files_have_names():
+    assert {release.url.removeprefix(BUCKET): release.mib for _, _, release in ROWS} == RELEASED
+    for builder, name, release in ROWS:
+        size = builder.__name__.removeprefix("Mixer")
+        assert release.url == f"{BUCKET}{name}/Mixer-{size[0]}_{size[1:]}.npz"
+
+
+@pytest.mark.parametrize(("builder", "name", "release"), ROWS, ids=lambda value: str(value)[:12])
+def test_a_released_file_has_the_size_that_its_builder_s_arrays_make(builder, name, release):
+    classes = 21843 if name == "imagenet21k" else 1000
+    tokens = (224 // builder.sizes["patch_size"]) ** 2
+    shapes = official.shapes(**builder.sizes, tokens=tokens, classes=classes)
+    values = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+    # np.savez adds a header of 128 bytes to each array, and the zip file two entries with its name
+    container = sum(128 + 50 + 46 + 2 * len(f"{name}.npy") for name in shapes)
+    assert (values + container) / 2**20 == pytest.approx(release.mib, abs=0.01)
+
+
+@pytest.fixture
+def published(bucket, monkeypatch):
+    """Puts a file of random weights where the released weights of a builder are."""
+
+    def publish(builder, name, classes=1000):
+        path = bucket.folder / "published.npz"
+        np.savez(path, **official.checkpoint(builder.sizes, classes=classes))
+        bucket.content = path.read_bytes()
+        monkeypatch.setitem(builder.weights, name, bucket.release)
+        return np.load(path)
+
+    return publish
+
+
+def test_a_release_is_fetched_and_loaded_and_brings_its_classes(published, bucket):
+    arrays = published(keras_mixer.MixerS32, "gsam", classes=21843)
+    model = keras_mixer.MixerS32(weights="gsam")
+    assert model.output_shape == (None, 21843)
+    assert np.array_equal(model.get_layer("head").kernel, arrays["head/kernel"])
+    keras_mixer.create_model("MixerS32", weights="gsam", include_top=False)
+    assert bucket.requests == [None]  # the second came from the cache
+
+
+def test_a_damaged_release_changes_nothing_and_says_what_is_wrong(published, bucket):
+    published(keras_mixer.MixerS32, "gsam")
+    bucket.content = b"PK" + bucket.content[2:-10_000] + bytes(10_000)
+    with pytest.raises(ValueError, match=r"Some-Model\.npz cannot be read as a \.npz"):
+        keras_mixer.MixerS32(weights="gsam")
+
+
+@pytest.mark.parametrize(
+    ("builder", "weights", "message"),
+    [
+        (
+            "MixerS16",
+            "imagenet1k",
+            r"was released as gsam; .*'imagenet1k' exists for MixerB16 and",
+        ),
+        ("MixerB32", "imagenet21k", r"was released as sam and gsam; .*for MixerB16 and MixerL16\."),
+        (
+            "MixerB16",
+            "imagenet",
+            r"was released as imagenet1k, imagenet21k, sam and gsam; got weights=",
+        ),
+        ("MixerH14", "jft", r"was never released; got weights='jft'\. A checkpoint file"),
+    ],
+)
+def test_a_release_that_does_not_exist_is_answered_with_those_that_do(builder, weights, message):
+    with pytest.raises(ValueError, match=rf"{builder} {message}"):
+        keras_mixer.create_model(builder, weights=weights)
+
+
+def test_help_names_the_releases():
+    text = " ".join(keras_mixer.MixerB32.__doc__.split())
+    assert 'the name of a release, `"sam"` or `"gsam"`, which is downloaded once' in text
+    assert "the name of a release, which is" in " ".join(keras_mixer.MlpMixer.__doc__.split())

@@ -1,0 +1,194 @@
+"""Arrays into models and back: all of them, or one complete error and none."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from keras_mixer.weights.checkpoint import layouts_of, named_weights
+from tests.cases import CASES
+from tests.weights import official
+from tests.weights.conftest import unchanged
+
+MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
+HALF = {"patch_size": 4, "width": 24, "depth": 3, "token_mlp_dim": 20, "channel_mlp_dim": 48}
+
+
+@pytest.fixture
+def arrays():
+    """A checkpoint of the tiny Mixer's size, in the official layout."""
+    return official.checkpoint(HALF, tokens=32, classes=7)
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(arrays, name="model.npz"):
+        np.savez(tmp_path / name, **arrays)
+        return tmp_path / name
+
+    return save
+
+
+def test_the_names_of_weights_are_their_paths(case):
+    model = case.tiny()
+    assert [name for name, _ in named_weights(model)] == [w.path for w in model.weights]
+
+
+def test_every_layout_has_a_name_of_its_own_for_every_weight(case):
+    model = case.tiny()
+    assert layouts_of(model)
+    for layout in layouts_of(model):
+        names = [layout.name_of(weight.path) for weight in model.weights]
+        assert None not in names
+        assert len(set(names)) == len(names)
+        assert all(layout.knows(name) for name in names)
+
+
+def test_what_is_saved_in_the_official_layout_comes_back_bit_equal(case, tmp_path):
+    model = case.trained()
+    keras_mixer.save_weights(model, tmp_path / "model.npz")
+    again = case.tiny()
+    keras_mixer.load_weights(again, tmp_path / "model.npz")
+    for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_what_was_loaded_is_saved_as_it_was(arrays, save, tmp_path):
+    model = MIXER.tiny(weights=save(arrays))
+    keras_mixer.save_weights(model, tmp_path / "again.npz")
+    with np.load(tmp_path / "again.npz") as again:
+        assert set(again) == set(arrays)
+        for name, array in arrays.items():
+            assert again[name].dtype == np.float32
+            assert np.array_equal(again[name], array)
+
+
+@pytest.mark.usefixtures("mixed_bfloat16")
+def test_under_mixed_bfloat16_weights_keep_every_bit(arrays, save):
+    model = MIXER.tiny(weights=save(arrays))
+    assert np.array_equal(model.get_layer("stem").bias, arrays["stem/bias"])
+
+
+def test_one_error_names_all_that_does_not_fit_and_nothing_is_assigned(arrays, save):
+    del arrays["MixerBlock_1/LayerNorm_0/scale"], arrays["stem/bias"]
+    arrays["optimizer/step"] = np.zeros(3, np.float32)
+    arrays["MixerBlock_3/LayerNorm_0/scale"] = np.zeros(24, np.float32)
+    arrays["head/kernel"] = arrays["head/kernel"].T
+    for i in range(3):
+        arrays[f"MixerBlock_{i}/token_mixing/Dense_0/kernel"] = np.zeros((49, 20), np.float32)
+    model = MIXER.trained()
+    with unchanged(model), pytest.raises(ValueError, match="does not fit 'mlp_mixer'") as error:
+        keras_mixer.load_weights(model, save(arrays))
+    assert str(error.value).splitlines() == [
+        "load_weights: model.npz (official layout) does not fit 'mlp_mixer'; nothing was loaded.",
+        "Only in the file, 2:",
+        "  optimizer/step: (3,)",
+        "  MixerBlock_3/LayerNorm_0/scale: (24,)",
+        "Only in the model, 2:",
+        "  stem/bias: (24,)",
+        "  block_1/token_norm/gamma: (24,)",
+        "Of another shape, 4:",
+        "  block_{0..2}/token_mlp/expand/kernel: (32, 20) in the model, (49, 20) in the file",
+        "  head/kernel: (24, 7) in the model, (7, 24) in the file",
+        "Where it is only another image size: build the model for the size that the weights were "
+        "made for, load them, then keras_mixer.resize(model, size).",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_keras_s_own_files_are_loaded_as_strictly(suffix, tmp_path):
+    other = MIXER.trained(depth=2, classes=5)
+    path = tmp_path / f"model{suffix}"
+    (other.save if suffix == ".keras" else other.save_weights)(path)
+    model = MIXER.trained()
+    with unchanged(model), pytest.raises(ValueError, match=f"model{suffix} does not fit") as error:
+        keras_mixer.load_weights(model, path)
+    assert "Only in the model, 12:" in str(error.value)
+    assert "block_2/channel_mlp/expand/kernel: (24, 48)" in str(error.value)
+    assert "head/kernel: (24, 7) in the model, (24, 5) in the file" in str(error.value)
+
+
+def test_another_head_alone_is_answered_with_the_builder(save):
+    path = save(official.checkpoint(HALF, tokens=32, classes=9))
+    model = MIXER.trained()
+    with unchanged(model), pytest.raises(ValueError, match=r"2:\n  head/k.*\n.*\n.*weights=: it k"):
+        keras_mixer.load_weights(model, path)
+
+
+def test_a_file_of_another_architecture_is_an_error_that_says_what_it_holds(save):
+    path = save({"conv1/kernel": np.zeros(3), "conv1/bias": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"holds conv1/kernel, conv1/bias\. Known are off"):
+        keras_mixer.load_weights(MIXER.tiny(), path)
+
+
+def test_a_model_within_a_model_keeps_its_own_names(tmp_path):
+    def model():
+        backbone = MIXER.trained(include_top=False, name="backbone")
+        pool = keras.layers.GlobalAveragePooling2D()
+        return keras.Sequential([backbone.input, backbone, pool, keras.layers.Dense(3, name="top")])
+
+    first, second = model(), model()
+    assert next(named_weights(first))[0] == "backbone/stem/kernel"
+    first.layers[-1].kernel.assign(np.ones((24, 3)))
+    first.save_weights(tmp_path / "model.weights.h5")
+    keras_mixer.load_weights(second, tmp_path / "model.weights.h5")
+    for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_the_head_of_a_checkpoint_decides_the_number_of_classes(arrays, save):
+    model = MIXER.tiny(classes=None, weights=save(arrays))
+    assert model.output_shape == (None, 7)
+    assert np.array_equal(model.get_layer("head").kernel, arrays["head/kernel"])
+    assert MIXER.tiny(classes=None).output_shape == (None, 1000)
+
+
+def test_other_classes_keep_everything_but_the_head_and_say_so(arrays, save):
+    with pytest.warns(UserWarning, match="has a head for 7 classes, so the head for 5 starts") as w:
+        model = MIXER.tiny(classes=5, weights=save(arrays))
+    assert w[0].filename == __file__
+    whole = MIXER.tiny(weights=save(arrays))
+    for ours, theirs in zip(model.weights[:-2], whole.weights[:-2], strict=True):
+        assert np.array_equal(ours, theirs)
+    assert not np.any(model.get_layer("head").kernel)
+
+
+def test_a_checkpoint_without_a_head_gives_a_fresh_one_and_says_so(arrays, save):
+    del arrays["head/kernel"], arrays["head/bias"]
+    with pytest.warns(UserWarning, match="has no head, so the head for 7 starts at zero"):
+        MIXER.tiny(weights=save(arrays))
+
+
+def test_without_top_the_head_of_a_checkpoint_is_passed_over(arrays, save):
+    model = MIXER.tiny(include_top=False, weights=save(arrays))
+    whole = MIXER.tiny(weights=save(arrays))
+    for ours, theirs in zip(model.weights, whole.weights[:-2], strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_a_wrong_checkpoint_given_to_a_builder_is_the_same_error(arrays, save):
+    del arrays["stem/bias"]
+    with pytest.raises(ValueError, match=r"MlpMixer: model\.npz .*\nOnly in the model, 1:\n"):
+        MIXER.tiny(weights=save(arrays))
+
+
+def test_weights_that_have_no_official_name_are_named_and_nothing_is_written(tmp_path):
+    model = MIXER.trained()
+    extra = keras.layers.Dense(2, name="extra")(model.output)
+    with pytest.raises(ValueError, match="no name for extra/kernel and extra/bias"):
+        keras_mixer.save_weights(keras.Model(model.input, extra), tmp_path / "model.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_replaced_only_on_request(tmp_path):
+    path = tmp_path / "model.npz"
+    keras_mixer.save_weights(MIXER.tiny(), path)
+    with pytest.raises(FileExistsError, match=r"model\.npz exists"):
+        keras_mixer.save_weights(MIXER.tiny(), path)
+    keras_mixer.save_weights(MIXER.trained(), path, overwrite=True)
+    assert np.load(path)["stem/bias"].any()
+
+
+def test_another_suffix_is_answered_with_keras_s_own_functions(tmp_path):
+    with pytest.raises(ValueError, match=r"\.npz files.*got '.*x\.h5'.*model\.save_weights"):
+        keras_mixer.save_weights(MIXER.tiny(), tmp_path / "x.h5")

@@ -1,0 +1,145 @@
+"""Larger images: every tile as before."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from tests.cases import CASES
+
+MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
+TOLERANCE = 1e-5  # float32 in two orders of summation, relative to the largest value
+
+
+def tiles(images, rows, columns):
+    """[R C, H, W, 3] -> one image [1, R H, C W, 3] of those tiles."""
+    lines = [np.concatenate(images[r * columns : (r + 1) * columns], 1) for r in range(rows)]
+    return np.concatenate(lines, 0)[None]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (3, 3), (1, 2)])
+def test_copies_of_one_tile_are_answered_as_the_tile_is(rows, columns):
+    model = MIXER.trained(classifier_activation=None)
+    resized = keras_mixer.resize(model, (16 * rows, 32 * columns))
+    images = MIXER.images()
+    expected = model.predict(images, verbose=0)
+    logits = resized.predict(np.tile(images, (1, rows, columns, 1)), verbose=0)
+    assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+def test_different_tiles_give_their_own_maps_side_by_side():
+    model = MIXER.trained(include_top=False)
+    resized = keras_mixer.resize(model, (32, 64))
+    images = MIXER.images()
+    expected = tiles(model.predict(images, verbose=0), 2, 2)
+    found = resized.predict(tiles(images, 2, 2), verbose=0)
+    assert found.shape == (1, 8, 16, 24)
+    assert np.abs(found - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+def test_scores_of_different_tiles_are_averaged():
+    model = MIXER.trained(classifier_activation=None)
+    images = MIXER.images()
+    expected = model.predict(images, verbose=0).mean(0)
+    logits = keras_mixer.resize(model, (32, 64)).predict(tiles(images, 2, 2), verbose=0)[0]
+    assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+def test_the_token_mlps_grow_as_the_paper_says():
+    """S -> K^2 S tokens and D_S -> K^2 D_S units, with one block of the old weights a tile."""
+    model = MIXER.trained()
+    resized = keras_mixer.resize(model, (32, 64))
+    before, after = (m.get_layer("block_1").token_mlp for m in (model, resized))
+    assert after.expand.kernel.shape == (4 * 32, 4 * 20)
+    assert after.project.kernel.shape == (4 * 20, 4 * 32)
+    for old, new in zip(before.weights, after.weights, strict=True):
+        assert np.count_nonzero(new) == 4 * np.count_nonzero(old)
+        assert np.isclose(np.sum(np.abs(new)), 4 * np.sum(np.abs(old)), rtol=1e-5)
+    for name in ("stem", "norm", "head"):
+        for old, new in zip(
+            model.get_layer(name).weights, resized.get_layer(name).weights, strict=True
+        ):
+            assert np.array_equal(old, new)
+
+
+def test_the_zeros_between_tiles_are_trained():
+    resized = keras_mixer.resize(MIXER.trained(), (32, 64))
+    kernel = resized.get_layer("block_0").token_mlp.expand.kernel
+    zeros = keras.ops.convert_to_numpy(kernel) == 0
+    resized.compile("sgd", "sparse_categorical_crossentropy")
+    images = np.random.default_rng(2).uniform(-1, 1, (4, 32, 64, 3)).astype(np.float32)
+    resized.train_on_batch(images, np.arange(4))
+    assert zeros.mean() == 0.75
+    assert np.count_nonzero(keras.ops.convert_to_numpy(kernel)[zeros]) == zeros.sum()
+
+
+def test_what_is_not_weights_stays_too(tmp_path):
+    model = MIXER.trained(drop_path_rate=0.2, include_preprocessing=True, gelu="erf", name="mine")
+    model.get_layer("stem").trainable = False
+    resized = keras_mixer.resize(model, (32, 64))
+    assert resized.name == "mine"
+    assert resized.input_shape == (None, 32, 64, 3)
+    assert not resized.get_layer("stem").trainable
+    for old, new in zip(model.layers[1:], resized.layers[1:], strict=True):
+        changed = {k for k, v in old.get_config().items() if v != new.get_config()[k]}
+        assert changed <= {"token_mlp_dim", "target_shape", "build_config"}
+    resized.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    images = np.random.default_rng(2).uniform(0, 255, (2, 32, 64, 3)).astype(np.float32)
+    assert np.array_equal(again(images), resized(images))
+    twice = keras_mixer.resize(resized, (64, 64))
+    assert twice.get_layer("block_0").token_mlp_dim == 20 * 4 * 2
+
+
+@pytest.mark.usefixtures("mixed_bfloat16")
+def test_the_dtype_stays():
+    model = MIXER.trained()
+    resized = keras_mixer.resize(model, (32, 64))
+    assert resized.get_layer("block_0").compute_dtype == "bfloat16"
+    assert {w.dtype for w in resized.weights} == {"float32"}
+
+
+def test_a_variant_at_448():
+    resized = keras_mixer.resize(keras_mixer.MixerS32(), 448)
+    built = keras_mixer.MixerS32(input_shape=(448, 448, 3))
+    assert resized.output_shape == (None, 1000)
+    assert resized.get_layer("map").output.shape == built.get_layer("map").output.shape
+    assert resized.get_layer("block_0").token_mlp_dim == 4 * 256
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (300, r"takes 224 x 224, so 448 x 448 or 672 x 672 would do; got 300 x 300"),
+        (112, r"so 448 x 448 or 672 x 672 would do; got 112 x 112"),
+        ((448, 1000), r"so 448 x 448 or 448 x 896 or 672 x 672 would do; got 448 x 1000"),
+        ((448, 448, 3), r"would do; got 448 x 448 x 3"),
+        (448.5, r"would do; got 448\.5 x 448\.5"),
+        (0, r"would do; got 0 x 0"),
+    ],
+)
+def test_a_factor_that_is_not_whole_is_an_error_that_says_what_would_work(size, message):
+    with pytest.raises(ValueError, match=message):
+        keras_mixer.resize(keras_mixer.MixerS32(), size)
+
+
+def test_a_model_within_a_model_is_an_error_that_says_what_to_resize():
+    backbone = MIXER.tiny(include_top=False, name="backbone")
+    outer = keras.Sequential([backbone.input, backbone, keras.layers.GlobalAveragePooling2D()])
+    with pytest.raises(ValueError, match=r"contains backbone\. Resize that and build"):
+        keras_mixer.resize(outer, (32, 64))
+
+
+def test_a_layer_that_cannot_grow_is_named():
+    model = MIXER.tiny(include_top=False)
+    flat = keras.layers.Dense(2, name="top")(keras.layers.Flatten()(model.output))
+    with pytest.raises(ValueError, match=r"no way to enlarge layer 'top' \(Dense\)"):
+        keras_mixer.resize(keras.Model(model.input, flat), (32, 64))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [("MixerB16", "got str"), (keras.Sequential(), "got Sequential")]
+)
+def test_what_is_no_functional_model_is_an_error(model, message):
+    with pytest.raises(ValueError, match=f"functional Keras model; {message}"):
+        keras_mixer.resize(model, 448)
