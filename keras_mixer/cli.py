@@ -8,6 +8,7 @@ from typing import Annotated
 from zipfile import BadZipFile
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -80,11 +81,12 @@ def models(
         raise ValueError(
             f"No model is called like {pattern!r}. There are {', '.join(list_models())}."
         )
-    table = Table("model")
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))  # fits 80 columns
+    table.add_column("model", no_wrap=True)
     for size in BUILDERS[names[0]].sizes:
         table.add_column(size.replace("_", " "), justify="right")
     table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("released weights")
+    table.add_column("released weights", min_width=12)
     for name in names:
         builder = BUILDERS[name]
         sizes = map(str, builder.sizes.values())

@@ -45,6 +45,7 @@ def show_weights(model, blocks=(0, 1, 2), *, units=128):
         panels.append(_mosaic(maps[paired_order(maps)][:units]))
     rows, columns = panels[0].shape
     figure = Figure(figsize=(5 * len(panels), 5 * rows / columns + 0.4), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.15)
     places = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, name, panel in zip(places, names, panels, strict=True):
         axes.imshow(panel, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
@@ -75,13 +76,17 @@ def paired_order(maps):
     return order
 
 
-def _mosaic(maps, gap=1):
-    """[N, h, w] -> one picture, each map scaled to [-1, 1], with gaps of NaN between them."""
+def _mosaic(maps):
+    """[N, h, w] -> one picture of about a square: each map scaled to [-1, 1], NaN between them."""
     count, height, width = maps.shape
     columns = max(2, round((count * height / width) ** 0.5) // 2 * 2)  # a pair stays on one row
-    rows = -(-count // columns)
-    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
+    full = [c for c in range(2, 2 * columns, 2) if count % c == 0 and 2 * c >= columns]
+    columns = min(full, key=lambda c: abs(c - columns), default=columns)
+    # One token between the two of a pair, and three between pairs.
+    left = [c * (width + 1) + c // 2 * 2 for c in range(columns)]
+    top = [r * (height + 2) for r in range(-(-count // columns))]
+    picture = np.full((top[-1] + height, left[-1] + width), np.nan)
     for i, unit in enumerate(maps):
-        y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        y, x = top[i // columns], left[i % columns]
         picture[y : y + height, x : x + width] = unit / max(np.abs(unit).max(), 1e-30)
     return picture

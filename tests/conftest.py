@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mixer.weights import releases
+from tests.bucket import Bucket
 from tests.cases import CASES
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +60,21 @@ def quickstarted(tmp_path_factory, command):
 def held_out(quickstarted):
     with np.load(quickstarted / "quickstart" / "held_out.npz") as arrays:
         return arrays["images"], arrays["labels"]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of releases."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(releases, "PAUSE", 0)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def bucket(cache, tmp_path):
+    bucket = Bucket(np.random.default_rng(0).bytes(3_000_000), tmp_path)
+    yield bucket
+    bucket.go_on()
+    bucket.server.shutdown()
+    bucket.server.server_close()

@@ -1,5 +1,8 @@
 """The command line, run as a shell runs it, on the files of a quickstart."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -7,11 +10,12 @@ from PIL import Image
 
 import keras_mixer
 from keras_mixer.cli import Recipe, main
+from tests.weights.official import checkpoint
 
 
 def test_help_names_every_command(command, tmp_path):
     done = command("--help", cwd=tmp_path)
-    for name in ("quickstart", "models", "export", "verify", "predict"):
+    for name in ("quickstart", "models", "export", "verify", "predict", "show-weights"):
         assert f" {name} " in done.stdout
         assert command(name, "--help", cwd=tmp_path).stdout.count("--help") == 1
     assert done.stderr == ""
@@ -159,3 +163,59 @@ def mistakes(quickstarted, tmp_path_factory):
     nan[1, 0, 0] = np.nan
     np.save(folder / "nan.npy", nan)
     return folder
+
+
+def test_show_weights_draws_a_picture(command, quickstarted, tmp_path):
+    done = command(
+        "show-weights",
+        quickstarted / "quickstart" / "model.keras",
+        "--blocks",
+        "5",
+        "--output",
+        "weights.png",
+        cwd=tmp_path,
+    )
+    assert done.stdout == "weights.png\n"
+    assert done.stderr == ""
+    with Image.open(tmp_path / "weights.png") as picture:
+        assert np.asarray(picture.convert("RGB")).std() > 20
+
+
+def test_a_release_is_fetched_in_sight(bucket, tmp_path):
+    """The command as it is, but for the address of the release."""
+    np.savez(tmp_path / "S32.npz", **checkpoint(keras_mixer.MixerS32.sizes))
+    bucket.content = (tmp_path / "S32.npz").read_bytes()
+    code = (
+        "import sys; sys.argv = sys.argv[1:]\n"
+        "from keras_mixer.cli import main\n"
+        "from keras_mixer.models import BUILDERS\n"
+        "from keras_mixer.weights import Release\n"
+        f"BUILDERS['MixerS32'].weights['gsam'] = {bucket.release!r}\n"
+        "main()\n"
+    )
+    arguments = ["keras-mixer", "show-weights", "MixerS32", "--weights", "gsam", "--output"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, tmp_path / "weights.png"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Some-Model.npz: 100%" in done.stderr
+    assert (tmp_path / "weights.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["MixerS16", "--weights", "imagenet1k"], "MixerS16 was released as gsam"),
+        (["MixerS16", "--weights", "missing.npz"], "no weights file at 'missing.npz'"),
+        (["MixerS16", "--blocks", "0,x"], "--blocks takes numbers like 0,1,2; got '0,x'"),
+        (["MixerS16", "--blocks", "9"], "has block_0, block_1"),
+    ],
+)
+def test_show_weights_says_in_one_line_what_is_wrong(command, tmp_path, arguments, message):
+    done = command("show-weights", *arguments, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.glob("*.png")) == []

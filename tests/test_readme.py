@@ -2,13 +2,20 @@
 
 import re
 import shlex
+from dataclasses import replace
 
+import keras
 import numpy as np
+import pytest
+from safetensors.numpy import save_file
 
 import keras_mixer
+from keras_mixer.models.mlp_mixer import LAYOUTS
 from keras_mixer.tflite import RECIPES
 from tests.conftest import ROOT
+from tests.weights.official import checkpoint
 
+TIMM = next(layout for layout in LAYOUTS if layout.name == "timm")
 README = (ROOT / "README.md").read_text()
 
 
@@ -25,18 +32,43 @@ def rows(text, column):
     return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table]
 
 
-def test_its_python_runs_as_it_stands(tmp_path, monkeypatch):
+def test_its_python_runs_as_it_stands(tmp_path, monkeypatch, bucket, capsys):
+    """Random weights of the released size stand in for the release, and for a file of timm's."""
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     names = {
         "images": random.uniform(-1, 1, (4, 224, 224, 3)).astype(np.float32),
+        "large_images": random.uniform(-1, 1, (4, 448, 448, 3)).astype(np.float32),
+        "pixels": random.integers(0, 256, (4, 224, 224, 3)).astype(np.uint8),
         "labels": np.arange(4),
     }
+    np.savez("released.npz", **checkpoint(keras_mixer.MixerB16.sizes, classes=21843))
+    bucket.content = (tmp_path / "released.npz").read_bytes()
+    release = keras_mixer.MixerB16.weights["imagenet21k"]
+    release = replace(release, url=bucket.release.url)  # of the size that was published
+    monkeypatch.setitem(keras_mixer.MixerB16.weights, "imagenet21k", release)
+    np.savez("mixer_s16.npz", **checkpoint(keras_mixer.MixerS16.sizes))
+    timm = {}
+    for weight in keras_mixer.MixerS16(weights="mixer_s16.npz").weights:
+        array = keras.ops.convert_to_numpy(weight)
+        array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        timm[TIMM.name_of(weight.path)] = np.ascontiguousarray(array)
+    save_file(timm, "mixer_s16.safetensors")
+
     for block in blocks("python"):
-        exec(block, names)
+        if "classes=37" not in block:
+            exec(block, names)
+        else:
+            with pytest.warns(UserWarning, match="a head for 21,843 classes, so the head for 37"):
+                exec(block, names)
+            assert names["model"].input_shape == (None, 448, 448, 3)
+            assert names["again"].get_layer("block_0").gelu == "erf"
+            assert (tmp_path / "pets.npz").exists()
     assert names["report"].images == 4
-    assert names["model"].input_shape == (None, 32, 32, 3)
     assert names["backbone"].output_shape == (None, 7, 7, 512)
+    assert names["scores"].shape == (4, 21843)
+    assert bucket.requests == [None]
+    assert "('n0" in capsys.readouterr().out
 
 
 def test_its_commands_run_as_they_stand(command, quickstarted):
@@ -60,7 +92,8 @@ def test_its_table_of_models_is_the_package_s():
     assert list(table) == keras_mixer.list_models()
     for name, cells in table.items():
         builder = getattr(keras_mixer, name)
-        assert cells == [*map(str, builder.sizes.values()), f"{builder.params:,}"]
+        sizes = map(str, builder.sizes.values())
+        assert cells == [*sizes, f"{builder.params:,}", ", ".join(builder.weights)]
 
 
 def test_its_table_of_recipes_is_the_package_s():

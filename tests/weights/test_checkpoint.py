@@ -8,7 +8,7 @@ import keras_mixer
 from keras_mixer.weights.checkpoint import layouts_of, named_weights
 from tests.cases import CASES
 from tests.weights import official
-from tests.weights.conftest import unchanged
+from tests.weights.unchanged import unchanged
 
 MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
 HALF = {"patch_size": 4, "width": 24, "depth": 3, "token_mlp_dim": 20, "channel_mlp_dim": 48}

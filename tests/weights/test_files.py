@@ -9,7 +9,7 @@ import pytest
 
 import keras_mixer
 from tests.cases import CASES
-from tests.weights.conftest import unchanged
+from tests.weights.unchanged import unchanged
 
 MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
 

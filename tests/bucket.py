@@ -1,25 +1,11 @@
-"""What the tests of weights share."""
+"""A server on this machine in place of the public address."""
 
 import hashlib
 import threading
 from base64 import b64encode
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import keras
-import numpy as np
-import pytest
-
-from keras_mixer.weights import Release, releases
-
-
-@contextmanager
-def unchanged(model):
-    """A context that must leave every weight of a model as it is, to the bit."""
-    before = [keras.ops.convert_to_numpy(weight).copy() for weight in model.weights]
-    yield
-    for weight, array in zip(model.weights, before, strict=True):
-        assert np.array_equal(weight, array), weight.path
+from keras_mixer.weights import Release
 
 
 class Bucket:
@@ -92,21 +78,3 @@ class Bucket:
             self.released.wait(60)
             body = body[len(body) // 2 :]
         request.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache of releases."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(releases, "PAUSE", 0)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def bucket(cache, tmp_path):
-    bucket = Bucket(np.random.default_rng(0).bytes(3_000_000), tmp_path)
-    yield bucket
-    bucket.go_on()
-    bucket.server.shutdown()
-    bucket.server.server_close()
