@@ -39,6 +39,7 @@ class Bucket:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a client that is killed is no news
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from keras_mixer.weights import releases
 from tests.bucket import Bucket
@@ -49,10 +50,16 @@ def command(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def quickstarted(tmp_path_factory, command):
+def quickstarted(tmp_path_factory, worker_id, command):
     """A folder in which `keras-mixer quickstart` was run; everything downstream uses its files."""
-    folder = tmp_path_factory.mktemp("quickstarted")
-    folder.joinpath("output.txt").write_text(command("quickstart", cwd=folder).stdout)
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":  # the first of pytest-xdist's workers runs it for all of them
+        shared = shared.parent
+    folder = shared / "quickstarted"
+    with FileLock(shared / "quickstarted.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            folder.joinpath("output.txt").write_text(command("quickstart", cwd=folder).stdout)
     return folder
 
 

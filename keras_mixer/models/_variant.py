@@ -1,6 +1,7 @@
 """The callable row of a paper's table: a builder with the habits of `keras.applications`."""
 
 import inspect
+import os
 import re
 import sys
 import warnings
@@ -158,6 +159,10 @@ def assemble(
 
 def _file(weights, builder):
     """The checkpoint file that `weights` means, downloaded if need be."""
+    if not isinstance(weights, str | os.PathLike):
+        raise ValueError(
+            f"{builder.__name__} needs weights to be None, a name or a path; got {weights!r}."
+        )
     if is_file(weights):
         return weights
     if weights in builder.weights:

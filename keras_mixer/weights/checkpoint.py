@@ -86,6 +86,7 @@ def load_weights(model, path):
     Warns:
         UserWarning: The file comes from code with another form of GELU than the model's.
     """
+    _check_model(model, "load_weights")
     checkpoint = Checkpoint(path, layouts_of(model))
     assign(model, checkpoint, "load_weights")
     for layer in all_layers(model):
@@ -117,6 +118,7 @@ def save_weights(model, path, *, overwrite=False):
             f"save_weights writes .npz files in the layout of the official code; got "
             f"{str(path)!r}. For Keras's own files there are model.save and model.save_weights."
         )
+    _check_model(model, "save_weights")
     [layout, *_] = layouts_of(model) or [None]
     arrays, unknown = {}, []
     for name, weight in named_weights(model):
@@ -195,6 +197,11 @@ def all_layers(model):
         yield layer
         if isinstance(layer, keras.Model):
             yield from all_layers(layer)
+
+
+def _check_model(model, who):
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(f"{who} needs a built Keras model; got {model!r}.")
 
 
 def _difference(who, model, checkpoint, missing, misshapen, extra):

@@ -16,7 +16,8 @@ SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", *KERAS)
 
 def is_file(weights):
     """Whether `weights` means a file, and not the name of a release."""
-    return not isinstance(weights, str) or weights.endswith((*SUFFIXES, ".h5"))
+    path = Path(weights)
+    return not isinstance(weights, str) or bool(path.suffix) or path.name != weights
 
 
 def read(path):

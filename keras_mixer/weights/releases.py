@@ -55,7 +55,8 @@ def fetch(release):
     A connection that breaks is taken up where it broke, also by a later call. A file enters the
     cache whole: its size is that of the release and its MD5 digest the one that the server
     announces. Its SHA-256 digest is kept beside it, and every later call compares. Of several
-    processes one downloads and the others wait.
+    processes one downloads and the others wait. A file that was put into the cache by hand is taken
+    when its size is right.
 
     Args:
         release: A `Release`.
@@ -73,8 +74,10 @@ def fetch(release):
     except OSError as error:
         raise OSError(f"{error}. {ELSEWHERE}") from None
     with lock:
-        if not _is_intact(path):
-            _download(release)
+        if path.exists() and _seen(path) is None:  # put there by hand
+            _adopt(release, path, None)
+        elif not _is_intact(path):
+            _adopt(release, *_download(release))
     return path
 
 
@@ -100,11 +103,11 @@ def _is_intact(path):
 
 
 def _download(release):
+    """Requests until the file is there: its whole part, and the MD5 digest that was announced."""
     failures, had = 0, _received(release.path)
     while True:
         try:
-            part, md5 = _receive(release)
-            break
+            return _receive(release)
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in (408, 416, 429):
                 raise FileNotFoundError(
@@ -123,10 +126,13 @@ def _download(release):
             )
             raise ConnectionError(
                 f"{release.url} did not come: {reason}. {kept}A file that was fetched in another "
-                "way can be given as weights=PATH."
+                f"way can be given as weights=PATH, or be put at {release.path}."
             )
         time.sleep(PAUSE)
 
+
+def _adopt(release, part, md5):
+    """Makes a whole part the file in the cache, if it is what it should be."""
     sha256 = _digest(part, "sha256")
     problem = _problem(release, part, md5, sha256)
     if problem:
@@ -148,7 +154,7 @@ def _receive(release):
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part is as long as the file already, or longer
+        if error.code == 416 and part:  # the part is as long as the file already, or longer
             part.unlink()
         raise
     with response:

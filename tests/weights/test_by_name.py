@@ -95,6 +95,18 @@ def test_a_release_that_does_not_exist_is_answered_with_those_that_do(builder, w
         keras_mixer.create_model(builder, weights=weights)
 
 
+@pytest.mark.parametrize("weights", [True, 3, b"x.npz"])
+def test_what_is_neither_a_name_nor_a_path_is_an_error(weights):
+    with pytest.raises(ValueError, match="None, a name or a path; got"):
+        keras_mixer.MixerS16(weights=weights)
+
+
+@pytest.mark.parametrize("weights", ["folder/imagenet1k", "checkpoint.h5", "model.ckpt"])
+def test_what_looks_like_a_path_is_taken_for_one(weights):
+    with pytest.raises(ValueError, match=rf"Weights are read from .*; got '{weights}'"):
+        keras_mixer.MixerS16(weights=weights)
+
+
 def test_help_names_the_releases():
     text = " ".join(keras_mixer.MixerB32.__doc__.split())
     assert 'the name of a release, `"sam"` or `"gsam"`, which is downloaded once' in text

@@ -192,3 +192,10 @@ def test_a_file_that_is_there_is_replaced_only_on_request(tmp_path):
 def test_another_suffix_is_answered_with_keras_s_own_functions(tmp_path):
     with pytest.raises(ValueError, match=r"\.npz files.*got '.*x\.h5'.*model\.save_weights"):
         keras_mixer.save_weights(MIXER.tiny(), tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("function", [keras_mixer.load_weights, keras_mixer.save_weights])
+@pytest.mark.parametrize("model", ["MixerB16", keras.Sequential()])
+def test_what_is_no_built_model_is_an_error(function, model):
+    with pytest.raises(ValueError, match="needs a built Keras model; got"):
+        function(model, "x.npz")

@@ -28,14 +28,20 @@ def saved(model, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["model.npz", "model.weights.h5", "model.keras"])
-@pytest.mark.parametrize("damage", ["truncated", "a byte changed", "empty", "something else"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (name, damage)
+        for name in ("model.npz", "model.weights.h5", "model.keras")
+        for damage in ("truncated", "a byte changed", "empty", "something else")
+        # Keras writes its HDF5 files without checksums.
+        if (name, damage) != ("model.weights.h5", "a byte changed")
+    ],
+)
 def test_a_damaged_file_is_one_error_and_changes_nothing(model, saved, name, damage):
     path = saved / name
     content = path.read_bytes()
     half = len(content) // 2
-    if damage == "a byte changed" and name == "model.weights.h5":
-        pytest.skip("Keras writes its HDF5 files without checksums")
     path.write_bytes(
         {
             "truncated": content[:half],

@@ -117,6 +117,19 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(bucket):
         assert fetch(bucket.release).read_bytes() == bucket.content
 
 
+def test_a_file_that_was_put_there_by_hand_is_taken_when_its_size_is_right(bucket, cache):
+    path = bucket.release.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bucket.content)
+    assert fetch(bucket.release) == path
+    assert bucket.requests == []
+    assert kept(cache) == ["Some-Model.npz", "Some-Model.npz.sha256"]
+    path.with_name("Some-Model.npz.sha256").unlink()
+    path.write_bytes(bucket.content[:100])
+    with pytest.raises(ValueError, match=r"gave 0\.00 MiB, and the released file has 2\.86"):
+        fetch(bucket.release)
+
+
 def test_a_file_that_is_not_there_is_an_error_at_once(bucket, cache):
     bucket.status = 404
     with pytest.raises(FileNotFoundError, match=r"set/Some-Model\.npz is not there: 404"):
