@@ -100,9 +100,9 @@ def assemble(
         include_preprocessing: Whether the model takes pixels from 0 to 255 and normalises them
             itself, as `keras_mixer.preprocess_input` does: `True` as Google's weights want it, or a
             pair `(mean, std)`, such as `(0, 1)` for timm's `miil` weights.
-        weights: `None` for random initialisation; the name of a release,{releases}
-            which is downloaded once; or a checkpoint file, see `keras_mixer.load_weights`. Its head
-            is left out, with a warning, where it tells other `classes` apart.
+        weights: `None` for random initialisation; the name of released weights, which are
+            downloaded once; or a checkpoint file, see `keras_mixer.load_weights`. Their head is
+            left out, with a warning, where it tells other `classes` apart.
         input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
         input_shape: `(height, width, channels)` of an image, channels last; `(224, 224, 3)` when
             neither this nor `input_tensor` is given.
@@ -264,11 +264,10 @@ def _docstring(name, body, row, params, weights, signature):
     title, source, *_ = inspect.getdoc(inspect.getmodule(body)).split("\n\n")
     _, description, *_ = inspect.getdoc(body).split("\n\n")
     docs = _argument_docs(assemble) | _argument_docs(body)
-    names = " or ".join(f'`"{release}"`' for release in weights)
-    docs["weights"] = docs["weights"].replace("{releases}", f" {names}," if names else "")
     if row:
         sizes = ", ".join(f"{key} {value}" for key, value in row.items())
-        row = f"Sizes: {sizes}.\nParameters: {params:,} at 224 x 224 x 3 and 1,000 classes.\n\n"
+        row = f"Sizes: {sizes}.\nParameters: {params:,} at 224 x 224 x 3 and 1,000 classes.\n"
+        row += f"Released weights: {', '.join(weights) or 'none'}.\n\n"
     return DOCSTRING.format(
         name=name,
         title=title.removesuffix("."),

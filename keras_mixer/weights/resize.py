@@ -101,7 +101,9 @@ def resize(model, size):
         return type(layer).from_config(config)
 
     before = model.inputs[0]
-    image = keras.Input((*new, before.shape[-1]), dtype=before.dtype, name=before.name)
+    image = keras.Input(
+        (rows * old[0], columns * old[1], before.shape[-1]), dtype=before.dtype, name=before.name
+    )
     inputs = keras.tree.map_structure(lambda _: image, model.input)  # a tensor, a list or a dict
     resized = keras.models.clone_model(model, input_tensors=inputs, clone_function=clone)
     for layer in resized.layers:
@@ -136,7 +138,7 @@ def _image_size(model):
 def _factors(model, old, new):
     numbers = len(new) == 2 and all(isinstance(n, Integral) and n > 0 for n in new)
     if numbers and not any(n % o for n, o in zip(new, old, strict=True)):
-        return [n // o for n, o in zip(new, old, strict=True)]
+        return [int(n // o) for n, o in zip(new, old, strict=True)]
     factors = [(2, 2), (3, 3)]
     if numbers:
         nearest = tuple(max(round(n / o), 1) for n, o in zip(new, old, strict=True))

@@ -95,6 +95,29 @@ def test_one_error_names_all_that_does_not_fit_and_nothing_is_assigned(arrays, s
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"extra": np.zeros(3)}, r"Only in the file, 1:\n  extra: \(3,\)$"),
+        ({"stem/bias": None}, r"Only in the model, 1:\n  stem/bias: \(24,\)$"),
+        ({"stem/bias": np.zeros(5)}, r"shape, 1:\n  stem/bias: \(24,\) in the model, \(5,\) in"),
+    ],
+)
+def test_one_array_too_many_too_few_or_misshapen_is_enough(arrays, save, change, message):
+    arrays = {name: array for name, array in (arrays | change).items() if array is not None}
+    model = MIXER.trained()
+    with unchanged(model), pytest.raises(ValueError, match=message):
+        keras_mixer.load_weights(model, save(arrays))
+
+
+def test_the_early_layout_keeps_the_order_of_more_than_ten_blocks(save):
+    arrays = official.checkpoint(HALF | {"depth": 12}, tokens=32, classes=7)
+    model = MIXER.tiny(depth=12, weights=save(official.early(arrays)))
+    for i in range(12):
+        gamma = model.get_layer(f"block_{i}").channel_norm.gamma
+        assert np.array_equal(gamma, arrays[f"MixerBlock_{i}/LayerNorm_1/scale"])
+
+
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
 def test_keras_s_own_files_are_loaded_as_strictly(suffix, tmp_path):
     other = MIXER.trained(depth=2, classes=5)

@@ -99,8 +99,9 @@ def test_the_dtype_stays():
     assert {w.dtype for w in resized.weights} == {"float32"}
 
 
-def test_a_variant_at_448():
-    resized = keras_mixer.resize(keras_mixer.MixerS32(), 448)
+def test_a_variant_at_448(tmp_path):
+    resized = keras_mixer.resize(keras_mixer.MixerS32(), np.int64(448))
+    resized.save(tmp_path / "model.keras")
     built = keras_mixer.MixerS32(input_shape=(448, 448, 3))
     assert resized.output_shape == (None, 1000)
     assert resized.get_layer("map").output.shape == built.get_layer("map").output.shape
