@@ -85,21 +85,26 @@ def _read_keras(path):
 def _read_h5(file):
     arrays = {}
 
+    def inside(group, key):  # what a link to another file stands for is not read
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise ValueError(f"{group.name}/{key} points into another file")
+        return group[key]
+
     def visit(group, path):
         if "vars" in group:
-            for place, dataset in group["vars"].items():
-                if dataset.external or dataset.is_virtual:
-                    raise ValueError(f"{dataset.name} points into another file")
-                arrays[f"{path}/{place}"] = dataset[()]
+            weights = inside(group, "vars")
+            for place in weights:
+                weight = inside(weights, place)
+                if weight.external or weight.is_virtual:
+                    raise ValueError(f"{weight.name} points into another file")
+                arrays[f"{path}/{place}"] = weight[()]
         for key in group:
             # What training left there: the state of the optimizer and of random generators.
             if key in ("vars", "optimizer", "seed_generator"):
                 continue
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                raise ValueError(f"{group.name}/{key} points into another file")
-            inner, name = group[key], key
+            inner, name = inside(group, key), key
             if "vars" in inner:
-                name = inner["vars"].attrs.get("name", key)
+                name = inside(inner, "vars").attrs.get("name", key)
             visit(inner, path if key == "layers" else f"{path}/{name}".lstrip("/"))
 
     with h5py.File(file, "r") as file:

@@ -141,10 +141,27 @@ def test_the_tensor_of_that_test_is_read_where_it_lies_within(tmp_path):
     assert read(tmp_path / "model.pth")["stem.proj.weight"].tolist() == [[1, 3], [2, 4]]
 
 
-def test_a_weights_file_that_points_into_another_file_is_refused(model, saved):
+@pytest.mark.parametrize(
+    "kind", ["a linked layer", "a linked array", "an external array", "a virtual array"]
+)
+def test_a_weights_file_that_points_into_another_file_is_refused(model, saved, kind):
+    (saved / "secret.bin").write_bytes(bytes(28))
+    with h5py.File(saved / "secret.h5", "w") as other:
+        other["secret"] = np.zeros(7, np.float32)
     with h5py.File(saved / "model.weights.h5", "r+") as file:
-        del file["layers/dense"]
-        file["layers/dense"] = h5py.ExternalLink("other.h5", "/layers/dense")
+        bias = file["layers/dense/vars"]
+        del bias["1"]
+        if kind == "a linked layer":
+            del file["layers/dense"]
+            file["layers/dense"] = h5py.ExternalLink("secret.h5", "/")
+        elif kind == "a linked array":
+            bias["1"] = h5py.ExternalLink("secret.h5", "/secret")
+        elif kind == "an external array":
+            bias.create_dataset("1", (7,), "<f4", external=[(saved / "secret.bin", 0, 28)])
+        else:
+            layout = h5py.VirtualLayout((7,), "<f4")
+            layout[:] = h5py.VirtualSource(saved / "secret.h5", "secret", (7,))
+            bias.create_virtual_dataset("1", layout)
     with unchanged(model), pytest.raises(ValueError, match="points into another file"):
         keras_mixer.load_weights(model, saved / "model.weights.h5")
 

@@ -62,6 +62,12 @@ def test_a_connection_that_keeps_breaking_is_an_error_and_the_next_call_goes_on(
     assert bucket.requests[-1] == "bytes=1048576-"
 
 
+def test_a_connection_that_breaks_often_but_brings_something_each_time_is_fine(bucket):
+    bucket.cuts = [300_000] * 9
+    assert fetch(bucket.release).read_bytes() == bucket.content
+    assert len(bucket.requests) == 10
+
+
 def test_without_an_etag_a_broken_download_starts_again(bucket):
     bucket.etag, bucket.cuts = False, [1_000_000]
     assert fetch(bucket.release).read_bytes() == bucket.content
