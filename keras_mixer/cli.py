@@ -42,11 +42,11 @@ Threads = Annotated[
 def main():
     """The console script: a user's mistake is one line on standard error and exit code 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    stderr = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         app()
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         message = cure(error) if isinstance(error, ImportError) else str(error)
+        stderr = Console(stderr=True, soft_wrap=True, highlight=False)
         stderr.print("[bold red]Error:[/]", escape(message))
         sys.exit(1)
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_mixer.tflite import recipes
 from keras_mixer.tflite._data import batches
+from keras_mixer.weights.names import all_layers
 
 
 def convert(model, recipe="float32", *, calibration=None):
@@ -92,7 +93,7 @@ def _calibration(recipe, calibration, shape):
 
 def _in_float32(model):
     """The same model computing in float32, which is what LiteRT's kernels take."""
-    if all(layer.compute_dtype == "float32" for layer in _layers(model)):
+    if all(layer.compute_dtype == "float32" for layer in all_layers(model)):
         return model
 
     def in_float32(layer):
@@ -101,13 +102,6 @@ def _in_float32(model):
     clone = keras.models.clone_model(model, clone_function=in_float32, recursive=True)
     clone.set_weights(model.get_weights())
     return clone
-
-
-def _layers(model):
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
 
 
 def _convert(model, recipe, shape, images):

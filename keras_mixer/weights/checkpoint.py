@@ -12,6 +12,7 @@ import numpy as np
 from keras_mixer._files import whole_file
 from keras_mixer._text import listed
 from keras_mixer.weights import files, layouts
+from keras_mixer.weights.names import all_layers, named_weights
 
 HEAD = {"head/kernel": 0, "head/bias": 1}  # its weights, and their places in it
 
@@ -176,29 +177,6 @@ def layouts_of(model):
     return [known for name in modules for known in getattr(sys.modules[name], "LAYOUTS", ())]
 
 
-def named_weights(model, prefix=""):
-    """Pairs of a name and a weight, for every weight of a model.
-
-    The name is the weight's path, `block_3/token_mlp/expand/kernel`; a model within a model puts
-    its own name before it.
-    """
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from named_weights(layer, f"{prefix}{layer.name}/")
-            continue
-        for weight in layer.weights:
-            parts = weight.path.split("/")  # from the layer on: an outer model may stand before it
-            yield prefix + "/".join(parts[parts.index(layer.name) :]), weight
-
-
-def all_layers(model):
-    """A model's layers, with those of the models within it."""
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from all_layers(layer)
-
-
 def _check_model(model, who):
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"{who} needs a built Keras model; got {model!r}.")
@@ -221,15 +199,16 @@ def _difference(who, model, checkpoint, missing, misshapen, extra):
         if rows:
             lines.append(f"{heading}, {len(rows)}:")
             lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
+    tiled = {layer.name for layer in all_layers(model) if hasattr(layer, "tiled")}
     if {*misshapen, *missing} <= HEAD.keys() and not extra:
         lines.append(
-            "For other classes give the file to the builder, as weights=: it keeps the "
-            "rest and gives a fresh head."
+            "For other classes give the file to the builder, as weights=: it keeps the rest and "
+            "gives a fresh head."
         )
-    elif misshapen and any(hasattr(layer, "tiled") for layer in all_layers(model)):
+    elif not missing and not extra and {name.split("/")[0] for name in misshapen} <= tiled:
         lines.append(
-            "Where it is only another image size: build the model for the size that the weights "
-            "were made for, load them, then keras_mixer.resize(model, size)."
+            "For another image size build the model for the size of the file, load it, then "
+            "keras_mixer.resize(model, size)."
         )
     return "\n".join(lines)
 

@@ -1,0 +1,26 @@
+"""What the weights of a Keras model are called."""
+
+import keras
+
+
+def named_weights(model, prefix=""):
+    """Pairs of a name and a weight, for every weight of a model.
+
+    The name is the weight's path, `block_3/token_mlp/expand/kernel`; a model within a model puts
+    its own name before it.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from named_weights(layer, f"{prefix}{layer.name}/")
+            continue
+        for weight in layer.weights:
+            parts = weight.path.split("/")  # from the layer on: an outer model may stand before it
+            yield prefix + "/".join(parts[parts.index(layer.name) :]), weight
+
+
+def all_layers(model):
+    """A model's layers, with those of the models within it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
