@@ -142,7 +142,7 @@ def test_another_image_size_alone_is_answered_with_resize(save):
     model = MIXER.trained()
     with (
         unchanged(model),
-        pytest.raises(ValueError, match=r"shape, 9:\n.*\n.*\n.*\nFor another ima"),
+        pytest.raises(ValueError, match=r"shape, 9:\n.*\n.*\n.*\nFor another im"),
     ):
         keras_mixer.load_weights(model, path)
 
