@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 
 def show_weights(model, blocks=(0, 1, 2), *, units=128):
-    """Draws token-mixing weights as maps over the image, as in figure 5 of the Mixer paper.
+    """Draws token-mixing weights as maps over the image, as the Mixer paper does.
 
     Every hidden unit of a block's token-mixing MLP weighs every patch of the image; its weights are
     drawn where the patches lie, blue for negative and red for positive, each unit on a scale of its
@@ -24,8 +24,9 @@ def show_weights(model, blocks=(0, 1, 2), *, units=128):
     Raises:
         ValueError: A model without such blocks, or a block that it does not have.
 
-    Source: Mixer paper, figure 5 and its appendix on weight visualisation, which says what the
-    order shows but not how frequency is measured; here it is the mean over a unit's power spectrum.
+    Source: Mixer paper, the figure of the first token-mixing MLPs' hidden units. Its caption gives
+    the order, units of opposing phase in pairs and pairs by filter frequency, but not how frequency
+    is measured; here it is the mean over a unit's power spectrum.
     """
     mixers = {layer.name: layer for layer in model.layers if hasattr(layer, "token_kernel")}
     names = [f"block_{i}" for i in blocks]
