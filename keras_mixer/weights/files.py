@@ -51,9 +51,10 @@ def read(path):
     except MemoryError:
         raise
     except Exception as error:  # damaged files fail in whatever code meets the damage
+        hint = "" if type(error) is ValueError else " It may have come incomplete."
         raise ValueError(
-            f"{path} cannot be read as a {suffix} file: {error or type(error).__name__}. "
-            "It may have come incomplete; nothing was loaded."
+            f"{path} cannot be read as a {suffix} file, so nothing was loaded: "
+            f"{str(error).rstrip('.') or type(error).__name__}.{hint}"
         ) from error
     for name, array in arrays.items():
         if array.dtype.name == "bfloat16":  # no type of NumPy's own

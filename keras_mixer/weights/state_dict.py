@@ -126,6 +126,8 @@ class _Unpickler(pickle.Unpickler):
 def _read_zip(file):
     archive = zipfile.ZipFile(file)
     members = {name.partition("/")[2]: name for name in archive.namelist()}
+    if "data.pkl" not in members:
+        raise ValueError("it is a zip file, but not one of PyTorch's")
     if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
         raise ValueError("it was written on a big-endian machine")
     with archive.open(members["data.pkl"]) as pickled:
