@@ -64,6 +64,11 @@ class Checkpoint:
         return own, self.arrays[own] if self.layout is None else self.layout.ours(self.arrays[own])
 
     @property
+    def head(self):
+        """The file's own names of its head's weights."""
+        return {self.find(name, place)[0] for name, place in HEAD.items()} - {None}
+
+    @property
     def classes(self):
         """How many classes its head tells apart; None without one."""
         _, bias = self.find("head/bias", HEAD["head/bias"])
@@ -163,7 +168,7 @@ def assign(model, checkpoint, who, *, without=()):
             used.add(own)
             pairs.append((weight, array))
     if "head" in without:  # the file may have one where the model has none
-        used |= {checkpoint.find(name, place)[0] for name, place in HEAD.items()}
+        used |= checkpoint.head
     extra = {name: a.shape for name, a in checkpoint.arrays.items() if name not in used}
     if missing or misshapen or extra:
         raise ValueError(_difference(who, model, checkpoint, missing, misshapen, extra))
@@ -200,11 +205,8 @@ def _difference(who, model, checkpoint, missing, misshapen, extra):
             lines.append(f"{heading}, {len(rows)}:")
             lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
     tiled = {layer.name for layer in all_layers(model) if hasattr(layer, "tiled")}
-    if {*misshapen, *missing} <= HEAD.keys() and not extra:
-        lines.append(
-            "For other classes give the file to the builder, as weights=: it keeps the rest and "
-            "gives a fresh head."
-        )
+    if {*misshapen, *missing} <= HEAD.keys() and extra.keys() <= checkpoint.head:
+        lines.append("Given to a builder, as weights=, the file would be loaded but for its head.")
     elif not missing and not extra and {name.split("/")[0] for name in misshapen} <= tiled:
         lines.append(
             "For another image size build the model for the size of the file, load it, then "
