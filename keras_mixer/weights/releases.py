@@ -77,7 +77,12 @@ def fetch(release):
         if path.exists() and _seen(path) is None:  # put there by hand
             _adopt(release, path, None)
         elif not _is_intact(path):
-            _adopt(release, *_download(release))
+            part, md5 = _download(release)
+            try:
+                _adopt(release, part, md5)
+            except ValueError:
+                part.unlink()
+                raise
     return path
 
 
@@ -131,16 +136,15 @@ def _download(release):
         time.sleep(PAUSE)
 
 
-def _adopt(release, part, md5):
-    """Makes a whole part the file in the cache, if it is what it should be."""
-    sha256 = _digest(part, "sha256")
-    problem = _problem(release, part, md5, sha256)
+def _adopt(release, file, md5):
+    """Makes a whole file the one in the cache, or says why it cannot be the released one."""
+    sha256 = _digest(file, "sha256")
+    problem = _problem(release, file, md5, sha256)
     if problem:
-        part.unlink()
-        raise ValueError(f"{release.url} {problem} What came was deleted.")
-    with whole_file(_beside(release.path), overwrite=True) as file:
-        file.write_text(f"{sha256}  {release.path.name}\n")  # as sha256sum writes it
-    part.replace(release.path)
+        raise ValueError(f"{release.path if file == release.path else release.url} {problem}")
+    with whole_file(_beside(release.path), overwrite=True) as digest:
+        digest.write_text(f"{sha256}  {release.path.name}\n")  # as sha256sum writes it
+    file.replace(release.path)
 
 
 def _receive(release):
@@ -191,17 +195,17 @@ def _receive(release):
         return part, md5 and b64decode(md5[1]).hex()
 
 
-def _problem(release, part, md5, sha256):
-    """What is wrong with a file that came, as the end of a sentence; None for nothing."""
-    size = part.stat().st_size / MIB
+def _problem(release, file, md5, sha256):
+    """What is wrong with a whole file, as the end of a sentence; None for nothing."""
+    size = file.stat().st_size / MIB
     seen = _seen(release.path)
     if abs(size - release.mib) > TOLERANCE:
-        return f"gave {size:.2f} MiB, and the released file has {release.mib}."
-    if md5 and _digest(part, "md5") != md5:
+        return f"has {size:.2f} MiB, and the released file has {release.mib}."
+    if md5 and _digest(file, "md5") != md5:
         return f"came damaged: its MD5 digest is not the server's, {md5}. Try again."
     if seen and sha256 != seen:
         return (
-            f"gave another file than the one seen before on this machine (SHA-256 {sha256}, then "
+            f"is another file than the one seen before on this machine (SHA-256 {sha256}, then "
             f"{seen}). If its authors replaced it, delete {_beside(release.path)} and try again."
         )
     return None

@@ -94,7 +94,7 @@ def test_a_part_that_is_too_long_already_starts_again(bucket, cache):
 
 def test_a_file_that_came_damaged_is_an_error_and_is_not_kept(bucket, cache):
     bucket.md5 = "AAAAAAAAAAAAAAAAAAAAAA=="
-    with pytest.raises(ValueError, match=r"Some-Model\.npz came damaged: .* 0{32}.*deleted"):
+    with pytest.raises(ValueError, match=r"Some-Model\.npz came damaged: .* 0{32}"):
         fetch(bucket.release)
     assert kept(cache) == []
 
@@ -102,7 +102,7 @@ def test_a_file_that_came_damaged_is_an_error_and_is_not_kept(bucket, cache):
 def test_a_file_of_another_size_is_an_error_and_is_not_kept(bucket, cache):
     release = bucket.release
     bucket.content = b"<html>Sign in to the hotel's network</html>"
-    with pytest.raises(ValueError, match=r"gave 0\.00 MiB, and the released file has 2\.86"):
+    with pytest.raises(ValueError, match=r"has 0\.00 MiB, and the released file has 2\.86"):
         fetch(release)
     assert kept(cache) == []
 
@@ -132,8 +132,9 @@ def test_a_file_that_was_put_there_by_hand_is_taken_when_its_size_is_right(bucke
     assert kept(cache) == ["Some-Model.npz", "Some-Model.npz.sha256"]
     path.with_name("Some-Model.npz.sha256").unlink()
     path.write_bytes(bucket.content[:100])
-    with pytest.raises(ValueError, match=r"gave 0\.00 MiB, and the released file has 2\.86"):
+    with pytest.raises(ValueError, match=rf"{path} has 0\.00 MiB, and the released file has 2\.86"):
         fetch(bucket.release)
+    assert path.exists()  # it is not ours to delete
 
 
 def test_a_file_that_is_not_there_is_an_error_at_once(bucket, cache):
@@ -175,7 +176,7 @@ def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing(bucket, cache):
     process = fetching(bucket.release, preexec_fn=limit)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "OSError: There is no room for 2.9 MiB in " in errors
+    assert errors.splitlines()[-1].startswith("OSError: There is no room for 2.9 MiB in ")
     assert kept(cache) == []
 
 
