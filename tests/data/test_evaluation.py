@@ -51,11 +51,11 @@ def test_the_shorter_side_is_averaged_over_areas_as_the_official_code_does():
 
 
 def test_sides_are_rounded_as_the_official_code_does():
-    """375 x 500 becomes 256 x 341 (341.33), whose centre starts at column 58 (58.5)."""
-    image = photograph(375, 500, np.float32)
-    resized = tf.image.resize(image, (256, 341), method="bilinear")
+    """300 x 500 becomes 256 x 427 (426.67), whose centre starts at column 101 (101.5)."""
+    image = photograph(300, 500, np.float32)
+    resized = tf.image.resize(image, (256, 427), method="bilinear")
     found = resmall_crop(image, method="bilinear")
-    assert np.array_equal(found, resized[16:240, 58:282])
+    assert np.array_equal(found, resized[16:240, 101:325])
 
 
 @pytest.mark.parametrize("crop", CROPS)
