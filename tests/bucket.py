@@ -15,7 +15,7 @@ class Bucket:
         content: The file's bytes.
         folder: Where a test may put files.
         cuts: After how many bytes of its answer each of the next requests is cut off.
-        status: An HTTP status to answer with instead.
+        statuses: The HTTP errors with which the next requests are answered.
         md5: The MD5 digest to announce; None for the true one, "" for none.
         etag: Whether answers carry an ETag.
         length: A Content-Length to claim instead of the true one.
@@ -25,7 +25,7 @@ class Bucket:
 
     def __init__(self, content, folder):
         self.content, self.folder = content, folder
-        self.cuts, self.status, self.md5, self.etag, self.length = [], None, None, True, None
+        self.cuts, self.statuses, self.md5, self.etag, self.length = [], [], None, True, None
         self.requests, self.hold = [], False
         self.half_way, self.released = threading.Event(), threading.Event()
         bucket = self
@@ -52,8 +52,8 @@ class Bucket:
 
     def answer(self, request):
         self.requests.append(request.headers.get("Range"))
-        if self.status:
-            request.send_error(self.status)
+        if self.statuses:
+            request.send_error(self.statuses.pop(0))
             return
         tag = hashlib.sha256(self.content).hexdigest()[:16]
         start = 0

@@ -31,6 +31,15 @@ def test_pixels_come_into_the_range_of_the_weights(arguments, expected):
     assert np.allclose(images, expected, atol=1e-6)  # float32 rounding of values below 3
 
 
+@pytest.mark.usefixtures("mixed_bfloat16")
+def test_under_mixed_bfloat16_pixels_keep_float32_s_precision():
+    images = keras_mixer.preprocess_input(PIXELS)
+    assert images.dtype == np.float32
+    assert np.allclose(images, PIXELS / 127.5 - 1, atol=1e-6)  # float32 rounding
+    model = CASES[0].tiny(include_preprocessing=True)
+    assert model.get_layer("preprocessing").compute_dtype == "float32"
+
+
 def test_a_tensor_stays_a_tensor_also_in_a_pipeline():
     import tensorflow as tf
 

@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-# torchvision's wheel looks for these ops of its CUDA library and does not import without them.
-library = torch.library.Library("torchvision", "DEF")
-library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+try:
+    import torchvision  # noqa: F401
+except RuntimeError:
+    # Beside a PyTorch for CPUs only, torchvision's wheel misses these ops of its CUDA library.
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-import timm  # noqa: E402
+import timm
 
 name, folder = sys.argv[1], Path(sys.argv[2])
 model = timm.create_model(name).eval()

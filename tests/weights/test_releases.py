@@ -3,11 +3,10 @@
 import resource
 import subprocess
 import sys
-import threading
 
 import pytest
 
-from keras_mixer.weights import fetch, releases
+from keras_mixer.weights import fetch
 from tests.conftest import ROOT
 
 FETCH = (
@@ -138,18 +137,17 @@ def test_a_file_that_was_put_there_by_hand_is_taken_when_its_size_is_right(bucke
 
 
 def test_a_file_that_is_not_there_is_an_error_at_once(bucket, cache):
-    bucket.status = 404
+    bucket.statuses = [404]
     with pytest.raises(FileNotFoundError, match=r"set/Some-Model\.npz is not there: 404"):
         fetch(bucket.release)
     assert bucket.requests == [None]
     assert kept(cache) == []
 
 
-def test_a_server_in_trouble_is_asked_again(bucket, monkeypatch):
-    bucket.status = 503
-    threading.Timer(0.3, lambda: setattr(bucket, "status", None)).start()
-    monkeypatch.setattr(releases, "PAUSE", 0.2)
+def test_a_server_in_trouble_is_asked_again(bucket):
+    bucket.statuses = [503, 429]
     assert fetch(bucket.release).read_bytes() == bucket.content
+    assert bucket.requests == [None, None, None]
 
 
 def test_a_server_that_cannot_be_reached_is_an_error(bucket, cache):
