@@ -1,5 +1,30 @@
-"""Images on their way to a model, in TensorFlow: inside `tf.data` or one at a time."""
+"""Images on their way to a model, in TensorFlow: from a data set, a folder or arrays to batches."""
 
+from keras_mixer.data.augmentation import augmented
+from keras_mixer.data.batches import Augment, evaluation_batches, training_batches
+from keras_mixer.data.decoding import evaluation_image, training_image
 from keras_mixer.data.evaluation import resize_crop, resmall_crop
+from keras_mixer.data.rand_augment import rand_augment
+from keras_mixer.data.sources import Source, arrays, folder, hold_out, load, task, tfds
+from keras_mixer.data.tasks import TASKS, Task
 
-__all__ = ["resize_crop", "resmall_crop"]
+__all__ = [
+    "TASKS",
+    "Augment",
+    "Source",
+    "Task",
+    "arrays",
+    "augmented",
+    "evaluation_batches",
+    "evaluation_image",
+    "folder",
+    "hold_out",
+    "load",
+    "rand_augment",
+    "resize_crop",
+    "resmall_crop",
+    "task",
+    "tfds",
+    "training_batches",
+    "training_image",
+]

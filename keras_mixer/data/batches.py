@@ -1,0 +1,204 @@
+"""Batches for `model.fit` and `model.evaluate`: static shapes, and nothing left to chance."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from keras_mixer.data.augmentation import augmented
+from keras_mixer.data.decoding import EVALUATION, TRAINING, evaluation_image, training_image
+from keras_mixer.data.rand_augment import rand_augment
+
+FOREVER = 2**62  # epochs
+BATCH = 1  # sets a batch's random numbers apart from those of its first image
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What happens to training images, in this order.
+
+    Attributes:
+        crop: `"inception"`, `"shift"` or `"resize"`, see `keras_mixer.data.training_image`.
+        flip: Whether half of the images are mirrored.
+        rand_augment: `(layers, magnitude)`, see `keras_mixer.data.rand_augment`; None for none.
+        layers: Keras layers or callables on the batch, one after the other, see
+            `keras_mixer.data.augmented`.
+        one_of: Likewise, but each batch takes only one of them, each as likely: MixUp or CutMix.
+    """
+
+    crop: str = "inception"
+    flip: bool = True
+    rand_augment: tuple[int, float] | None = None
+    layers: tuple = ()
+    one_of: tuple = ()
+
+
+def training_batches(
+    source,
+    batch_size,
+    size,
+    *,
+    augment=None,
+    mean=0.5,
+    std=0.5,
+    seed=0,
+    start=0,
+    process=0,
+    processes=1,
+):
+    """Endless batches of random views, each epoch in another order.
+
+    An epoch has as many batches as the images fill; the rest of them wait for the next order. What
+    a batch holds depends on `seed` and its number only, so training can stop and go on.
+
+    Args:
+        source: A `Source`.
+        batch_size: Images in a batch, over all processes.
+        size: Side of an image in pixels.
+        augment: An `Augment`; by default Inception's crops and flips.
+        mean, std: Of the pixels over 255, as the model wants them: 0.5 and 0.5 give [-1, 1].
+        seed: Decides order and augmentation.
+        start: Number of the first batch, counted from the beginning of training.
+        process, processes: With several processes each gets its own rows of every batch.
+
+    Returns:
+        A `tf.data.Dataset` of images float32 `[B, size, size, C]` and labels float32 `[B,
+        classes]`, where `B` is `batch_size / processes`.
+
+    Raises:
+        ValueError: Fewer images than a batch holds, or an argument out of its range.
+    """
+    augment = augment or Augment()
+    if augment.crop not in TRAINING:
+        raise ValueError(f"Training images are cropped by {TRAINING}; got {augment.crop!r}.")
+    if batch_size > source.count:
+        raise ValueError(
+            f"A batch of {batch_size:,} needs as many images; {source.name} has {source.count:,}."
+        )
+    rows = _rows(batch_size, processes)
+    steps = source.count // batch_size
+    epoch, skipped = divmod(start, steps)
+
+    def shuffled(epoch):
+        # Of this little graph only, so that the order does not follow anyone's global seed.
+        tf.compat.v1.set_random_seed(1)
+        return source.order(tf.stack([seed, epoch])).take(steps * batch_size)
+
+    def view(number, item):
+        content, label = source.read(item)
+        crop, flip, operations = tf.unstack(tf.random.split(tf.stack([seed, number]), 3))
+        image = training_image(content, size, augment.crop, crop, source.channels)
+        if augment.flip:
+            mirrored = tf.random.stateless_uniform((), flip) < 0.5
+            image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+        if augment.rand_augment:
+            image = rand_augment(image, *augment.rand_augment, operations)
+        return number, image, tf.one_hot(label, len(source.classes))
+
+    def finish(numbers, images, labels):
+        of_batch = tf.random.fold_in(tf.stack([seed, numbers[0]]), BATCH)
+        seeds = tf.unstack(tf.random.split(of_batch, 2 + len(augment.layers)))
+        for layer, layer_seed in zip(augment.layers, seeds[2:], strict=True):
+            images, labels = augmented(images, labels, layer, layer_seed)
+        if augment.one_of:
+            chosen = tf.random.stateless_uniform(
+                (), seeds[0], maxval=len(augment.one_of), dtype=tf.int32
+            )
+            images, labels = tf.switch_case(
+                chosen,
+                [
+                    lambda layer=layer: augmented(images, labels, layer, seeds[1])
+                    for layer in augment.one_of
+                ],
+            )
+        return _normalised(images, mean, std), labels
+
+    items = tf.data.Dataset.range(epoch, FOREVER).flat_map(shuffled).skip(skipped * batch_size)
+    items = _share(items.enumerate(start * batch_size), batch_size, rows, process)
+    batches = items.map(view, tf.data.AUTOTUNE, deterministic=True)
+    batches = batches.batch(rows, drop_remainder=True)
+    return _options(batches.map(finish, tf.data.AUTOTUNE, deterministic=True))
+
+
+def evaluation_batches(
+    source,
+    batch_size,
+    size,
+    *,
+    crop="resmall_crop",
+    mean=0.5,
+    std=0.5,
+    process=0,
+    processes=1,
+):
+    """Each image once, in order; the last batch is filled up with images that weigh nothing.
+
+    The weights of the others are such that the mean of all of them is 1. So Keras's mean over
+    batches is the mean over images, on any number of replicas.
+
+    Args:
+        source: A `Source`.
+        batch_size: Images in a batch, over all processes.
+        size: Side of an image in pixels.
+        crop: `"resize"`, `"resize_crop"` or `"resmall_crop"`, see
+            `keras_mixer.data.evaluation_image`.
+        mean, std: As in `training_batches`.
+        process, processes: As in `training_batches`.
+
+    Returns:
+        A `tf.data.Dataset` of images float32 `[B, size, size, C]`, labels float32 `[B, classes]`
+        and weights float32 `[B]`.
+    """
+    if crop not in EVALUATION:
+        raise ValueError(f"Images are cropped for evaluation by {EVALUATION}; got {crop!r}.")
+    rows = _rows(batch_size, processes)
+    steps = -(-source.count // batch_size)
+    filled = steps * batch_size
+    weight = filled / source.count
+
+    def view(_, item):
+        content, label = source.read(item)
+        image = evaluation_image(content, size, crop, source.channels)
+        return image, tf.one_hot(label, len(source.classes)), tf.constant(weight, tf.float32)
+
+    def nothing(_):
+        image = tf.zeros((size, size, source.channels))
+        return image, tf.zeros(len(source.classes)), tf.constant(0.0)
+
+    items = _share(source.order().enumerate(), batch_size, rows, process)
+    images = items.map(view, tf.data.AUTOTUNE, deterministic=True)
+    empty = tf.data.Dataset.range(source.count, filled).enumerate(source.count)
+    empty = _share(empty, batch_size, rows, process).map(lambda number, _: nothing(number))
+    batches = images.concatenate(empty).batch(rows, drop_remainder=True)
+    batches = batches.map(
+        lambda images, labels, weights: (_normalised(images, mean, std), labels, weights)
+    )
+    return _options(batches.apply(tf.data.experimental.assert_cardinality(steps)))
+
+
+def _rows(batch_size, processes):
+    if batch_size < 1 or batch_size % processes:
+        raise ValueError(
+            f"A batch is divided among {processes} processes, so its size must be a multiple of "
+            f"that; got {batch_size}."
+        )
+    return batch_size // processes
+
+
+def _share(numbered, batch_size, rows, process):
+    """Of every batch the rows of one process."""
+    if rows == batch_size:
+        return numbered
+    return numbered.filter(lambda number, _: number % batch_size // rows == process)
+
+
+def _normalised(images, mean, std):
+    scale, offset = 1 / (255 * tf.constant(std)), tf.constant(mean) / tf.constant(std)
+    return images * scale - offset
+
+
+def _options(dataset):
+    options = tf.data.Options()
+    options.deterministic = True
+    # Batches are divided among replicas by rows. Nothing else about the data may be divided.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,101 @@
+"""From a stored image to pixels of one size, for training and for evaluation.
+
+A function here takes `content`, a file's bytes or pixels `[H, W, C]`, and gives float32 pixels from
+0 to 255, `[size, size, channels]` of static shape.
+"""
+
+import tensorflow as tf
+
+from keras_mixer.data.evaluation import resize_crop, resmall_crop
+
+EVALUATION = ("resize", "resize_crop", "resmall_crop")
+TRAINING = ("inception", "shift", "resize")
+# Of the crops of Inception's training: a share of the image's area, and width over height.
+AREA, ASPECT = (0.05, 1.0), (3 / 4, 4 / 3)
+
+
+def decode(content, channels):
+    """The whole image, uint8 `[H, W, channels]`, from a JPEG (CMYK too), PNG, GIF or BMP.
+
+    Pixels pass as they are.
+    """
+    if content.dtype != tf.string:
+        return content
+    image = tf.io.decode_image(content, channels=channels, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, channels))
+
+
+def evaluation_image(content, size, crop, channels=3):
+    """An image as it is evaluated.
+
+    Args:
+        content: A file's bytes, or pixels.
+        size: Side of the result in pixels.
+        crop: `"resmall_crop"` or `"resize_crop"`, see the functions of these names, or `"resize"`:
+            the whole image squeezed into the square, as vit_jax does when it fine-tunes.
+        channels: 3 or 1.
+    """
+    image = decode(content, channels)
+    if crop == "resmall_crop":
+        image = resmall_crop(image, size)
+    elif crop == "resize_crop":
+        image = resize_crop(image, size)
+    return _resized(image, size, channels)
+
+
+def training_image(content, size, crop, seed, channels=3):
+    """A random view of an image; the same seed gives the same view.
+
+    Args:
+        content: A file's bytes, or pixels.
+        size: Side of the result in pixels.
+        crop: `"inception"`, a part of random area and aspect ratio, which of a JPEG is the only
+            part to be decoded; `"shift"`, the whole image moved by up to an eighth of its side, the
+            rest grey, for small images; or `"resize"`, the whole image.
+        seed: Integer tensor [2].
+        channels: 3 or 1.
+
+    Source: `inception_crop` in big_vision/pp/ops_image.py; the shift is that of residual networks
+    on CIFAR (He et al. 2015, section 4.2).
+    """
+    if crop == "inception":
+        return _resized(_random_part(content, seed, channels), size, channels)
+    image = _resized(decode(content, channels), size, channels)
+    if crop == "shift":
+        margin = size // 8
+        image = tf.pad(image, ((margin, margin), (margin, margin), (0, 0)), constant_values=127.5)
+        image = tf.image.stateless_random_crop(image, (size, size, channels), seed)
+    return image
+
+
+def _random_part(content, seed, channels):
+    def window(shape):
+        top_left, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
+            shape,
+            tf.zeros((1, 0, 4)),
+            seed,
+            min_object_covered=0.0,
+            aspect_ratio_range=ASPECT,
+            area_range=AREA,
+            use_image_if_no_bounding_boxes=True,
+        )
+        return top_left, sides
+
+    def part_of_jpeg():
+        top_left, sides = window(tf.image.extract_jpeg_shape(content))
+        box = tf.concat((top_left[:2], sides[:2]), axis=0)
+        return tf.io.decode_and_crop_jpeg(content, box, channels=channels)
+
+    def part_of_image():
+        image = decode(content, channels)
+        return tf.slice(image, *window(tf.shape(image)))
+
+    if content.dtype != tf.string:
+        return part_of_image()
+    return tf.cond(tf.io.is_jpeg(content), part_of_jpeg, part_of_image)
+
+
+def _resized(image, size, channels):
+    if image.shape[:2] != (size, size):
+        image = tf.image.resize(image, (size, size))  # bilinear, no antialiasing, as official code
+    return tf.ensure_shape(tf.cast(image, tf.float32), (size, size, channels))

@@ -1,0 +1,157 @@
+"""RandAugment: Practical Automated Data Augmentation with a Reduced Search Space.
+
+Cubuk, Zoph, Shlens, Le. NeurIPS 2020, https://arxiv.org/abs/1909.13719
+
+Official code: tensorflow/tpu, models/official/efficientnet/autoaugment.py, a copy of which trained
+the Mixers: google-research/big_vision, big_vision/pp/autoaugment.py.
+
+    layer, x N   one of 16 operations, each as likely, at the one strength of all
+
+`keras.layers.RandAugment` is another augmentation of that name: its operations are drawn once for a
+whole batch and their strengths at random, three of the 16 are missing, and the magnitude 15 of the
+paper's recipe is out of its range.
+
+Where we differ from the official code: contrast pulls towards the mean grey, as in PIL, where that
+code takes the number of pixels over 256; and lengths given there in pixels of an image of 224 grow
+with the image.
+"""
+
+import math
+
+import tensorflow as tf
+
+LEVELS = 10  # Magnitudes are counted in tenths, and may be larger.
+GREY = 128  # what is seen beyond the border, and under a cut-out
+TRANSLATION, CUTOUT = 100 / 224, 40 / 224  # of the image's side, at magnitude 10
+
+
+def rand_augment(image, layers, magnitude, seed):
+    """`layers` random operations one after the other, [S, S, 3] -> [S, S, 3].
+
+    Args:
+        image: Pixels from 0 to 255, float32 or uint8.
+        layers: How many operations.
+        magnitude: Their strength: 10 is the strongest of AutoAugment, the paper goes to 30.
+        seed: Integer tensor [2]; the same seed gives the same operations.
+
+    Returns:
+        Pixels from 0 to 255, whole numbers, of the image's type.
+    """
+    dtype, shape = image.dtype, image.shape
+    level = magnitude / LEVELS
+    image = tf.cast(image, tf.uint8)
+    for layer_seed in tf.unstack(tf.random.split(seed, layers)):
+        draw = tf.random.stateless_uniform((4,), layer_seed)
+        sign = tf.where(draw[1] < 0.5, -1.0, 1.0)
+        branches = _operations(image, level, sign, draw[2:])
+        chosen = tf.cast(draw[0] * len(branches), tf.int32)
+        image = tf.ensure_shape(tf.switch_case(chosen, list(branches.values())), shape)
+    return tf.cast(image, dtype)
+
+
+def _operations(image, level, sign, place):
+    """Name -> operation on `image` uint8 [S, S, 3], in the official order."""
+    side = image.shape[0]
+    enhanced = 1.8 * level + 0.1  # 1 leaves the image as it is
+    moved = sign * level * TRANSLATION * side
+    angle = sign * level * math.radians(30)
+    slope = sign * level * 0.3
+    return {
+        "auto_contrast": lambda: _auto_contrast(image),
+        "equalize": lambda: _equalize(image),
+        "invert": lambda: 255 - image,
+        "rotate": lambda: _affine(image, _rotation(angle, side)),
+        "posterize": lambda: _posterize(image, bits=int(4 * level)),
+        "solarize": lambda: tf.where(_float(image) < 256 * level, image, 255 - image),
+        "color": lambda: _blend(_grey(image), image, enhanced),
+        "contrast": lambda: _blend(tf.reduce_mean(tf.floor(_grey(image))), image, enhanced),
+        "brightness": lambda: _blend(0.0, image, enhanced),
+        "sharpness": lambda: _blend(_smooth(image), image, enhanced),
+        "shear_x": lambda: _affine(image, (1, slope, 0, 0, 1, 0)),
+        "shear_y": lambda: _affine(image, (1, 0, 0, slope, 1, 0)),
+        "translate_x": lambda: _affine(image, (1, 0, moved, 0, 1, 0)),
+        "translate_y": lambda: _affine(image, (1, 0, 0, 0, 1, moved)),
+        "cutout": lambda: _cut_out(image, level * CUTOUT * side, place * side),
+        "solarize_add": lambda: tf.where(image < 128, _uint8(_float(image) + 110 * level), image),
+    }
+
+
+def _float(image):
+    return tf.cast(image, tf.float32)
+
+
+def _uint8(image):
+    return tf.cast(tf.clip_by_value(image, 0, 255), tf.uint8)
+
+
+def _blend(one, other, share):
+    """`one` at share 0, `other` at share 1, beyond it the difference is exaggerated."""
+    return _uint8(one + share * (_float(other) - one))
+
+
+def _grey(image):
+    return _float(tf.image.rgb_to_grayscale(image))
+
+
+def _auto_contrast(image):
+    values = _float(image)
+    low = tf.reduce_min(values, axis=(0, 1))
+    high = tf.reduce_max(values, axis=(0, 1))
+    stretched = (values - low) * tf.math.divide_no_nan(255.0, high - low)
+    return tf.where(high > low, _uint8(stretched), image)
+
+
+def _equalize(image):
+    def channel(values):
+        histogram = tf.math.bincount(tf.cast(values, tf.int32), minlength=256, maxlength=256)
+        last = tf.gather(histogram, tf.reduce_max(tf.where(histogram > 0)))
+        step = (tf.reduce_sum(histogram) - last) // 255
+        table = (tf.cumsum(histogram, exclusive=True) + step // 2) // tf.maximum(step, 1)
+        equal = tf.gather(_uint8(table), tf.cast(values, tf.int32))
+        return tf.where(step > 0, equal, values)
+
+    return tf.stack([channel(values) for values in tf.unstack(image, axis=-1)], axis=-1)
+
+
+def _posterize(image, bits):
+    shift = tf.constant(max(0, 8 - bits), tf.uint8)
+    return tf.bitwise.left_shift(tf.bitwise.right_shift(image, shift), shift)
+
+
+def _smooth(image):
+    """Blurred by a 3 x 3 kernel, but for the border."""
+    kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32)[..., None, None] / 13
+    kernel = tf.tile(kernel, (1, 1, 3, 1))
+    inside = tf.nn.depthwise_conv2d(_float(image)[None], kernel, (1, 1, 1, 1), "VALID")[0]
+    inside = tf.floor(tf.clip_by_value(inside, 0, 255))
+    margin = ((1, 1), (1, 1), (0, 0))
+    return tf.where(tf.pad(tf.ones_like(inside), margin) > 0, tf.pad(inside, margin), _float(image))
+
+
+def _rotation(angle, side):
+    """About the centre."""
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    middle = (side - 1) / 2
+    return cos, -sin, middle * (1 - cos + sin), sin, cos, middle * (1 - sin - cos)
+
+
+def _affine(image, matrix):
+    """The pixel at (x, y) comes from (a x + b y + c, d x + e y + f), the nearest one."""
+    row = tf.stack([tf.cast(number, tf.float32) for number in (*matrix, 0, 0)])
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[None],
+        transforms=row[None],
+        output_shape=image.shape[:2],
+        fill_value=float(GREY),
+        interpolation="NEAREST",
+        fill_mode="CONSTANT",
+    )[0]
+
+
+def _cut_out(image, half, centre):
+    """A grey square of twice `half` around `centre`, as far as it lies within the image."""
+    places = tf.range(image.shape[0], dtype=tf.float32)
+    from_centre = [places - tf.floor(c) for c in tf.unstack(centre)]
+    rows, columns = [(-int(half) <= d) & (d < int(half)) for d in from_centre]
+    inside = rows[:, None, None] & columns[None, :, None]
+    return tf.where(inside, tf.constant(GREY, tf.uint8), image)

@@ -1,0 +1,364 @@
+"""Where images come from: TensorFlow Datasets, a folder of class folders, or arrays.
+
+A source knows its images by cheap items (file numbers, encoded records), so that a run can be taken
+up in the middle of an epoch without decoding what it has seen already.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mixer.data.tasks import TASKS
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes, whatever the case
+SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
+OPEN_FILES = 16  # read side by side while a streamed data set is shuffled
+
+
+@dataclass(frozen=True)
+class Source:
+    """Labelled images, in order or shuffled.
+
+    Attributes:
+        name: What it is, for logs and errors.
+        count: Number of images.
+        classes: Their names; a label is a place in this list.
+        order: From a seed, an integer tensor [2], to a `tf.data.Dataset` of all items in an order
+            that depends on nothing else; from None to the items as they lie.
+        read: From an item to `(content, label)`: a file's bytes or pixels [H, W, C], and int64.
+        channels: Of an image: 3, or what the pixels have.
+        numbered: Whether items are numbers from 0 to `count - 1`.
+        skipped: Files that are no readable pictures: path -> what was wrong with it.
+    """
+
+    name: str
+    count: int
+    classes: tuple[str, ...]
+    order: Callable
+    read: Callable
+    channels: int = 3
+    numbered: bool = True
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+    def __str__(self):
+        return f"{self.name}: {self.count:,} images of {len(self.classes):,} classes"
+
+
+def arrays(images, labels, *, classes=None, name="arrays"):
+    """Images and labels that are in memory.
+
+    Args:
+        images: Pixels from 0 to 255, `[N, H, W, C]`, of any type.
+        labels: Class numbers from 0, `[N]`.
+        classes: Names of the classes; by default their numbers.
+        name: What to call them in logs.
+
+    Raises:
+        ValueError: No image, shapes that do not fit, values that are no pixels or no class numbers.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim != 4 or not len(images):
+        raise ValueError(f"{name} needs images [N, H, W, C], at least one; got {images.shape}.")
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(
+            f"{name} needs one class number from 0 for each of {len(images)} images; got labels of "
+            f"shape {labels.shape} and type {labels.dtype}."
+        )
+    if images.dtype != np.uint8:
+        low, high = images.min(), images.max()
+        if not (low >= 0 and 1 < high <= 255):  # NaN fails too
+            raise ValueError(f"{name} needs pixels from 0 to 255; got values from {low} to {high}.")
+    classes = _names(classes, int(labels.max()) + 1, name)
+    pixels, labels = tf.constant(images), tf.constant(labels, tf.int64)
+    count, *_, channels = images.shape
+    return Source(name, count, classes, _indices(count), lambda i: (pixels[i], labels[i]), channels)
+
+
+def folder(path, split=None, *, classes=None):
+    """A folder with one folder of pictures for each class.
+
+    Every file is decoded once, at an eighth of its size, before anything else happens: what is no
+    readable picture is left out and named in `skipped`. Pictures are JPEG (CMYK too), PNG, GIF or
+    BMP. Classes are numbered in the order of their names; one without pictures keeps its number.
+
+    Args:
+        path: The folder.
+        split: `"train"`, `"test"` or the like: its subfolder of that name, which holds the classes.
+        classes: Names of the classes, where they must be those of another folder; by default the
+            names of the folders.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: No readable picture, or a class that is not in `classes`.
+    """
+    root = Path(path, *([split] if split else [])).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder of images at {str(root)!r}.")
+    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    unknown = sorted(set(found) - set(classes or found))
+    if unknown:
+        raise ValueError(
+            f"{root} has classes that are not among the {len(classes)} of the other images: "
+            f"{', '.join(unknown)}."
+        )
+    classes = tuple(classes or found)
+    files = [
+        (file, label)
+        for label, name in enumerate(classes)
+        for file in sorted((root / name).rglob("*"))
+        if file.is_file() and not file.name.startswith(".")
+    ]
+    skipped = {
+        p: "not a JPEG, PNG, GIF or BMP" for p, _ in files if p.suffix.lower() not in SUFFIXES
+    }
+    files = [(p, label) for p, label in files if p not in skipped]
+    skipped |= _unreadable([p for p, _ in files])
+    files = [(p, label) for p, label in files if p not in skipped]
+    if not files:
+        raise ValueError(
+            f"{root} holds no readable picture in a folder of its class: {len(found)} folders, "
+            f"{len(skipped)} other files. It needs {root.name}/CLASS/PICTURE.jpg."
+        )
+    full = Counter(label for _, label in files)
+    skipped |= {
+        root / name: "a class without pictures" for i, name in enumerate(classes) if not full[i]
+    }
+    paths = tf.constant([str(p) for p, _ in files])
+    labels = tf.constant([label for _, label in files], tf.int64)
+
+    def read(i):
+        return tf.io.read_file(paths[i]), labels[i]
+
+    return Source(str(root), len(files), classes, _indices(len(files)), read, skipped=skipped)
+
+
+def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pixels=None):
+    """A data set of TensorFlow Datasets, downloaded and prepared if need be.
+
+    Records are streamed: for each epoch the order of the files is shuffled, then the records among
+    as many as 1 GiB holds, which for data sets up to that size is a perfect shuffle.
+
+    Args:
+        name: Its name there, with config and version if wanted: `"cifar10"`,
+            `"oxford_flowers102:2.*.*"`.
+        split: Which images, in the language of TensorFlow Datasets: `"train[:90%]"`.
+        data_dir: Where it is or will be prepared; by default `~/tensorflow_datasets`.
+        label: Key of the label among its features, or a function from the decoded example to one.
+        classes: How many classes, or their names; by default the feature knows them.
+        pixels: From an encoded image to its pixels from 0 to 255, uint8 [H, W, 3], where it is not
+            stored as such.
+
+    Raises:
+        ValueError: No such data set or split, or one that has no single image or label.
+        OSError: It cannot be downloaded or read.
+    """
+    # Slow to import, and not needed by those who bring their own images.
+    import tensorflow_datasets
+
+    try:
+        builder = tensorflow_datasets.builder(name, data_dir=data_dir)
+    except tensorflow_datasets.core.DatasetNotFoundError:
+        close = get_close_matches(name, tensorflow_datasets.list_builders(), n=3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"TensorFlow Datasets has nothing called {name!r}.{hint}") from None
+    if not builder.data_path.exists():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # whatever the many sites behind it raise
+            raise OSError(
+                f"{name} is not in {builder.data_path}, and it could not be downloaded: {error}"
+            ) from error
+    features = builder.info.features
+    kind = tensorflow_datasets.features.Image
+    images = [key for key, feature in features.items() if isinstance(feature, kind)]
+    if len(images) != 1 and "image" not in images:
+        raise ValueError(f"{name} has {len(images)} images an example, none called 'image'.")
+    image = "image" if "image" in images else images[0]
+    if not callable(label):
+        if label not in features:
+            raise ValueError(f"{name} has no feature {label!r}; it has {', '.join(features)}.")
+        classes = classes or getattr(features[label], "names", None)
+    if not classes:
+        raise ValueError(f"{name} does not say how many classes there are: pass classes.")
+    try:
+        info = builder.info.splits[split]
+    except (KeyError, ValueError) as error:
+        there = ", ".join(builder.info.splits)
+        raise ValueError(f"{name} has no split {split!r}, only {there}: {error}") from None
+    if not info.num_examples:
+        raise ValueError(f"Split {split!r} of {name} is empty.")
+    skip = {image: tensorflow_datasets.decode.SkipDecoding()}
+
+    def read(record):
+        example = features.deserialize_example(record, decoders=skip)
+        number = label(example) if callable(label) else example[label]
+        content = pixels(example[image]) if pixels else example[image]
+        return content, tf.cast(number, tf.int64)
+
+    full = f"{builder.info.full_name} {split}"
+    names = _names(classes, 0, full)
+    return Source(full, info.num_examples, names, _records(info), read, numbered=False)
+
+
+def task(name, *, tuning=False, data_dir=None):
+    """Two sources of a task of the literature: `(to learn from, to measure on)`.
+
+    Args:
+        name: One of `keras_mixer.data.TASKS`.
+        tuning: Whether for choosing settings, without a look at the test images.
+        data_dir: As in `tfds`.
+    """
+    if name not in TASKS:
+        close = get_close_matches(name, TASKS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(TASKS)}."
+        raise ValueError(f"There is no task {name!r}. {hint}")
+    row = TASKS[name]
+    return tuple(
+        tfds(
+            row.dataset,
+            split,
+            data_dir=data_dir,
+            label=row.label,
+            classes=row.classes,
+            pixels=row.pixels,
+        )
+        for split in ((row.learn, row.check) if tuning else (row.train, row.test))
+    )
+
+
+def load(dataset, split=None, held_out=None, *, data_dir=None):
+    """Two sources, `(to learn from, to measure on)`, of a data set by name or of a folder.
+
+    Args:
+        dataset: A folder, or a name in TensorFlow Datasets.
+        split: What to learn from; by default `train`, or the whole folder if it has no such
+            subfolder: then every tenth image is held out.
+        held_out: What to measure on; by default the first that is there of `test`, `validation` and
+            `val`. None if there is none.
+        data_dir: As in `tfds`.
+
+    Raises:
+        ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do.
+    """
+    usual = ("test", "validation", "val")
+    if Path(dataset).expanduser().is_dir():
+        there = [p.name for p in Path(dataset).expanduser().iterdir() if p.is_dir()]
+        if not split and "train" not in there:
+            return hold_out(folder(dataset))
+        images = folder(dataset, split or "train")
+        held_out = held_out or next((name for name in usual if name in there), None)
+        return images, held_out and folder(dataset, held_out, classes=images.classes)
+    images = tfds(dataset, split or "train", data_dir=data_dir)
+    if not held_out:
+        # Which splits there are is known by now.
+        import tensorflow_datasets
+
+        there = tensorflow_datasets.builder(dataset, data_dir=data_dir).info.splits
+        held_out = next((name for name in usual if name in there), None)
+    return images, held_out and tfds(dataset, held_out, data_dir=data_dir)
+
+
+def hold_out(source, every=10):
+    """Two sources from one: `(most, held_out)`, where every tenth image is held out.
+
+    Of a folder, where images lie class by class, that is a tenth of each class.
+
+    Raises:
+        ValueError: A source from TensorFlow Datasets, whose `split` divides it, or one with fewer
+            images.
+    """
+    if not source.numbered:
+        raise ValueError(f"{source.name} is divided by its split, such as 'train[:90%]'.")
+    if source.count < every:
+        raise ValueError(f"{source.name} has {source.count} images, too few to hold out any.")
+    held = np.arange(source.count) % every == every - 1
+
+    def part(chosen, name):
+        numbers = tf.constant(np.flatnonzero(chosen))
+        return replace(
+            source,
+            name=f"{source.name}, {name}",
+            count=len(numbers),
+            order=_indices(len(numbers)),
+            read=lambda i: source.read(numbers[i]),
+        )
+
+    return part(~held, f"but every {every}th"), part(held, f"every {every}th")
+
+
+def _records(split):
+    """The `order` of a split that lies in TFRecord files."""
+    instructions = split.file_instructions
+    paths = tf.constant([str(i.filename) for i in instructions])
+    skips = tf.constant([i.skip for i in instructions], tf.int64)
+    takes = tf.constant([i.take for i in instructions], tf.int64)
+    mean_bytes = max(1, split.num_bytes // split.num_examples)
+    buffer = min(split.num_examples, max(1, SHUFFLE_BYTES // mean_bytes))
+
+    def records(path, skip, take):
+        return tf.data.TFRecordDataset(path).skip(skip).take(take)
+
+    def order(seed=None):
+        if seed is None:
+            return tf.data.Dataset.from_tensor_slices((paths, skips, takes)).flat_map(records)
+        files = tf.random.experimental.stateless_shuffle(tf.range(len(instructions)), seed)
+        files = tf.data.Dataset.from_tensor_slices(
+            tuple(tf.gather(column, files) for column in (paths, skips, takes))
+        )
+        return files.interleave(
+            records, cycle_length=OPEN_FILES, num_parallel_calls=2, deterministic=True
+        ).shuffle(buffer, seed=tf.cast(tf.reduce_sum(seed), tf.int64))
+
+    return order
+
+
+def _indices(count):
+    """The `order` of what can be reached by number: a pseudorandom permutation of the numbers."""
+
+    def order(seed=None):
+        numbers = tf.data.Dataset.range(count)
+        if seed is None:
+            return numbers
+        return numbers.map(
+            lambda i: tf.random.experimental.index_shuffle(i, seed, max_index=count - 1)
+        )
+
+    return order
+
+
+def _unreadable(paths):
+    """Those of the files that TensorFlow cannot decode: path -> its reason."""
+
+    def decoded(i, path):
+        content = tf.io.read_file(path)
+        return i, tf.cond(
+            tf.io.is_jpeg(content),
+            lambda: tf.size(tf.io.decode_jpeg(content, channels=3, ratio=8)),
+            lambda: tf.size(tf.io.decode_image(content, channels=3, expand_animations=False)),
+        )
+
+    names = tf.constant([str(p) for p in paths], tf.string)
+    checked = tf.data.Dataset.from_tensor_slices(names).enumerate()
+    checked = checked.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    good = {int(i) for i, _ in checked.ignore_errors(log_warning=False).as_numpy_iterator()}
+    reasons = {}
+    for i in sorted(set(range(len(paths))) - good):
+        try:
+            decoded(i, names[i])
+        except tf.errors.OpError as error:
+            reasons[paths[i]] = error.message.splitlines()[0].split(" [Op:")[0]
+    return reasons
+
+
+def _names(classes, least, who):
+    """Class names from names, a number or None."""
+    if classes is None or isinstance(classes, int):
+        classes = [str(i) for i in range(classes or least)]
+    if len(classes) < least:
+        raise ValueError(f"{who} has labels up to {least - 1} but only {len(classes)} class names.")
+    return tuple(map(str, classes))
