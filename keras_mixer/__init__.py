@@ -23,6 +23,7 @@ __all__ = [
     "MixerS8",
     "MixerS16",
     "MixerS32",
+    "MixerTi4",
     "MlpMixer",
     "create_model",
     "data",
@@ -39,6 +40,7 @@ __all__ = [
     "save_weights",
     "show_weights",
     "tflite",
+    "training",
     "unfreeze",
     "weights",
 ]
@@ -64,6 +66,7 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
         MixerS8,
         MixerS16,
         MixerS32,
+        MixerTi4,
         MlpMixer,
     )
     from keras_mixer.transfer import features, freeze, unfreeze
@@ -71,7 +74,7 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
 
 
 def __getattr__(name):
-    if name in ("data", "tflite"):
+    if name in ("data", "tflite", "training"):
         return import_module(f"keras_mixer.{name}")
     if name == "show_weights":
         return import_module("keras_mixer.visualize").show_weights

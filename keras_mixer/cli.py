@@ -32,6 +32,15 @@ Weights = Annotated[
     str | None,
     typer.Option(help="For a model given by name: a release, such as imagenet1k, or a file."),
 ]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="A name in TensorFlow Datasets, or a folder of one folder of pictures a class."
+    ),
+]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where TensorFlow Datasets are; by default in your home.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 TfliteFile = Annotated[Path, typer.Argument(help="A .tflite image classifier.")]
 Threads = Annotated[
@@ -92,6 +101,132 @@ def models(
         sizes = map(str, builder.sizes.values())
         table.add_row(name, *sizes, f"{builder.params:,}", ", ".join(builder.weights))
     console.print(table)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Option(help="How to train; `keras-mixer recipes` lists them.")],
+    output: Annotated[Path, typer.Option(help="The run's folder, for all that it writes.")],
+    dataset: Dataset = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Instead of a dataset: a task of the literature, with its splits."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model's name.")] = "MixerB16",
+    weights: Weights = None,
+    model_option: Annotated[
+        list[str] | None,
+        typer.Option(help="An argument of the model, such as patch_size=4; may be repeated."),
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="A recipe's field, such as epochs=10; may be repeated."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="The images to learn from.")] = None,
+    held_out: Annotated[str | None, typer.Option(help="The images to measure on.")] = None,
+    data_dir: DataDir = None,
+    device: Annotated[str, typer.Option(help="tpu, gpu, cpu, or auto.")] = "auto",
+    tpu: Annotated[
+        str | None, typer.Option(help="Name or address of a TPU that is not in this machine.")
+    ] = None,
+    coordinator: Annotated[
+        str | None, typer.Option(help="With several machines: ADDRESS:PORT of the first.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="With several machines: how many.")
+    ] = None,
+    process: Annotated[
+        int | None, typer.Option(min=0, help="With several machines: this one's number, from 0.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
+    ] = False,
+):
+    """Train a model, and keep it and all that is needed to go on in a folder.
+
+    SIGTERM and Ctrl-C keep the state before they end it. --resume goes on from there, or from what
+    was kept last if the machine was simply taken away, to the same result.
+    """
+    with quiet():
+        from keras_mixer import data, training
+
+    chosen = training.recipe(recipe)
+    if task:
+        chosen = chosen.for_task(task)
+    chosen = chosen.set(*set or ())
+    build = training.starting_from(model, weights, *model_option or ())
+    if (dataset is None) == (task is None):
+        raise ValueError("train needs either --dataset or --task.")
+    with quiet():
+        found = training.strategy(
+            device, tpu=tpu, coordinator=coordinator, processes=processes, process=process
+        )
+        if task:
+            images, measured = data.task(task, data_dir=data_dir)
+        else:
+            images, measured = data.load(dataset, split, held_out, data_dir=data_dir)
+    training.train(
+        build,
+        images,
+        measured,
+        recipe=chosen,
+        folder=output,
+        strategy=found,
+        seed=seed,
+        resume=resume,
+    )
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run's folder, or a .keras file.")],
+    dataset: Dataset = None,
+    split: Annotated[str | None, typer.Option(help="The images to measure on.")] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="resize, resize_crop or resmall_crop; by default what the run's recipe says."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 256,
+    data_dir: DataDir = None,
+):
+    """Measure a model on every image of a dataset: loss, top-1 and top-5."""
+    with quiet():
+        from keras_mixer import data, training
+        from keras_mixer.training.run import BEST, recipe_of
+
+    if dataset is None:
+        raise ValueError("evaluate needs --dataset.")
+    file = model / BEST if model.is_dir() else model
+    with quiet():
+        _, images = data.load(dataset, None, split, data_dir=data_dir)
+        if images is None:
+            raise ValueError(f"{dataset} has no split that is known to be for tests; pass --split.")
+        crop = crop or recipe_of(file.parent).evaluation_crop
+        result = training.evaluate(_load(file), images, crop=crop, batch_size=batch_size)
+    numbers = {
+        key: f"{value:,}" if key == "images" else f"{value:.4f}" for key, value in result.items()
+    }
+    console.print(", ".join(f"{key} {text}" for key, text in numbers.items()))
+
+
+@app.command()
+def recipes():
+    """List the recipes and the tasks for `keras-mixer train`."""
+    with quiet():
+        from keras_mixer.data import TASKS
+        from keras_mixer.training import RECIPES
+
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("recipe", "length", "batch", "source"):
+        table.add_column(heading)
+    for name, recipe in RECIPES.items():
+        length = f"{recipe.epochs:g} epochs" if recipe.epochs else f"{recipe.steps:,} steps"
+        table.add_row(name, length, f"{recipe.batch_size:,}", recipe.source)
+    console.print(table)
+    console.print(f"Tasks: {', '.join(TASKS)}")
 
 
 @app.command()

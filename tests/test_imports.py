@@ -18,7 +18,8 @@ MAY = {
     "weights": {"weights", "_files", "_text"},
     "models": {"layers", "weights", "models", "_text"},
     "imagenet": {"layers", "imagenet"},
-    "data": {"data", "_files"},
+    "data": {"data", "_files", "_text"},
+    "training": {"training", "data", "models", "weights", "_files", "_text", "_accelerators"},
 }
 
 

@@ -20,7 +20,7 @@ POOLINGS = {
 }
 
 
-def variant(name, body, *sizes, params=None, weights=None):
+def variant(name, body, *sizes, params=None, weights=None, input_shape=(224, 224, 3)):
     """A model builder called `name`, made from a paper's architecture and one row of its table.
 
     The builder's signature is `assemble`'s, plus every keyword of `body` that the row leaves open.
@@ -39,10 +39,11 @@ def variant(name, body, *sizes, params=None, weights=None):
             asks for them.
         params: The exact number of parameters at the default input shape and number of classes.
         weights: The released weights: name -> `keras_mixer.weights.Release`.
+        input_shape: Of an image, when nothing else is said.
 
     Returns:
         A function that returns a `keras.Model`. Its attribute `sizes` is the row as a dict;
-        `params` and `weights` are what is given here.
+        `params`, `weights` and `input_shape` are what is given here.
     """
     _, *keywords = inspect.signature(body).parameters.values()
     asked = [p for p in keywords if p.default is p.empty]
@@ -69,10 +70,11 @@ def variant(name, body, *sizes, params=None, weights=None):
     builder.__name__ = builder.__qualname__ = name
     builder.__module__ = body.__module__
     builder.__signature__ = signature
-    builder.__doc__ = _docstring(name, body, row, params, weights or {}, signature)
     builder.sizes = row
     builder.params = params
     builder.weights = weights or {}
+    builder.input_shape = input_shape
+    builder.__doc__ = _docstring(builder, body)
     return builder
 
 
@@ -120,7 +122,7 @@ def assemble(
     if classes is not None and (not isinstance(classes, Integral) or classes < 1):
         raise ValueError(f"{who} needs classes to be a whole number from 1 up; got {classes!r}.")
     paper = sys.modules[body.__module__]
-    image = _image(input_tensor, input_shape, who)
+    image = _image(input_tensor, input_shape, builder)
     checkpoint = None if weights is None else Checkpoint(_file(weights, builder), paper.LAYOUTS)
     if checkpoint:
         classes = classes or checkpoint.classes
@@ -197,9 +199,10 @@ def _normalised(image, include_preprocessing, mean_std, who):
     return rescaling(image)
 
 
-def _image(input_tensor, input_shape, who):
+def _image(input_tensor, input_shape, builder):
+    who = builder.__name__
     if input_tensor is None:
-        shape = (224, 224, 3) if input_shape is None else tuple(input_shape)
+        shape = builder.input_shape if input_shape is None else tuple(input_shape)
         if len(shape) != 3 or not all(isinstance(n, Integral) and n > 0 for n in shape):
             raise ValueError(
                 f"{who} mixes a fixed number of tokens, so it needs input_shape to be three "
@@ -259,21 +262,24 @@ Source: {source}
 """
 
 
-def _docstring(name, body, row, params, weights, signature):
+def _docstring(builder, body):
     """A builder's docstring, composed as its signature is: nothing in it is written twice."""
     title, source, *_ = inspect.getdoc(inspect.getmodule(body)).split("\n\n")
     _, description, *_ = inspect.getdoc(body).split("\n\n")
     docs = _argument_docs(assemble) | _argument_docs(body)
-    if row:
-        sizes = ", ".join(f"{key} {value}" for key, value in row.items())
-        row = f"Sizes: {sizes}.\nParameters: {params:,} at 224 x 224 x 3 and 1,000 classes.\n"
-        row += f"Released weights: {', '.join(weights) or 'none'}.\n\n"
+    docs["input_shape"] = docs["input_shape"].replace("(224, 224, 3)", str(builder.input_shape))
+    row = ""
+    if builder.sizes:
+        sizes = ", ".join(f"{key} {value}" for key, value in builder.sizes.items())
+        at = " x ".join(map(str, builder.input_shape))
+        row = f"Sizes: {sizes}.\nParameters: {builder.params:,} at {at} and 1,000 classes.\n"
+        row += f"Released weights: {', '.join(builder.weights) or 'none'}.\n\n"
     return DOCSTRING.format(
-        name=name,
+        name=builder.__name__,
         title=title.removesuffix("."),
-        row=row or "",
+        row=row,
         description=description,
-        arguments="\n".join(docs[key] for key in signature.parameters),
+        arguments="\n".join(docs[key] for key in builder.__signature__.parameters),
         source=source,
     )
 

@@ -1,0 +1,45 @@
+"""The last layer: logits while a model trains, probabilities when it is used."""
+
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+
+
+def head(model):
+    """The layer that gives a model's answer.
+
+    Raises:
+        ValueError: It is none that ends in an activation, as `keras.layers.Dense` does.
+    """
+    last = [layer for layer in model.layers if layer.output is model.output]
+    if not last or not hasattr(last[0], "activation"):
+        raise ValueError(
+            f"Training needs a functional model that ends in a keras.layers.Dense, its head; "
+            f"'{model.name}' does not."
+        )
+    return last[0]
+
+
+def give_logits(model, bias=0.0):
+    """Takes the activation off the head; biases that are all 0 start at `bias`."""
+    last = head(model)
+    last.activation = keras.activations.linear
+    if bias and not np.any(keras.ops.convert_to_numpy(last.bias)):
+        last.bias.assign(np.full(last.bias.shape, bias))
+
+
+@contextmanager
+def answering(model, activation):
+    """While it lasts, the model with an activation after its head, not compiled: as it is kept.
+
+    Args:
+        model: A model that gives logits.
+        activation: Such as `"softmax"`.
+    """
+    last = head(model)
+    last.activation = keras.activations.get(activation)
+    try:
+        yield keras.Model(model.input, model.output, name=model.name)
+    finally:
+        last.activation = keras.activations.linear

@@ -1,0 +1,51 @@
+"""What a person sees while a model trains."""
+
+import keras
+from tqdm import tqdm
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar for each round, with images a second, and a line after it.
+
+    Args:
+        run: The `Run`, which goes before it.
+    """
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def on_epoch_begin(self, epoch, logs=None):
+        plan, step = self.run.plan, self.run.step
+        first = step - step % plan.round
+        self.bar = tqdm(
+            total=(min(first + plan.round, plan.steps) - first) * plan.batch_size,
+            initial=(step - first) * plan.batch_size,
+            unit=" images",
+            unit_scale=True,
+            desc=f"epoch {step / plan.steps_per_epoch:.4g}",
+            leave=False,
+            disable=None,  # where nobody watches
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs = self.run.logs
+        self.bar.update(self.run.plan.batch_size)
+        self.bar.set_postfix_str(f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}")
+
+    def on_test_begin(self, logs=None):
+        self.bar.set_postfix_str("evaluating")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.close()
+        row = self.run.rows[-1]
+        line = f"epoch {row['epoch']:.4g}: loss {row['loss']:.3f}, accuracy {row['accuracy']:.2%}"
+        if "val_accuracy" in row:
+            line += f"; held out {row['val_loss']:.3f}, {row['val_accuracy']:.2%}"
+            line += " (best)" * (self.run.best is row)
+        if row["images_per_second"]:
+            line += f"; {row['images_per_second']:,.0f} images/s"
+        print(line, flush=True)
+
+    def on_train_end(self, logs=None):
+        self.bar.close()

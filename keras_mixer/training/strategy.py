@@ -1,0 +1,147 @@
+"""On what to train: a TPU, GPUs or the CPU, of this machine or of several."""
+
+import contextlib
+import os
+
+import keras
+import tensorflow as tf
+
+from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
+
+KINDS = ("auto", "tpu", "gpu", "cpu")
+PLAIN_TENSORFLOW = (
+    "The TensorFlow that is installed has no TPU support. Either "
+    '`pip uninstall -y tensorflow tensorflow-cpu && pip install "keras-mixer[tpu]"`, or train on '
+    "Keras's JAX backend: `pip install jax[tpu]` and KERAS_BACKEND=jax."
+)
+
+
+def strategy(kind="auto", *, tpu=None, coordinator=None, processes=None, process=None):
+    """Finds what to train on, and prints it.
+
+    Models are built, and trained, inside its scope: `with strategy().scope(): ...`, as
+    `keras_mixer.training.train` does.
+
+    Several machines work together on the JAX backend: the same command runs on each of them, with
+    its own `process`. On Cloud TPU slices JAX finds the others by itself, and nothing need be said.
+    TensorFlow's own MultiWorkerMirroredStrategy does not work with `fit` in Keras 3.15.
+
+    Args:
+        kind: `"tpu"`, `"gpu"`, `"cpu"`, or `"auto"` for the first of them that is there.
+        tpu: Name or address of a TPU that is not in this machine (TensorFlow only).
+        coordinator: `ADDRESS:PORT` of the first of several machines (JAX only).
+        processes: How many machines there are.
+        process: Number of this machine, from 0.
+
+    Returns:
+        A `tf.distribute.Strategy`; on the JAX backend a `keras.distribution.DataParallel`.
+
+    Raises:
+        RuntimeError: What was asked for is not there, or not reached from what is installed.
+        ValueError: Arguments that do not go together.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"strategy takes {', '.join(KINDS)}; got {kind!r}.")
+    backend = keras.backend.backend()
+    several = (coordinator, processes, process)
+    if any(part is not None for part in several) and None in several:
+        raise ValueError(
+            "Several machines need coordinator, processes and process; got "
+            f"coordinator={coordinator!r}, processes={processes}, process={process}."
+        )
+    if backend == "jax":
+        if tpu:
+            raise ValueError("On the JAX backend a TPU is in this machine; tpu= is TensorFlow's.")
+        return _on_jax(kind, *several)
+    if backend != "tensorflow":
+        raise RuntimeError(f"Training needs Keras on TensorFlow or JAX; it runs on {backend}.")
+    if coordinator:
+        raise RuntimeError(
+            "Several machines work together on Keras's JAX backend only: set KERAS_BACKEND=jax. "
+            "TensorFlow's MultiWorkerMirroredStrategy does not work with fit in Keras 3.15."
+        )
+    return _on_tensorflow(kind, tpu or tpu_address())
+
+
+def replicas(strategy):
+    """How many devices each hold a copy of the model."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return strategy.num_model_replicas
+    return strategy.num_replicas_in_sync
+
+
+def process():
+    """`(number of this process, how many there are)`."""
+    if keras.backend.backend() != "jax":
+        return 0, 1
+    import jax
+
+    return jax.process_index(), jax.process_count()
+
+
+def _on_tensorflow(kind, address):
+    if kind == "tpu" or (kind == "auto" and (address or tpu_chips())):
+        if not address and not tpu_chips():
+            raise RuntimeError(
+                "A TPU was asked for, but there is none in this machine and neither tpu= nor the "
+                "environment (TPU_NAME) names one. On Colab or Kaggle choose a TPU runtime first."
+            )
+        return _tpu(address)
+    found = tf.config.list_physical_devices("GPU")
+    if kind == "gpu" and not found:
+        there = gpus()
+        cure = ' `pip install "keras-mixer[gpu]"` brings TensorFlow for it.' if there else ""
+        raise RuntimeError(
+            f"A GPU was asked for; TensorFlow sees none, the machine has {len(there)}.{cure}"
+        )
+    if found and kind != "cpu":
+        print(f"Training on {len(found)} GPU{'s' * (len(found) > 1)} with TensorFlow.")
+        return tf.distribute.MirroredStrategy() if len(found) > 1 else tf.distribute.get_strategy()
+    print("Training on the CPU with TensorFlow.")
+    return tf.distribute.OneDeviceStrategy("/cpu:0") if found else tf.distribute.get_strategy()
+
+
+def _tpu(address):
+    where = address or "local"
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=where)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        found = tf.distribute.TPUStrategy(resolver)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RuntimeError(
+            f"The TPU {where!r} cannot be used: {reason}. {PLAIN_TENSORFLOW}"
+        ) from error
+    cores = found.num_replicas_in_sync
+    print(f"Training on {cores} TPU core{'s' * (cores > 1)} ({where}) with TensorFlow.")
+    return found
+
+
+def _on_jax(kind, coordinator, processes, process):
+    import jax
+
+    if coordinator or _on_a_tpu_slice():
+        with contextlib.suppress(AttributeError):  # how CPUs talk to each other, in tests
+            jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        keras.distribution.initialize(coordinator, processes, process)
+    platform = jax.default_backend()
+    if kind not in ("auto", platform):
+        there = tpu_chips() if kind == "tpu" else gpus() if kind == "gpu" else []
+        extra = {"tpu": "jax[tpu]", "gpu": "jax[cuda12]", "cpu": "jax"}[kind]
+        raise RuntimeError(
+            f"A {kind.upper()} was asked for; JAX runs on the {platform.upper()}, the machine has "
+            f"{len(there)}. `pip install {extra}` brings JAX for it, JAX_PLATFORMS={kind} "
+            "chooses it."
+        )
+    found = keras.distribution.DataParallel(auto_shard_dataset=False)
+    count = jax.device_count()
+    hosts = f" on {jax.process_count()} machines" if jax.process_count() > 1 else ""
+    print(f"Training on {count} {platform.upper()} device{'s' * (count > 1)}{hosts} with JAX.")
+    return found
+
+
+def _on_a_tpu_slice():
+    """Whether the environment says that this is one of several machines of a TPU slice."""
+
+    return "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")

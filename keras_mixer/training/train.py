@@ -1,0 +1,271 @@
+"""Training and evaluation: one function each, over Keras's `fit` and `evaluate`."""
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_mixer.data import Augment, evaluation_batches, training_batches
+from keras_mixer.training.averages import EvaluateAverages
+from keras_mixer.training.heads import give_logits, head
+from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
+from keras_mixer.training.progress import Progress
+from keras_mixer.training.recipes import recipe as named
+from keras_mixer.training.run import LAST, STATE, Run
+from keras_mixer.training.strategy import process, replicas
+from keras_mixer.training.strategy import strategy as find
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much there is to do, counted in calls of the optimizer.
+
+    Attributes:
+        batch_size: Images in a call.
+        steps_per_epoch: Calls for one pass over the images.
+        steps: Calls in all.
+        round: Calls between two evaluations.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    steps: int
+    round: int
+
+
+def train(
+    build,
+    images,
+    held_out=None,
+    *,
+    recipe,
+    folder,
+    strategy=None,
+    seed=0,
+    resume=False,
+    augment=(),
+    evaluate_every=None,
+    callbacks=(),
+):
+    """Trains a model and keeps it, and all that is needed to go on, in a folder.
+
+    Writes into `folder`: `best.keras` and `last.keras`, models ready for use; `log.csv`, a row for
+    each round; `tensorboard/`; `README.md`, a model card; and `state.safetensors`, from which
+    training is taken up. On a CPU a run that was stopped, by SIGTERM or by anything else, ends at
+    the same weights as one that was not, bit by bit.
+
+    Args:
+        build: A function that builds the model: called with `input_shape`, `classes`,
+            `classifier_activation` and `drop_path_rate`, as the builders of this package are. To
+            fine-tune: `functools.partial(keras_mixer.MixerB16, weights="imagenet21k")`.
+        images: The `keras_mixer.data.Source` to learn from.
+        held_out: One to evaluate on, after each round.
+        recipe: A `Recipe`, or the name of one of `RECIPES`.
+        folder: Where to write; made if need be.
+        strategy: What `keras_mixer.training.strategy` returns; by default what it finds.
+        seed: Decides initial weights, order, augmentation and dropped paths.
+        resume: Whether to go on with what is in `folder`.
+        augment: Keras layers or callables on batches of images, after the recipe's crops, flips and
+            RandAugment and before MixUp and CutMix; see `keras_mixer.data.augmented`.
+        evaluate_every: Updates between two evaluations; by default an epoch, or a twentieth of a
+            recipe that counts steps.
+        callbacks: More Keras callbacks.
+
+    Returns:
+        `(model, rows)`: the model as in `last.keras`, and the log.
+
+    Raises:
+        FileExistsError: A run is in `folder` already, and `resume` is not set.
+        ValueError: A recipe, data or a model that do not go together, or another run to resume.
+        RuntimeError: The loss is no longer a number; the message says where the last good state is.
+    """
+    recipe = named(recipe)
+    folder, strategy = Path(folder), strategy or find()
+    plan = _plan(recipe, images, replicas(strategy), evaluate_every)
+    _check(folder, resume, images, held_out)
+    keras.utils.set_random_seed(seed)
+    with strategy.scope(), _precision(recipe.precision):
+        model = build(
+            input_shape=(recipe.image_size, recipe.image_size, images.channels),
+            classes=len(images.classes),
+            classifier_activation=None,
+            drop_path_rate=recipe.drop_path_rate,
+        )
+        give_logits(model, recipe.head_bias)
+        rates = schedule(recipe, plan.steps // recipe.accumulate)
+        model.compile(
+            optimizer(recipe, rates, model),
+            loss(recipe),
+            weighted_metrics=metrics(len(images.classes)),
+        )
+        record = _record(recipe, images, held_out, seed, augment, model)
+        run = Run(folder, record, plan, rates, activation=recipe.loss)
+        run.set_model(model)
+        if resume and (folder / STATE).exists():
+            run.take_up()
+        if run.step < plan.steps:
+            with run.listening():
+                model.fit(
+                    _training(recipe, plan, images, augment, seed, run.step),
+                    initial_epoch=run.step // plan.round,
+                    epochs=math.ceil(plan.steps / plan.round),
+                    steps_per_epoch=plan.round,
+                    validation_data=held_out and _held_out(recipe, plan, held_out),
+                    callbacks=[
+                        run,
+                        Progress(run),
+                        EvaluateAverages(),
+                        *_tensorboard(folder),
+                        *callbacks,
+                    ],
+                    shuffle=False,
+                    verbose=0,
+                )
+        else:
+            print(f"The run in {folder} is finished.")
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+        run.write(folder / LAST)
+    return model, run.rows
+
+
+def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, std=0.5):
+    """Evaluates a model on every image of a source, each once, on any number of replicas.
+
+    Args:
+        model: A model that ends in softmax, sigmoid or logits; with several replicas, one that was
+            built or loaded in the strategy's scope.
+        images: A `keras_mixer.data.Source`.
+        crop: How images are cut: the `evaluation_crop` of the recipe it was trained with.
+        batch_size: Images at a time, over all replicas.
+        mean, std: Of the pixels, as the model wants them.
+
+    Returns:
+        A dict: `loss` (cross-entropy), `accuracy` (top-1), `top_5` where there are more classes,
+        and `images`, how many were counted.
+
+    Raises:
+        ValueError: The model has other classes, or wants images that are not square.
+    """
+    _, height, width, channels = model.input_shape
+    classes = len(images.classes)
+    if (height, channels) != (width, images.channels) or model.output_shape != (None, classes):
+        raise ValueError(
+            f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
+            f"{model.output_shape[-1]} classes; {images.name} has {classes} classes and "
+            f"{images.channels} channels, and images are made square."
+        )
+    activation = keras.activations.serialize(getattr(head(model), "activation", None))
+    measured = {
+        "softmax": keras.losses.CategoricalCrossentropy(),
+        "sigmoid": keras.losses.BinaryCrossentropy(),
+        "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
+    }[activation]
+    model.compile(loss=measured, weighted_metrics=metrics(classes))
+    batches = evaluation_batches(
+        images, batch_size, height, crop=crop, mean=mean, std=std, **_part()
+    )
+    result = model.evaluate(batches, return_dict=True, verbose=0)
+    return {key: float(value) for key, value in result.items()} | {"images": int(result["images"])}
+
+
+def _plan(recipe, images, replicas, evaluate_every):
+    if recipe.accumulate > 1 and replicas > 1 and keras.backend.backend() == "tensorflow":
+        raise ValueError(
+            f"Keras cannot accumulate gradients over {replicas} replicas of TensorFlow; got "
+            f"accumulate={recipe.accumulate}. The JAX backend can."
+        )
+    batch_size = recipe.batch_size // recipe.accumulate
+    if batch_size % replicas:
+        raise ValueError(
+            f"{replicas} replicas divide a batch among them, so its size must be a multiple of "
+            f"that; got {batch_size}."
+        )
+    if batch_size > images.count:
+        raise ValueError(
+            f"{images.name} has {images.count:,} images, fewer than one batch of {batch_size:,}; "
+            "the recipe takes another batch_size."
+        )
+    epoch = images.count // batch_size
+    steps = recipe.steps * recipe.accumulate if recipe.steps else round(recipe.epochs * epoch)
+    every = epoch if recipe.epochs else math.ceil(steps / 20)
+    return Plan(batch_size, epoch, max(1, steps), evaluate_every or every)
+
+
+def _check(folder, resume, images, held_out):
+    """What can be known to go wrong, before it costs anything."""
+    if (folder / STATE).exists() and not resume:
+        raise FileExistsError(
+            f"There is a run in {folder} already; resume it (--resume, resume=True) or choose "
+            "another folder."
+        )
+    if held_out and held_out.classes != images.classes:
+        raise ValueError(
+            f"{images.name} and {held_out.name} have other classes: {images.classes[:5]} and "
+            f"{held_out.classes[:5]}, ..."
+        )
+
+
+def _record(recipe, images, held_out, seed, augment, model):
+    """What must be the same for a run to be the same."""
+    return {
+        "recipe": recipe.as_dict(),
+        "model": model.name,
+        "parameters": model.count_params(),
+        "images": str(images),
+        "held_out": str(held_out) if held_out else None,
+        "augment": [getattr(a, "__name__", type(a).__name__) for a in augment],
+        "seed": seed,
+    }
+
+
+def _training(recipe, plan, images, augment, seed, start):
+    layers = keras.layers
+    erase = [layers.RandomErasing(recipe.random_erasing)] if recipe.random_erasing else []
+    mix = [layers.MixUp(recipe.mixup)] if recipe.mixup else []
+    mix += [layers.CutMix((recipe.cutmix, recipe.cutmix))] if recipe.cutmix else []
+    operations = recipe.rand_augment_layers
+    augment = Augment(
+        crop=recipe.crop,
+        flip=recipe.flip,
+        rand_augment=(operations, recipe.rand_augment_magnitude) if operations else None,
+        layers=(*augment, *erase),
+        one_of=tuple(mix),
+    )
+    return training_batches(
+        images,
+        plan.batch_size,
+        recipe.image_size,
+        augment=augment,
+        seed=seed,
+        start=start,
+        **_part(),
+    )
+
+
+def _held_out(recipe, plan, held_out):
+    return evaluation_batches(
+        held_out, plan.batch_size, recipe.image_size, crop=recipe.evaluation_crop, **_part()
+    )
+
+
+def _part():
+    number, count = process()
+    return {"process": number, "processes": count}
+
+
+def _tensorboard(folder):
+    if process()[0]:
+        return []
+    return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
+
+
+@contextmanager
+def _precision(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
