@@ -181,7 +181,8 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
     image = "image" if "image" in images else images[0]
     if not callable(label):
         if label not in features:
-            raise ValueError(f"{name} has no feature {label!r}; it has {', '.join(features)}.")
+            there = ", ".join(sorted(features))
+            raise ValueError(f"{name} has no feature {label!r}; it has {there}.")
         classes = classes or getattr(features[label], "names", None)
     if not classes:
         raise ValueError(f"{name} does not say how many classes there are: pass classes.")

@@ -1,0 +1,199 @@
+"""Where images come from: each image once, the same order from the same seed, no surprise."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets
+
+from keras_mixer import data
+from tests.pictures import SHARED, class_folders, labelled, noise
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data set as TensorFlow Datasets prepares it: 40 images to learn from, and 11 more."""
+    folder = tmp_path_factory.mktemp("tfds")
+    images, labels = labelled(51)
+    examples = [{"image": images[i], "label": labels[i], "side": i % 4} for i in range(51)]
+
+    def part(start, stop):
+        return tf.data.Dataset.from_generator(
+            lambda: iter(examples[start:stop]),
+            output_signature={
+                "image": tf.TensorSpec((8, 8, 3), tf.uint8),
+                "label": tf.TensorSpec((), tf.int64),
+                "side": tf.TensorSpec((), tf.int64),
+            },
+        )
+
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name="patches",
+        version="1.0.0",
+        features=tensorflow_datasets.features.FeaturesDict(
+            {
+                "image": tensorflow_datasets.features.Image(shape=(8, 8, 3)),
+                "label": tensorflow_datasets.features.ClassLabel(names=["red", "green", "blue"]),
+                "side": tensorflow_datasets.features.Scalar(tf.int64),
+            }
+        ),
+        split_datasets={"train": part(0, 40), "test": part(40, 51)},
+        data_dir=folder,
+    )
+    return folder
+
+
+@pytest.fixture
+def of_kind(prepared, tmp_path):
+    def make(kind):
+        if kind == "arrays":
+            return data.arrays(*labelled(40))
+        if kind == "folder":
+            return data.folder(class_folders(tmp_path / "pictures", count=19))
+        return data.tfds("patches", data_dir=prepared)
+
+    return make
+
+
+def contents(source, seed=None):
+    """What a source gives, in its order: bytes that tell images apart, and labels."""
+    seed = None if seed is None else tf.constant(seed, tf.int64)
+    pairs = [source.read(item) for item in source.order(seed)]
+    return [
+        (np.asarray(c).tobytes() if c.dtype != tf.string else c.numpy(), int(y)) for c, y in pairs
+    ]
+
+
+@pytest.mark.parametrize("kind", ["arrays", "folder", "tfds"])
+def test_every_order_has_each_image_once_and_follows_the_seed_alone(of_kind, kind):
+    source = of_kind(kind)
+    plain = contents(source)
+    assert len(plain) == source.count == 40
+    one, again, other = contents(source, (3, 0)), contents(source, (3, 0)), contents(source, (3, 1))
+    assert one == again
+    assert one != plain != other != one
+    assert sorted(one) == sorted(other) == sorted(plain)
+
+
+def test_a_folder_names_what_it_leaves_out_and_why(tmp_path):
+    source = data.folder(class_folders(tmp_path / "pictures"))
+    assert source.count == 10  # four of each class, the CMYK one and the grey one
+    assert source.classes == ("cat", "dog", "empty")
+    reasons = {path.name: reason for path, reason in source.skipped.items()}
+    assert reasons.keys() == {"truncated.jpg", "text.jpg", "notes.txt", "empty"}
+    assert reasons["notes.txt"] == "not a JPEG, PNG, GIF or BMP"
+    assert reasons["empty"] == "a class without pictures"
+    assert "JPEG" in reasons["truncated.jpg"]
+
+
+def test_cmyk_and_grey_pictures_are_read_in_rgb(tmp_path):
+    root = class_folders(tmp_path / "pictures", count=0)
+    source = data.folder(root)
+    for item, (pixels, mode) in zip(source.order(), ((200, "CMYK"), (201, "L")), strict=True):
+        content, _ = source.read(item)
+        image = data.evaluation_image(content, 16, "resize")
+        close = noise(20, 30, pixels)
+        if mode == "L":
+            close = np.repeat(close @ [0.299, 0.587, 0.114], 3).reshape(close.shape)
+        expected = tf.image.resize(close, (16, 16))
+        assert np.abs(image - expected).mean() < 4  # JPEG's loss, and CMYK's
+
+
+@pytest.mark.parametrize("inside", [[], ["a/x.txt"], ["x.jpg"]])
+def test_a_folder_without_a_readable_picture_is_an_error(tmp_path, inside):
+    for name in inside:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no picture")
+    with pytest.raises(ValueError, match=r"no readable picture .*CLASS/PICTURE\.jpg"):
+        data.folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder of images"):
+        data.folder(tmp_path / "missing")
+
+
+def test_two_folders_number_their_classes_alike(tmp_path):
+    class_folders(tmp_path / "train")
+    class_folders(tmp_path / "val", count=2)
+    (tmp_path / "val" / "cat").rename(tmp_path / "val" / "moved")
+    (tmp_path / "val" / "moved").rename(tmp_path / "away")
+    images, held_out = data.load(tmp_path)
+    assert held_out.classes == images.classes
+    assert {label for _, label in contents(held_out)} == {1}  # dog, as in train
+    (tmp_path / "away").rename(tmp_path / "val" / "wolf")
+    with pytest.raises(ValueError, match=r"not among the 3 .*: wolf"):
+        data.load(tmp_path)
+
+
+def test_without_subfolders_every_tenth_picture_of_a_folder_is_held_out(tmp_path):
+    everything = contents(data.folder(class_folders(tmp_path / "x", count=19)))
+    images, held_out = data.load(tmp_path / "x")
+    assert (images.count, held_out.count) == (36, 4)
+    assert sorted(contents(images) + contents(held_out)) == sorted(everything)
+    assert {label for _, label in contents(held_out)} == {0, 1}
+    with pytest.raises(ValueError, match="too few"):
+        data.hold_out(data.arrays(*labelled(9)))
+
+
+def test_tensorflow_datasets_by_name_with_splits_and_labels_of_ones_own(prepared):
+    images, held_out = data.load("patches", data_dir=prepared)
+    assert (images.count, held_out.count) == (40, 11)
+    assert images.classes == ("red", "green", "blue")
+    part = data.tfds("patches", "train[:25%]+train[30:]", data_dir=prepared)
+    whole = contents(images)
+    assert contents(part) == whole[:10] + whole[30:]
+    sides = data.tfds(
+        "patches", data_dir=prepared, label=lambda example: example["side"] * 2, classes=7
+    )
+    assert {label for _, label in contents(sides)} == {0, 2, 4, 6}
+    with pytest.raises(ValueError, match="by its split"):
+        data.hold_out(images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "cifar01"}, r"nothing called 'cifar01'\. Did you mean .*cifar10"),
+        ({"name": "patches", "split": "tset"}, r"no split 'tset', only train, test|test, train"),
+        ({"name": "patches", "split": "train[:0]"}, "is empty"),
+        ({"name": "patches", "label": "name"}, "no feature .name.; it has image, label, side"),
+        ({"name": "patches", "label": "side"}, "pass classes"),
+    ],
+)
+def test_what_tensorflow_datasets_lacks_is_an_error(prepared, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        data.tfds(data_dir=prepared, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((3, 8, 8)), np.zeros(3, int), "N, H, W, C"),
+        (np.zeros((0, 8, 8, 3)), np.zeros(0, int), "at least one"),
+        (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(2, int), "one class number"),
+        (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(3), "type float64"),
+        (np.zeros((3, 8, 8, 3), np.uint8), np.full(3, -1), "from 0"),
+        (np.random.rand(3, 8, 8, 3), np.zeros(3, int), "pixels from 0 to 255"),
+        (np.full((3, 8, 8, 3), np.nan), np.zeros(3, int), "pixels from 0 to 255"),
+    ],
+)
+def test_arrays_that_are_no_pictures_are_an_error(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        data.arrays(images, labels)
+
+
+def test_class_names_must_reach_as_far_as_labels():
+    with pytest.raises(ValueError, match="labels up to 2 but only 2 class names"):
+        data.arrays(*labelled(6), classes=["a", "b"])
+
+
+def test_a_file_that_is_gone_at_training_time_is_named(tmp_path):
+    root = class_folders(tmp_path / "x")
+    source = data.folder(root)
+    (root / "cat" / "0.jpg").unlink()
+    with pytest.raises(tf.errors.NotFoundError, match=r"cat/0\.jpg"):
+        contents(source)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs CIFAR-10 as TensorFlow Datasets has it")
+def test_cifar10_is_what_everybody_knows():
+    images, held_out = data.task("cifar10", data_dir=SHARED)
+    assert (images.count, held_out.count) == (50_000, 10_000)
+    assert images.classes[3] == "cat"
