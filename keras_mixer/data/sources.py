@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_mixer.data.tasks import TASKS
+from keras_mixer.data.tasks import find_task
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes, whatever the case
 SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
@@ -214,11 +214,7 @@ def task(name, *, tuning=False, data_dir=None):
         tuning: Whether for choosing settings, without a look at the test images.
         data_dir: As in `tfds`.
     """
-    if name not in TASKS:
-        close = get_close_matches(name, TASKS, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(TASKS)}."
-        raise ValueError(f"There is no task {name!r}. {hint}")
-    row = TASKS[name]
+    row = find_task(name)
     return tuple(
         tfds(
             row.dataset,

@@ -11,6 +11,7 @@ left out, as in BiT (Kolesnikov et al. 2020, appendix F).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import tensorflow as tf
 
@@ -136,3 +137,16 @@ TASKS = {
     "vtab/kitti": _vtab(**KITTI, label=_closest_vehicle, classes=4),
 }
 # fmt: on
+
+
+def find_task(name):
+    """A row of `TASKS`.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in TASKS:
+        close = get_close_matches(name, TASKS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(TASKS)}."
+        raise ValueError(f"There is no task {name!r}. {hint}")
+    return TASKS[name]

@@ -137,7 +137,7 @@ class Images(keras.metrics.Metric):
         self.total.assign_add(ops.cast(ops.count_nonzero(sample_weight), "int32"))
 
     def result(self):
-        return self.total
+        return ops.convert_to_tensor(self.total)
 
 
 def metrics(classes):

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Annotated, get_args, get_type_hints
 
 from keras_mixer.data.decoding import EVALUATION, TRAINING
-from keras_mixer.data.tasks import TASKS
+from keras_mixer.data.tasks import find_task
 
 
 def _one_of(*choices):
@@ -127,7 +127,7 @@ class Recipe:
 
     def for_task(self, name):
         """The same for a task of `keras_mixer.data.TASKS`: its steps, and what keeps its labels."""
-        row = TASKS[name]
+        row = find_task(name)
         return self.but(
             steps=row.steps,
             warmup=row.warmup,

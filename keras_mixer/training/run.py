@@ -4,9 +4,11 @@ import csv
 import json
 import math
 import signal
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,12 +17,14 @@ from safetensors.numpy import save_file
 
 from keras_mixer._files import whole_file
 from keras_mixer.training.averages import averaged
+from keras_mixer.training.card import card
+from keras_mixer.training.devices import largest, process
 from keras_mixer.training.heads import answering
 from keras_mixer.training.recipes import Recipe
-from keras_mixer.training.strategy import process
 
 STATE, BEST, LAST, LOG = "state.safetensors", "best.keras", "last.keras", "log.csv"
 SAVE_EVERY = 300  # seconds: what a machine that is taken away can cost
+AGREE_EVERY = 20  # steps, after which several machines ask each other whether to save or to stop
 
 
 class Run(keras.callbacks.Callback):
@@ -52,7 +56,7 @@ class Run(keras.callbacks.Callback):
         self.rows = []
         self.seconds = 0.0
         self.so_far = {}  # means over the steps of a round before it was taken up
-        self.signal = None
+        self.signal = 0
 
     @property
     def best(self):
@@ -116,11 +120,11 @@ class Run(keras.callbacks.Callback):
                     else [(key, value)]
                 )
 
-        now, then = dict(flat(json.loads(json.dumps(self.record)))), dict(flat(kept))
+        now = dict(flat(json.loads(json.dumps(self.record))))
         other = [
-            f"{key} was {then.get(key)!r} and is now {now.get(key)!r}"
-            for key in {**then, **now}
-            if then.get(key) != now.get(key)
+            f"{key} was {value!r} and is now {now.get(key)!r}"
+            for key, value in flat(kept)  # an older version may have recorded less
+            if now.get(key) != value
         ]
         if other:
             raise ValueError(
@@ -131,6 +135,9 @@ class Run(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.started = self.saved_at = time.monotonic()
+        self.first = self.step
+        if not self.step:
+            self.save()  # so that a disk that is full, or not ours, shows before it costs anything
 
     def on_epoch_begin(self, epoch, logs=None):
         self.first, self.logs = self.step, {}
@@ -143,17 +150,24 @@ class Run(keras.callbacks.Callback):
             self.begun = self.now  # the first step compiles
         if not math.isfinite(self.logs["loss"]):
             raise self._diverged("the loss")
-        if self.signal:
+        ends = self.step % self.plan.round == 0 or self.step == self.plan.steps
+        self.model.stop_training = ends  # the round, which may have begun in its middle
+        number, due = self._wishes()
+        if number or (due and not ends):
             self.save()
-            self._stop()
-        if self.step % self.plan.round == 0 or self.step == self.plan.steps:
-            self.model.stop_training = True  # the round, which may have begun in its middle
-        elif self.now - self.saved_at > self.save_every:
-            self.save()
+        if number:
+            self._stop(number)
 
     def on_test_batch_end(self, batch, logs=None):
-        if self.signal:
-            self._stop()
+        if self.signal and process()[1] == 1:
+            self._stop(self.signal)  # with what was kept last
+
+    def _wishes(self):
+        """`(signal that came or 0, whether it is time to save)`, the same on all machines."""
+        wishes = self.signal, self.now - self.saved_at > self.save_every
+        if process()[1] == 1:
+            return wishes
+        return largest(*wishes) if self.step % AGREE_EVERY == 0 else (0, False)
 
     def on_epoch_end(self, epoch, logs=None):
         self.model.stop_training = self.step >= self.plan.steps
@@ -172,18 +186,33 @@ class Run(keras.callbacks.Callback):
         self.so_far, self.first = {}, self.step
         if process()[0] == 0:
             _write(self.folder / LOG, self.rows)
-            if self.best is row:
-                self.write(self.folder / BEST)
+        if self.best is row:
+            self.write(BEST)
         self.save()
 
-    def write(self, path):
+    def write(self, name):
         """Writes the model as it is used: averaged weights, and an answer in probabilities."""
         with (
+            tempfile.TemporaryDirectory() as elsewhere,
             averaged(self.model),
             answering(self.model, self.activation) as model,
-            whole_file(path, overwrite=True) as temporary,
+            # Of several machines all must read the weights, which they do together, and one writes.
+            whole_file(Path(elsewhere if process()[0] else self.folder) / name, True) as path,
         ):
-            model.save(temporary)
+            model.save(path)
+
+    def finish(self):
+        """Writes what belongs to the end: the model as it is now, its classes and its card."""
+        self.write(LAST)
+        if process()[0] == 0:
+            shape = self.model.input_shape[1:]
+            texts = {
+                "labels.txt": "".join(f"{name}\n" for name in self.record["classes"]),
+                "README.md": card(self.model, self, shape),
+            }
+            for name, text in texts.items():
+                with whole_file(self.folder / name, overwrite=True) as path:
+                    path.write_text(text, encoding="utf-8")
 
     def _means(self):
         """Means over the steps of the round so far, before and after it was taken up."""
@@ -203,12 +232,11 @@ class Run(keras.callbacks.Callback):
         return float(self.schedule(max(0, self.step - 1)))
 
     def _diverged(self, what):
-        kept = self.folder / STATE
         return RuntimeError(
             f"Training diverged: {what} is not a finite number at step {self.step}, at learning "
-            f"rate {self._learning_rate():.3g}. The last good state is {kept}, of step "
-            f"{self.saved_step}; resumed as it is, it would end here again. A lower learning rate, "
-            "a longer warm-up or a smaller clip_norm may help."
+            f"rate {self._learning_rate():.3g}. The last good state is {self.folder / STATE}, of "
+            f"step {self.saved_step}; resumed as it is, it would end here again. A lower learning "
+            "rate, a longer warm-up or a smaller clip_norm may help."
         )
 
     # Signals
@@ -233,15 +261,15 @@ class Run(keras.callbacks.Callback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _stop(self):
+    def _stop(self, number):
         print(
-            f"\nStopped by {signal.Signals(self.signal).name}. Step {self.saved_step:,} of "
+            f"\nStopped by {signal.Signals(number).name}. Step {self.saved_step:,} of "
             f"{self.plan.steps:,} is kept in {self.folder}; resume it to go on.",
             flush=True,
         )
-        if self.signal == signal.SIGINT:
+        if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + self.signal)
+        raise SystemExit(128 + number)
 
 
 def recipe_of(folder):

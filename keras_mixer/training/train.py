@@ -9,13 +9,13 @@ import keras
 
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.training.averages import EvaluateAverages
+from keras_mixer.training.devices import process, replicas, wait_for_all
+from keras_mixer.training.devices import strategy as find
 from keras_mixer.training.heads import give_logits, head
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
-from keras_mixer.training.run import LAST, STATE, Run
-from keras_mixer.training.strategy import process, replicas
-from keras_mixer.training.strategy import strategy as find
+from keras_mixer.training.run import STATE, Run
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def train(
             classifier_activation=None,
             drop_path_rate=recipe.drop_path_rate,
         )
+        _check_model(model, recipe, images)
         give_logits(model, recipe.head_bias)
         rates = schedule(recipe, plan.steps // recipe.accumulate)
         model.compile(
@@ -126,7 +127,8 @@ def train(
         else:
             print(f"The run in {folder} is finished.")
             model.optimizer.finalize_variable_values(model.trainable_variables)
-        run.write(folder / LAST)
+        run.finish()
+        wait_for_all()
     return model, run.rows
 
 
@@ -207,6 +209,16 @@ def _check(folder, resume, images, held_out):
         )
 
 
+def _check_model(model, recipe, images):
+    image = (recipe.image_size, recipe.image_size, images.channels)
+    if model.input_shape[1:] != image or model.output_shape != (None, len(images.classes)):
+        shape, wanted = (" x ".join(map(str, s)) for s in (model.input_shape[1:], image))
+        raise ValueError(
+            f"'{model.name}' takes images {shape} and tells {model.output_shape[-1]} classes "
+            f"apart; the recipe and the data have {wanted} and {len(images.classes)}."
+        )
+
+
 def _record(recipe, images, held_out, seed, augment, model):
     """What must be the same for a run to be the same."""
     return {
@@ -216,6 +228,7 @@ def _record(recipe, images, held_out, seed, augment, model):
         "images": str(images),
         "held_out": str(held_out) if held_out else None,
         "augment": [getattr(a, "__name__", type(a).__name__) for a in augment],
+        "classes": list(images.classes),
         "seed": seed,
     }
 

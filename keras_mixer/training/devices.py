@@ -4,6 +4,7 @@ import contextlib
 import os
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
@@ -77,6 +78,23 @@ def process():
     import jax
 
     return jax.process_index(), jax.process_count()
+
+
+def largest(*numbers):
+    """Each number's largest value among all processes, which must ask at the same time."""
+    if process()[1] == 1:
+        return numbers
+    from jax.experimental import multihost_utils
+
+    return tuple(multihost_utils.process_allgather(np.array(numbers)).max(0).tolist())
+
+
+def wait_for_all():
+    """Returns when every process has come here: none may leave while another still needs it."""
+    if process()[1] > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices("keras_mixer")
 
 
 def _on_tensorflow(kind, address):

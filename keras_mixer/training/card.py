@@ -1,0 +1,91 @@
+"""The model card of a run."""
+
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+import keras
+
+CARD = """\
+# {name}, trained on {images}
+
+{name} with {params:,} parameters, after {epochs:.4g} epochs ({steps:,} steps) of the recipe
+`{recipe}`. {result}
+
+Files: `last.keras`, the model at the end; `best.keras`, at its best round; `labels.txt`, the
+classes; `log.csv` and `tensorboard/`, how it went; `state.safetensors`, from which it could go on.
+
+    model = keras.saving.load_model("last.keras")  # after `import keras_mixer`
+    scores = model.predict(keras_mixer.preprocess_input(pixels))  # {shape}, from 0 to 255
+
+## Data
+
+- to learn from: {images}
+- held out: {held_out}
+- more augmentation: {augment}
+
+## Recipe
+
+Source: {source}.
+
+{fields}
+
+Seed: {seed}.
+
+## Run
+
+- {seconds:.0f} seconds, evaluation included
+- Keras {keras} on {backend}, Python {python}, {system}
+{command}"""
+
+
+def card(model, run, image_shape):
+    """The text of a run's `README.md`.
+
+    Args:
+        model: The model.
+        run: The `Run`, with its log.
+        image_shape: Of an image, `(H, W, C)`.
+    """
+    record, last, best = run.record, run.rows[-1], run.best
+    recipe = dict(record["recipe"])
+    source, name = recipe.pop("source"), recipe.pop("name")
+    backend = keras.backend.backend()
+    return CARD.format(
+        name=model.name,
+        params=model.count_params(),
+        recipe=name,
+        source=source,
+        epochs=last["epoch"],
+        steps=last["step"],
+        result=_result(last, best),
+        images=record["images"],
+        held_out=record["held_out"] or "nothing",
+        augment=", ".join(record["augment"]) or "none",
+        fields="\n".join(f"- {key}: {value}" for key, value in recipe.items() if value is not None),
+        seed=record["seed"],
+        seconds=last["seconds"],
+        shape=f"[N, {', '.join(map(str, image_shape))}]",
+        keras=keras.__version__,
+        backend=f"{backend} {sys.modules[backend].__version__}",
+        python=platform.python_version(),
+        system=platform.platform(terse=True),
+        command=_command(),
+    )
+
+
+def _result(last, best):
+    if "val_accuracy" not in last:
+        return f"At the end its loss on the images it learnt from is {last['loss']:.3f}."
+    return (
+        f"On the {int(last['val_images']):,} held-out images it has a top-1 accuracy of "
+        f"{last['val_accuracy']:.2%} at the end; the best round, chosen by them and so a little "
+        f"kind, has {best['val_accuracy']:.2%}."
+    )
+
+
+def _command():
+    if Path(sys.argv[0]).name != "keras-mixer":
+        return ""
+    return f"- `keras-mixer {shlex.join(sys.argv[1:])}`\n"

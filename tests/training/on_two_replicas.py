@@ -1,0 +1,45 @@
+"""Trains on one CPU device and on two, and prints the losses: `on_two_replicas.py FOLDER`."""
+
+import json
+import sys
+
+import tensorflow as tf
+
+from keras_mixer import training
+from tests.training.runs import BUILD, RECIPE, Losses, sources
+
+# Replicas draw the same paths to drop, each for its own images, so two drop otherwise than one.
+RECIPES = {
+    name: RECIPE.but(
+        optimizer=name, steps=20, drop_path_rate=0.0, clip_norm=0.1, learning_rate=rate
+    )
+    for name, rate in (("adamw", 3e-3), ("lamb", 3e-3), ("sgd", 0.1))
+}
+STRATEGIES = {
+    "one": tf.distribute.get_strategy,
+    "two": lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+}
+
+
+def main(folder):
+    [cpu] = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    result = {}
+    for optimizer, recipe in RECIPES.items():
+        for name, strategy in STRATEGIES.items():
+            losses = Losses()
+            _, rows = training.train(
+                BUILD,
+                *sources(200, 1003),
+                recipe=recipe,
+                folder=f"{folder}/{optimizer}_{name}",
+                strategy=strategy(),
+                evaluate_every=10,
+                callbacks=[losses],
+            )
+            result[f"{optimizer} {name}"] = {"losses": losses.seen, "last": rows[-1]}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,97 @@
+"""Two replicas and two machines learn what one device learns."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_mixer import training
+from tests.conftest import ROOT
+
+CLOSE = 1e-4  # relative; sums in another order differ by about 1e-7
+
+
+def program(name, *arguments):
+    """A test program in a process of its own, as it starts."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"tests.training.{name}", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def result(process):
+    seen, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    return json.loads(seen.splitlines()[-1])
+
+
+def assert_same(one, other):
+    assert len(one["losses"]) == 20
+    np.testing.assert_allclose(one["losses"], other["losses"], rtol=CLOSE)
+    assert one["losses"][-1] < one["losses"][0]
+    assert one["last"]["val_images"] == other["last"]["val_images"]
+    assert one["last"]["val_loss"] == pytest.approx(other["last"]["val_loss"], rel=CLOSE)
+
+
+def test_two_replicas_learn_as_one_with_every_optimizer_and_count_each_image_once(tmp_path):
+    found = result(program("on_two_replicas", tmp_path))
+    for optimizer in ("adamw", "lamb", "sgd"):
+        assert_same(found[f"{optimizer} one"], found[f"{optimizer} two"])
+        assert found[f"{optimizer} two"]["last"]["val_images"] == 1003
+
+
+def test_two_processes_learn_as_one_on_jax(tmp_path):
+    alone = result(program("on_jax", tmp_path / "one"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [program("on_jax", tmp_path / "two", port, number) for number in (0, 1)]
+    for process in both:
+        assert_same(alone, result(process))
+    assert {p.name for p in (tmp_path / "two").iterdir()} == {
+        p.name for p in (tmp_path / "one").iterdir()
+    }
+
+
+def test_what_is_not_there_is_not_trained_on(monkeypatch):
+    for name in ("TPU_NAME", "COLAB_TPU_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(
+        RuntimeError, match=r"A TPU was asked for, but there is none.*runtime first"
+    ):
+        training.strategy("tpu")
+    with pytest.raises(RuntimeError, match=r"A GPU was asked for; TensorFlow sees none"):
+        training.strategy("gpu")
+    with pytest.raises(ValueError, match=r"takes auto, tpu, gpu, cpu; got 'TPU'"):
+        training.strategy("TPU")
+
+
+def test_the_best_that_is_there_is_found_and_said(capsys, monkeypatch):
+    for name in ("TPU_NAME", "COLAB_TPU_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    assert training.strategy().num_replicas_in_sync == 1
+    assert capsys.readouterr().out == "Training on the CPU with TensorFlow.\n"
+
+
+def test_a_tpu_that_tensorflow_cannot_use_is_an_error_with_the_cure(monkeypatch):
+    # What a TPU machine with plain TensorFlow looks like.
+    monkeypatch.setattr("keras_mixer.training.devices.tpu_chips", lambda: ["TPU v5e"])
+    with pytest.raises(
+        RuntimeError, match=r"TPU 'local' cannot be used: .*pip uninstall -y tensorflow.*\[tpu\]"
+    ):
+        training.strategy()
+
+
+def test_several_machines_go_through_jax():
+    with pytest.raises(RuntimeError, match=r"KERAS_BACKEND=jax.*MultiWorkerMirroredStrategy"):
+        training.strategy(coordinator="10.0.0.1:1234", processes=2, process=0)
+    with pytest.raises(ValueError, match=r"coordinator, processes and process; got .*None"):
+        training.strategy(coordinator="10.0.0.1:1234")

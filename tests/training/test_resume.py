@@ -1,0 +1,195 @@
+"""A run that was stopped ends as one that was not: at the same weights, bit by bit."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from keras_mixer import training
+from keras_mixer.training import run as running
+from keras_mixer.training.run import LOG, STATE
+from tests.conftest import ROOT
+from tests.training.runs import BUILD, RECIPE, sources
+
+UNTIMED = ("images_per_second", "seconds")
+
+
+def train(folder, **arguments):
+    images, held_out = sources()
+    return training.train(BUILD, images, held_out, folder=folder, **{"recipe": RECIPE} | arguments)
+
+
+def start(folder, *changes, save_every=0.05):
+    command = [sys.executable, "-m", "tests.training.runs", folder, str(save_every), *changes]
+    return subprocess.Popen(
+        list(map(str, command)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def same(one, other):
+    a, b = load_file(one / STATE), load_file(other / STATE)
+    assert a.keys() == b.keys()
+    return [name for name in a if not np.array_equal(a[name], b[name])] == []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    model, rows = train(folder)
+    return folder, model, rows
+
+
+class Crash(keras.callbacks.Callback):
+    """The machine goes at a step; nobody has the time to do anything."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise ConnectionResetError
+
+
+@pytest.mark.parametrize("save_every", [0, 1e9])  # after every step, after every epoch
+def test_a_crash_anywhere_changes_nothing(whole, tmp_path, monkeypatch, save_every):
+    monkeypatch.setattr(running, "SAVE_EVERY", save_every)
+    for steps in (5, 12, 9):  # in the first epoch, at its end, in a later one
+        with pytest.raises(ConnectionResetError):
+            train(tmp_path, resume=True, callbacks=[Crash(steps)])
+    _, rows = train(tmp_path, resume=True)
+    folder, _, expected = whole
+    assert same(tmp_path, folder)
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row.keys() == wanted.keys()
+        for key in row.keys() - {*UNTIMED}:
+            assert row[key] == pytest.approx(wanted[key], rel=1e-5), key
+    assert (tmp_path / LOG).read_text().count("\n") == 5
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -2)])
+def test_a_signal_keeps_the_state_and_ends_the_process(whole, tmp_path, number, code):
+    process = start(tmp_path, save_every=1e9)
+    while not (tmp_path / STATE).exists():  # it begins
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    process.send_signal(number)
+    seen, _ = process.communicate(timeout=120)
+    assert process.returncode == code, seen
+    assert f"Stopped by {number.name}. Step 1 of 48 is kept in {tmp_path}" in seen
+    train(tmp_path, resume=True)
+    assert same(tmp_path, whole[0])
+
+
+@pytest.mark.slow
+def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
+    moments, changes = random.Random(0), ["epochs=80"]
+    for name in ("whole", "killed"):
+        kills = 10 if name == "killed" else 0
+        for _ in range(kills):
+            process = start(tmp_path / name, *changes)
+            while True:  # it trains
+                line = process.stdout.readline()
+                assert line, process.wait()
+                if line.startswith("Training on"):
+                    break
+            time.sleep(moments.uniform(0, 6))
+            process.kill()
+            process.wait()
+        process = start(tmp_path / name, *changes)
+        seen, _ = process.communicate()
+        assert process.returncode == 0, seen
+        assert kills == 0 or "finished" not in seen, "killed too late to show anything"
+    assert same(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_full_disk_leaves_the_state_before_it(tmp_path, monkeypatch, whole):
+    save, calls = running.save_file, []
+
+    def full(arrays, path, metadata):
+        calls.append(path)
+        if len(calls) < 3:
+            return save(arrays, path, metadata)
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(running, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path / "run")
+    kept = {p.name for p in (tmp_path / "run").iterdir()}
+    assert not [name for name in kept if name.startswith(".")]  # nothing half written
+    monkeypatch.setattr(running, "save_file", save)
+    train(tmp_path / "run", resume=True)
+    assert same(tmp_path / "run", whole[0])
+
+
+def test_what_was_resumed_to_its_end_stays_as_it_is(whole, tmp_path, capsys):
+    folder, model, rows = whole
+    before = {p.name: p.read_bytes() for p in (folder / STATE, folder / LOG)}
+    again, rows_again = train(folder, resume=True)
+    assert "is finished" in capsys.readouterr().out
+    assert rows_again == rows
+    for a, b in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert before == {p.name: p.read_bytes() for p in (folder / STATE, folder / LOG)}
+
+
+def test_a_run_is_not_overwritten_and_not_taken_for_another(whole):
+    folder, *_ = whole
+    with pytest.raises(FileExistsError, match="resume it"):
+        train(folder)
+    other = RECIPE.but(learning_rate=0.1, mixup=0.0)
+    with pytest.raises(
+        ValueError,
+        match=r"recipe mixup was 0\.4 and is now 0\.0; recipe learning_rate was 0\.003 .* 0\.1; "
+        "seed was 0 and is now 1",
+    ):
+        train(folder, resume=True, recipe=other, seed=1)
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "empty"])
+def test_a_damaged_state_is_an_error(whole, tmp_path, damage):
+    content = (whole[0] / STATE).read_bytes()
+    damaged = {"cut": content[: len(content) // 2], "foreign": b"PK" * 99, "empty": b""}[damage]
+    (tmp_path / STATE).write_bytes(damaged)
+    with pytest.raises(ValueError, match="not a state that can be resumed"):
+        train(tmp_path, resume=True)
+    assert (tmp_path / STATE).read_bytes() == damaged
+
+
+def test_training_on_after_nan_is_refused_with_the_place_and_the_cure(tmp_path):
+    steep = RECIPE.but(learning_rate=1e30, optimizer="sgd", clip_norm=0.0, warmup=0, ema=0.0)
+    with pytest.raises(
+        RuntimeError,
+        match=r"(the loss|a weight) is not a finite number at step \d+, at learning rate [\d.e+]+"
+        rf"\. The last good state is {tmp_path / STATE}, of step \d+; .* lower learning rate",
+    ):
+        train(tmp_path, recipe=steep)
+    kept = load_file(tmp_path / STATE)
+    assert all(np.isfinite(a).all() for a in kept.values() if a.dtype.kind == "f")
+
+
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 11:  # the epoch's last: its loss was still a number
+                self.model.layers[-1].bias.assign([np.nan] * 3)
+
+    with pytest.raises(RuntimeError, match="a weight is not a finite number at step 12"):
+        train(tmp_path, callbacks=[Poison()])
+    kept = load_file(tmp_path / STATE)
+    assert all(np.isfinite(a).all() for a in kept.values() if a.dtype.kind == "f")

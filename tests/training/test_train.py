@@ -1,0 +1,267 @@
+"""What training computes: losses, decay, averages and precision as the recipe says."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_mixer
+from keras_mixer import data, training
+from keras_mixer.training.averages import averaged
+from keras_mixer.training.heads import give_logits
+from keras_mixer.training.optimizers import loss, optimizer, schedule
+from tests.cases import randomised
+from tests.pictures import labelled
+from tests.training.runs import BUILD, RECIPE, sources
+
+PLAIN = RECIPE.but(
+    rand_augment_layers=0, mixup=0.0, cutmix=0.0, random_erasing=0.0, drop_path_rate=0.0, ema=0.0
+)
+
+
+def train(folder, recipe=RECIPE, build=BUILD, **arguments):
+    return training.train(build, *sources(), recipe=recipe, folder=folder, **arguments)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder, *train(folder, PLAIN.but(epochs=8))
+
+
+def test_a_mixer_learns_and_all_that_is_promised_is_in_the_folder(run):
+    folder, _, rows = run
+    assert rows[-1]["val_accuracy"] > 0.9
+    assert {p.name for p in folder.iterdir()} == {
+        "README.md",
+        "best.keras",
+        "labels.txt",
+        "last.keras",
+        "log.csv",
+        "state.safetensors",
+        "tensorboard",
+    }
+    with (folder / "log.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in written] == [12 * i for i in range(1, 9)]
+    assert float(written[-1]["val_accuracy"]) == rows[-1]["val_accuracy"]
+    assert float(written[-1]["images_per_second"]) > 0
+    assert (folder / "labels.txt").read_text() == "0\n1\n2\n"
+    assert list((folder / "tensorboard").rglob("events*"))
+
+
+def test_the_model_that_is_kept_answers_with_probabilities_and_is_the_one_of_the_log(run):
+    folder, model, rows = run
+    _, held_out = sources()
+    last = keras.saving.load_model(folder / "last.keras")
+    best = keras.saving.load_model(folder / "best.keras")
+    images = next(iter(data.evaluation_batches(held_out, 43, 8, crop="resize")))[0]
+    np.testing.assert_allclose(ops.sum(last.predict(images, verbose=0), -1), 1, atol=1e-5)
+    np.testing.assert_allclose(
+        last.predict(images, verbose=0), ops.softmax(model.predict(images, verbose=0)), atol=1e-6
+    )
+    found = training.evaluate(best, held_out, crop="resize", batch_size=10)
+    assert found["images"] == 43
+    assert found["accuracy"] == pytest.approx(max(row["val_accuracy"] for row in rows))
+
+
+def test_the_card_says_what_was_done_and_what_came_of_it(run):
+    folder, model, rows = run
+    card = (folder / "README.md").read_text()
+    for said in (
+        f"{model.count_params():,} parameters",
+        "arrays: 200 images of 3 classes",
+        "learning_rate: 0.003",
+        RECIPE.source,
+        f"{rows[-1]['val_accuracy']:.2%}",
+        f"Keras {keras.__version__}",
+    ):
+        assert said in card, card
+
+
+def test_evaluation_is_what_numpy_computes(run):
+    folder, *_ = run
+    images, labels = labelled(43, seed=1)
+    model = keras.saving.load_model(folder / "last.keras")
+    scores = model.predict(images / np.float32(127.5) - 1, verbose=0)
+    right = scores.argmax(-1) == labels
+    cross_entropy = -np.log(scores[np.arange(43), labels])
+    for batch_size in (1, 43, 64):
+        found = training.evaluate(
+            model, data.arrays(images, labels), crop="resize", batch_size=batch_size
+        )
+        assert found["accuracy"] == pytest.approx(right.mean())
+        assert found["loss"] == pytest.approx(cross_entropy.mean(), rel=1e-4)
+        assert found["images"] == 43
+
+
+def logits_and_labels():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(6, 4)).astype(np.float32)
+    return logits, random.dirichlet(np.ones(4), 6).astype(np.float32)
+
+
+def test_losses_are_their_formulas():
+    logits, labels = logits_and_labels()
+    smooth = labels * 0.9 + 0.1 / 4
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    softmax = -(smooth * np.log(shares)).sum(-1).mean()
+    np.testing.assert_allclose(loss(RECIPE)(labels, logits), softmax, rtol=1e-5)
+    yes = 1 / (1 + np.exp(-logits))
+    # sigmoid_xent in big_vision/utils.py: summed over classes, mean over images.
+    sigmoid = -(smooth * np.log(yes) + (1 - smooth) * np.log(1 - yes)).sum(-1).mean()
+    found = loss(RECIPE.but(loss="sigmoid"))(labels, logits)
+    np.testing.assert_allclose(ops.mean(found), sigmoid, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb", "sgd"])
+def test_only_kernels_decay(name):
+    recipe = PLAIN.but(
+        optimizer=name, learning_rate=0.1, weight_decay=0.5, warmup=0, schedule="constant"
+    )
+    model = randomised(BUILD(input_shape=(8, 8, 3), classes=3))
+    before = [ops.convert_to_numpy(w) for w in model.trainable_variables]
+    made = optimizer(recipe, schedule(recipe, 10), model)
+    made.apply([ops.zeros_like(w) for w in model.trainable_variables], model.trainable_variables)
+    for weight, was in zip(model.trainable_variables, before, strict=True):
+        kept = 0.95 if weight.name == "kernel" else 1.0
+        np.testing.assert_allclose(weight, was * kept, rtol=1e-5, err_msg=weight.path)
+
+
+def test_the_gradient_of_all_weights_together_is_clipped():
+    recipe = PLAIN.but(
+        optimizer="sgd", momentum=0.0, learning_rate=1.0, warmup=0, schedule="constant",
+        clip_norm=0.5, weight_decay=0.0,
+    )  # fmt: skip
+    model = BUILD(input_shape=(8, 8, 3), classes=3)
+    before = [ops.convert_to_numpy(w) for w in model.trainable_variables]
+    made = optimizer(recipe, schedule(recipe, 10), model)
+    made.apply([ops.ones_like(w) for w in model.trainable_variables], model.trainable_variables)
+    moved = [was - np.asarray(w) for w, was in zip(model.trainable_variables, before, strict=True)]
+    assert np.sqrt(sum((m**2).sum() for m in moved)) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_averages_take_the_weights_place_exactly_and_only_for_a_while():
+    recipe = PLAIN.but(ema=0.5)
+    model = BUILD(input_shape=(8, 8, 3), classes=3, classifier_activation=None)
+    model.compile(optimizer(recipe, schedule(recipe, 10), model), loss(recipe))
+    for _ in range(3):
+        model.train_on_batch(np.ones((2, 8, 8, 3)), np.eye(3)[:2])
+    weights = [ops.convert_to_numpy(w) for w in model.trainable_variables]
+    with averaged(model):
+        averages = [ops.convert_to_numpy(w) for w in model.trainable_variables]
+    for weight, was, average in zip(model.trainable_variables, weights, averages, strict=True):
+        np.testing.assert_array_equal(weight, was)
+        if weight.name == "kernel":
+            assert not np.array_equal(was, average)
+
+
+def test_accumulation_takes_the_steps_of_the_whole_batch(tmp_path):
+    recipe = PLAIN.but(steps=6, crop="resize", flip=False)
+    one, _ = train(tmp_path / "one", recipe)
+    parts, rows = train(tmp_path / "parts", recipe.but(accumulate=4))
+    assert rows[-1]["step"] == 24
+    for a, b in zip(one.weights, parts.weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5, err_msg=a.path)
+
+
+def test_mixed_bfloat16_computes_in_it_and_keeps_float32(tmp_path):
+    model, rows = train(tmp_path, PLAIN.but(precision="mixed_bfloat16", epochs=6))
+    assert model.get_layer("block_0").compute_dtype == "bfloat16"
+    assert model.get_layer("head").compute_dtype == "float32"
+    assert {w.dtype for w in model.weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    assert rows[-1]["val_accuracy"] > 0.6
+
+
+def test_a_sigmoid_head_starts_at_its_bias_and_ends_in_probabilities(tmp_path):
+    recipe = PLAIN.but(loss="sigmoid", head_bias=-3.0, steps=2)
+    _, rows = train(tmp_path, recipe, evaluate_every=1)
+    expected = 3 * np.log1p(np.exp(-3)) + 3  # three classes, whose shares have the sum 1
+    assert rows[0]["loss"] == pytest.approx(expected, rel=1e-3)
+    last = keras.saving.load_model(tmp_path / "last.keras")
+    assert last.get_layer("head").activation is keras.activations.sigmoid
+
+
+def test_augmentation_of_ones_own_and_callbacks_take_part(tmp_path):
+    seen = []
+
+    def darken(images):
+        seen.append(images.shape)
+        return images * 0.5
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            assert logs["val_images"] == 43
+            self.model.stop_training = True
+
+    _, rows = train(tmp_path, PLAIN, augment=[darken], callbacks=[Stop()])
+    assert seen == [(16, 8, 8, 3)]
+    assert len(rows) == 1
+
+
+def pooling():
+    return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recipe": "small"}, "no recipe 'small'"),
+        ({"recipe": RECIPE.but(batch_size=500)}, r"arrays has 200 images.* batch of 500"),
+        ({"build": lambda **_: pooling()}, r"ends in a keras\.layers\.Dense, its head"),
+        (
+            {"build": lambda **_: keras_mixer.MixerTi4(classes=3)},
+            r"images 32 x 32 x 3.* 8 x 8 x 3",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_an_error_before_anything_is_written(
+    tmp_path, arguments, message
+):
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "run", **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_that_are_others_are_an_error(tmp_path, run):
+    images, _ = sources()
+    held_out = data.arrays(*labelled(20, classes=2))
+    with pytest.raises(ValueError, match="have other classes"):
+        training.train(BUILD, images, held_out, recipe=RECIPE, folder=tmp_path / "run")
+    model = keras.saving.load_model(run[0] / "last.keras")
+    with pytest.raises(ValueError, match="answers with 3 classes; arrays has 2 classes"):
+        training.evaluate(model, held_out)
+
+
+def test_a_new_head_only_gets_the_bias():
+    trained = randomised(BUILD(input_shape=(8, 8, 3), classes=3))
+    bias = ops.convert_to_numpy(trained.get_layer("head").bias)
+    give_logits(trained, -6.9)
+    np.testing.assert_array_equal(trained.get_layer("head").bias, bias)
+
+
+def test_released_weights_grow_to_the_recipe_s_size(tmp_path):
+    small = BUILD(input_shape=(8, 8, 3), classes=3)
+    small.save_weights(tmp_path / "small.weights.h5")
+    build = training.starting_from(
+        "MlpMixer",
+        tmp_path / "small.weights.h5",
+        *(f"{key}={value}" for key, value in BUILD.keywords.items()),
+        "input_shape=(8, 8, 3)",
+    )
+    assert build(input_shape=(8, 8, 3), classes=3).input_shape == (None, 8, 8, 3)
+    assert build(input_shape=(16, 16, 3), classes=3).input_shape == (None, 16, 16, 3)
+    with pytest.raises(ValueError, match=r"written key=value; got 'width'"):
+        training.starting_from("MlpMixer", None, "width")
+
+
+def test_the_record_is_plain_json(run):
+    from safetensors import safe_open
+
+    with safe_open(run[0] / "state.safetensors", "numpy") as file:
+        record = json.loads(file.metadata()["record"])
+    assert training.Recipe(**record["recipe"]).epochs == 8
