@@ -195,11 +195,11 @@ def evaluate(
     """Measure a model on every image of a dataset: loss, top-1 and top-5."""
     with quiet():
         from keras_mixer import data, training
-        from keras_mixer.training.run import BEST, recipe_of
+        from keras_mixer.training.run import recipe_of
 
     if dataset is None:
         raise ValueError("evaluate needs --dataset.")
-    file = model / BEST if model.is_dir() else model
+    file = _model_file(model)
     with quiet():
         _, images = data.load(dataset, None, split, data_dir=data_dir)
         if images is None:
@@ -299,19 +299,28 @@ def verify(
 
 @app.command()
 def predict(
-    tflite: TfliteFile,
+    model: Annotated[
+        Path, typer.Argument(help="A .tflite file, a .keras file, or a run's folder.")
+    ],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     labels: Annotated[
-        Path | None, typer.Option(help="A text file with one class name a line.")
+        Path | None,
+        typer.Option(help="A text file with one class name a line; by default the run's."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     threads: Threads = None,
 ):
-    """Classify pictures with a .tflite file."""
+    """Classify pictures with a .tflite file or a trained model."""
     with quiet():
         from keras_mixer.tflite import Classifier
 
-        classifier = Classifier(tflite, labels=labels, threads=threads)
+    file = _model_file(model)
+    beside = file.with_name("labels.txt")
+    if labels is None and file.suffix == ".keras" and beside.is_file():
+        labels = beside
+    with quiet():
+        source = _load(file) if file.suffix == ".keras" else file
+        classifier = Classifier(source, labels=labels, threads=threads)
         answers = [(path, classifier(path, top=top)) for path in pictures]
     for path, predictions in answers:
         console.print(path, soft_wrap=True)
@@ -347,6 +356,15 @@ def show_weights(
     with whole_file(output, overwrite) as path:
         figure.savefig(path, dpi=150)
     console.print(output, soft_wrap=True)
+
+
+def _model_file(path):
+    """The file of a model: itself, or the best of a run in a folder."""
+    if not path.is_dir():
+        return path
+    if not (path / "best.keras").is_file():
+        raise FileNotFoundError(f"{path} holds no best.keras: it is no run, or a very young one.")
+    return path / "best.keras"
 
 
 def _load(model, weights=None):

@@ -12,10 +12,15 @@ import keras_mixer
 from keras_mixer.cli import Recipe, main
 from tests.weights.official import checkpoint
 
+COMMANDS = (
+    *("quickstart", "models", "train", "evaluate", "recipes", "export"),
+    *("verify", "predict", "show-weights"),
+)
+
 
 def test_help_names_every_command(command, tmp_path):
     done = command("--help", cwd=tmp_path)
-    for name in ("quickstart", "models", "export", "verify", "predict", "show-weights"):
+    for name in COMMANDS:
         assert f" {name} " in done.stdout
         assert command(name, "--help", cwd=tmp_path).stdout.count("--help") == 1
     assert done.stderr == ""

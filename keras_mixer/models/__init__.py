@@ -26,6 +26,22 @@ def list_models(pattern="*"):
     return [name for name in rows if fnmatch(name.lower(), pattern.lower())]
 
 
+def builder(name):
+    """The builder of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in BUILDERS:
+        lower = {known.lower(): known for known in BUILDERS}
+        close = get_close_matches(str(name).lower().replace("_", ""), lower, n=1)
+        hint = (
+            f"Did you mean {lower[close[0]]!r}?" if close else f"There are {', '.join(BUILDERS)}."
+        )
+        raise ValueError(f"There is no model called {name!r}. {hint}")
+    return BUILDERS[name]
+
+
 def create_model(name, /, **arguments):
     """Builds a model from its name: `create_model("MixerB16", classes=10)`.
 
@@ -41,11 +57,4 @@ def create_model(name, /, **arguments):
         ValueError: There is no model of that name.
         TypeError: The builder does not take one of the arguments.
     """
-    if name not in BUILDERS:
-        lower = {known.lower(): known for known in BUILDERS}
-        close = get_close_matches(str(name).lower().replace("_", ""), lower, n=1)
-        hint = (
-            f"Did you mean {lower[close[0]]!r}?" if close else f"There are {', '.join(BUILDERS)}."
-        )
-        raise ValueError(f"create_model needs the name of a model; got {name!r}. {hint}")
-    return BUILDERS[name](**arguments)
+    return builder(name)(**arguments)

@@ -1,8 +1,9 @@
-"""A `.tflite` file as a function from a picture to its classes."""
+"""A `.tflite` file, or a Keras model, as a function from a picture to its classes."""
 
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from keras_mixer.tflite._data import batches, picture
@@ -18,17 +19,18 @@ class Prediction(NamedTuple):
 
 
 class Classifier:
-    """Classifies pictures with a `.tflite` file, on the CPU.
+    """Classifies pictures with a `.tflite` file, on the CPU, or with a Keras model.
 
         classifier = keras_mixer.tflite.Classifier("model.tflite")
         best, *others = classifier("cat.jpg")
 
     Args:
-        path: The file, or its content as bytes: a classifier, `[1, H, W, C] -> [1, classes]`.
+        path: The file, or its content as bytes: a classifier, `[1, H, W, C] -> [1, classes]`. Or a
+            Keras model.
         labels: Names of the classes: a sequence, or the path of a text file with one a line.
             Without it a class is called by its number.
         input_range: What the model takes for black and for white; `(-1, 1)` for Mixer.
-        threads: CPU threads; by default one a core, four at most.
+        threads: CPU threads of a file; by default one a core, four at most.
 
     Raises:
         FileNotFoundError, ValueError: A missing, damaged or foreign file, or labels that do not
@@ -36,7 +38,7 @@ class Classifier:
     """
 
     def __init__(self, path, *, labels=None, input_range=(-1.0, 1.0), threads=None):
-        self.runner = Runner(path, threads)
+        self.runner = _Keras(path) if isinstance(path, keras.Model) else Runner(path, threads)
         self.input_range = input_range
         if labels is None:
             labels = range(self.runner.classes)
@@ -73,3 +75,16 @@ class Classifier:
         scores = self.runner(image)
         best = np.argsort(-scores, kind="stable")[:top]
         return [Prediction(int(i), self.labels[i], float(scores[i])) for i in best]
+
+
+class _Keras:
+    """What `Runner` is to a file, for a Keras model."""
+
+    def __init__(self, model):
+        self.model = model
+        self.name = model.name
+        self.shape = model.input_shape[1:]
+        self.classes = model.output_shape[-1]
+
+    def __call__(self, image):
+        return self.model.predict(image[None], verbose=0)[0]

@@ -12,11 +12,11 @@ def head(model):
     Raises:
         ValueError: It is none that ends in an activation, as `keras.layers.Dense` does.
     """
-    last = [layer for layer in model.layers if layer.output is model.output]
-    if not last or not hasattr(last[0], "activation"):
+    last = [layer for layer in model.layers if layer.output is model.outputs[0]]
+    if len(model.inputs) + len(model.outputs) > 2 or not hasattr(last[0], "activation"):
         raise ValueError(
-            f"Training needs a functional model that ends in a keras.layers.Dense, its head; "
-            f"'{model.name}' does not."
+            f"Training needs a functional model of one image that ends in a keras.layers.Dense, "
+            f"its head; '{model.name}' does not."
         )
     return last[0]
 
@@ -40,6 +40,6 @@ def answering(model, activation):
     last = head(model)
     last.activation = keras.activations.get(activation)
     try:
-        yield keras.Model(model.input, model.output, name=model.name)
+        yield keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     finally:
         last.activation = keras.activations.linear

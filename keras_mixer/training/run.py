@@ -137,7 +137,9 @@ class Run(keras.callbacks.Callback):
         self.started = self.saved_at = time.monotonic()
         self.first = self.step
         if not self.step:
-            self.save()  # so that a disk that is full, or not ours, shows before it costs anything
+            # Now, so that a disk that is full, or not ours, shows before it costs anything.
+            self._write_text("labels.txt", "".join(f"{c}\n" for c in self.record["classes"]))
+            self.save()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.first, self.logs = self.step, {}
@@ -202,17 +204,14 @@ class Run(keras.callbacks.Callback):
             model.save(path)
 
     def finish(self):
-        """Writes what belongs to the end: the model as it is now, its classes and its card."""
+        """Writes what belongs to the end: the model as it is now, and its card."""
         self.write(LAST)
+        self._write_text("README.md", card(self.model, self, self.model.input_shape[1:]))
+
+    def _write_text(self, name, text):
         if process()[0] == 0:
-            shape = self.model.input_shape[1:]
-            texts = {
-                "labels.txt": "".join(f"{name}\n" for name in self.record["classes"]),
-                "README.md": card(self.model, self, shape),
-            }
-            for name, text in texts.items():
-                with whole_file(self.folder / name, overwrite=True) as path:
-                    path.write_text(text, encoding="utf-8")
+            with whole_file(self.folder / name, overwrite=True) as path:
+                path.write_text(text, encoding="utf-8")
 
     def _means(self):
         """Means over the steps of the round so far, before and after it was taken up."""

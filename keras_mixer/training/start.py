@@ -1,8 +1,9 @@
 """What a run starts from: a model by name, perhaps with weights of another size."""
 
 import ast
+from difflib import get_close_matches
 
-from keras_mixer.models import BUILDERS, create_model
+from keras_mixer.models import builder
 from keras_mixer.weights import fetch, resize
 
 
@@ -16,18 +17,23 @@ def starting_from(model, weights=None, *options):
         *options: More of its arguments, as text: `"patch_size=4"`.
 
     Raises:
-        ValueError: No such model, or an option that is no `key=value`.
+        ValueError: No such model, or an option that is no `key=value` or not one of the model's.
     """
-    releases = getattr(BUILDERS.get(model), "weights", {})
-    if weights in releases:
-        fetch(releases[weights])  # now, where it can be seen
+    builds = builder(model)
     given = dict(map(_option, options))
+    unknown = [key for key in given if key not in builds.__signature__.parameters]
+    if unknown:
+        close = get_close_matches(unknown[0], builds.__signature__.parameters, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{model} has no option {unknown[0]!r}.{hint}")
+    if weights in builds.weights:
+        fetch(builds.weights[weights])  # now, where it can be seen
 
     def build(*, input_shape, **arguments):
         arguments |= given
         if weights is None:
-            return create_model(model, input_shape=input_shape, **arguments)
-        built = create_model(model, weights=weights, **arguments)
+            return builds(input_shape=input_shape, **arguments)
+        built = builds(weights=weights, **arguments)
         if built.input_shape[1:] == tuple(input_shape):
             return built
         return resize(built, input_shape[0])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from keras_mixer._files import whole_file
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import process, replicas, wait_for_all
@@ -16,6 +17,8 @@ from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
 from keras_mixer.training.run import STATE, Run
+
+SKIPPED = "skipped.txt"
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,11 @@ def train(
 ):
     """Trains a model and keeps it, and all that is needed to go on, in a folder.
 
-    Writes into `folder`: `best.keras` and `last.keras`, models ready for use; `log.csv`, a row for
-    each round; `tensorboard/`; `README.md`, a model card; and `state.safetensors`, from which
-    training is taken up. On a CPU a run that was stopped, by SIGTERM or by anything else, ends at
-    the same weights as one that was not, bit by bit.
+    Writes into `folder`: `best.keras` and `last.keras`, models ready for use; `labels.txt`, the
+    classes; `log.csv`, a row for each round; `tensorboard/`; `README.md`, a model card;
+    `skipped.txt` where files were no pictures; and `state.safetensors`, from which training is
+    taken up. On a CPU a run that was stopped, by SIGTERM or by anything else, ends at the same
+    weights as one that was not, bit by bit.
 
     Args:
         build: A function that builds the model: called with `input_shape`, `classes`,
@@ -106,6 +110,7 @@ def train(
         run.set_model(model)
         if resume and (folder / STATE).exists():
             run.take_up()
+        _announce(model, images, held_out, folder)
         if run.step < plan.steps:
             with run.listening():
                 model.fit(
@@ -231,6 +236,19 @@ def _record(recipe, images, held_out, seed, augment, model):
         "classes": list(images.classes),
         "seed": seed,
     }
+
+
+def _announce(model, images, held_out, folder):
+    """Says what will be done, and what of the data was left out."""
+    print(f"{model.name}, {model.count_params():,} parameters, learns from {images}")
+    skipped = images.skipped | (held_out.skipped if held_out else {})
+    if held_out:
+        print(f"and is measured on {held_out}.")
+    if skipped and process()[0] == 0:
+        lines = [f"{path}: {reason}" for path, reason in skipped.items()]
+        with whole_file(folder / SKIPPED, overwrite=True) as path:
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        print(f"Left out {len(lines)}, all in {folder / SKIPPED}:", *lines[:10], sep="\n  ")
 
 
 def _training(recipe, plan, images, augment, seed, start):

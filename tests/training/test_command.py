@@ -1,0 +1,118 @@
+"""`keras-mixer train`, `evaluate` and `predict`, as a shell runs them."""
+
+import pytest
+import tensorflow as tf
+import tensorflow_datasets
+
+from keras_mixer.cli import main
+from tests.pictures import class_folders, labelled
+
+TINY = [
+    *("--model", "MlpMixer", "--recipe", "small_images"),
+    *(f"--model-option={o}" for o in ("patch_size=4", "width=16", "depth=2")),
+    *("--model-option", "token_mlp_dim=8", "--model-option", "channel_mlp_dim=32"),
+    *(f"--set={s}" for s in ("image_size=16", "batch_size=8", "epochs=2")),
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_cifar10(tmp_path_factory):
+    """A folder in which TensorFlow Datasets finds a `cifar10` of a few images."""
+    folder = tmp_path_factory.mktemp("tfds")
+    splits = {}
+    for split, count in (("train", 140), ("test", 30)):
+        images, labels = labelled(count, classes=10, side=32)
+        examples = {"id": [str(i) for i in range(count)], "image": images, "label": labels}
+        splits[split] = tf.data.Dataset.from_tensor_slices(examples)
+    features = tensorflow_datasets.features.FeaturesDict(
+        {
+            "id": tensorflow_datasets.features.Text(),
+            "image": tensorflow_datasets.features.Image(shape=(32, 32, 3)),
+            "label": tensorflow_datasets.features.ClassLabel(num_classes=10),
+        }
+    )
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name="cifar10",
+        version="3.0.2",
+        features=features,
+        split_datasets=splits,
+        data_dir=folder,
+    )
+    return folder
+
+
+def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, tmp_path):
+    class_folders(tmp_path / "pets", count=15)
+    done = command("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path)
+    assert "learns from pets, but every 10th: 29 images of 3 classes" in done.stdout
+    assert "Left out 4, all in run/skipped.txt" in done.stdout.replace("\n", " ")
+    for name in ("truncated.jpg", "text.jpg", "notes.txt", "empty: a class without pictures"):
+        assert name in done.stdout
+    assert "epoch 2: loss" in done.stdout
+
+    done = command("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
+    assert "images 3" in done.stdout
+    done = command("predict", "run", "pets/dog/3.PNG", "--top", "2", cwd=tmp_path)
+    assert "dog" in done.stdout
+    again = command(
+        "train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path, check=False
+    )
+    assert again.returncode == 1
+    assert "--resume" in again.stderr
+    again = command(
+        "train", "--dataset", "pets", "--output", "run", "--resume", *TINY, cwd=tmp_path
+    )
+    assert "is finished" in again.stdout
+
+
+def test_a_data_set_by_name(command, tmp_path, tiny_cifar10):
+    data = ["--dataset", "cifar10", "--data-dir", tiny_cifar10]
+    done = command("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
+    assert "learns from cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
+    assert "measured on cifar10/3.0.2 test: 30 images" in done.stdout
+    done = command("evaluate", "run/last.keras", *data, "--split", "train[:13]", cwd=tmp_path)
+    assert "images 13" in done.stdout
+    assert "keras-mixer train --dataset cifar10" in (tmp_path / "run/README.md").read_text()
+
+
+def test_a_task_brings_its_splits_and_its_length(command, tmp_path, tiny_cifar10):
+    arguments = ["--task", "cifar10", "--data-dir", tiny_cifar10, "--output", "run"]
+    steps = ["--set", "steps=4"]
+    done = command("train", *arguments, *TINY[:-1], *steps, cwd=tmp_path)
+    assert "cifar10/3.0.2 train: 140 images" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "learning_rate=-1"], "learning_rate must be a number above 0, not -1.0"),
+        (["--set", "lr=1"], "A recipe has no 'lr'"),
+        (["--recipe", "best"], "There is no recipe 'best'"),
+        (["--task", "pet"], "There is no task 'pet'. Did you mean 'pets'?"),
+        (["--task", "pets"], "either --dataset or --task"),
+        (["--model", "MixerB17"], "Did you mean 'MixerB16'?"),
+        (["--device", "tpu"], "A TPU was asked for"),
+        (["--split", "train[:x]"], "no folder of images at 'pets/train[:x]'"),
+        (["--model-option", "depth"], "written key=value; got 'depth'"),
+        (["--model-option", "dept=2"], "Did you mean 'depth'?"),
+        (["--set", "batch_size=64"], "fewer than one batch of 64"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message, monkeypatch, capfd):
+    class_folders(tmp_path / "pets", count=15)
+    monkeypatch.chdir(tmp_path)
+    common = ["train", "--dataset", "pets", "--output", "run", *TINY]
+    monkeypatch.setattr("sys.argv", ["keras-mixer", *common, *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    errors = capfd.readouterr().err
+    assert errors.startswith("Error: ")
+    assert message in errors.replace("\n", " ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_and_tasks_are_listed(command, tmp_path):
+    done = command("recipes", cwd=tmp_path)
+    for name in ("mixer_imagenet1k", "small_images", "vtab/kitti"):
+        assert name in done.stdout
