@@ -7,11 +7,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_datasets
 from filelock import FileLock
 
 from keras_mixer.weights import releases
 from tests.bucket import Bucket
 from tests.cases import CASES
+from tests.pictures import labelled
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,6 +70,32 @@ def quickstarted(tmp_path_factory, worker_id, command):
 def held_out(quickstarted):
     with np.load(quickstarted / "quickstart" / "held_out.npz") as arrays:
         return arrays["images"], arrays["labels"]
+
+
+@pytest.fixture(scope="session")
+def tiny_cifar10(tmp_path_factory):
+    """A folder in which TensorFlow Datasets finds a `cifar10` of a few images."""
+    folder = tmp_path_factory.mktemp("tfds")
+    splits = {}
+    for split, count in (("train", 140), ("test", 30)):
+        images, labels = labelled(count, classes=10, side=32)
+        examples = {"id": [str(i) for i in range(count)], "image": images, "label": labels}
+        splits[split] = tf.data.Dataset.from_tensor_slices(examples)
+    features = tensorflow_datasets.features.FeaturesDict(
+        {
+            "id": tensorflow_datasets.features.Text(),
+            "image": tensorflow_datasets.features.Image(shape=(32, 32, 3)),
+            "label": tensorflow_datasets.features.ClassLabel(num_classes=10),
+        }
+    )
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name="cifar10",
+        version="3.0.2",
+        features=features,
+        split_datasets=splits,
+        data_dir=folder,
+    )
+    return folder
 
 
 @pytest.fixture

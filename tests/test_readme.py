@@ -3,6 +3,7 @@
 import re
 import shlex
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import keras_mixer
 from keras_mixer.models.mlp_mixer import LAYOUTS
 from keras_mixer.tflite import RECIPES
 from tests.conftest import ROOT
+from tests.pictures import class_folders, encoded, noise
 from tests.weights.official import checkpoint
 
 TIMM = next(layout for layout in LAYOUTS if layout.name == "timm")
@@ -20,7 +22,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+    return [text for kind, text in found if kind == language]
 
 
 def rows(text, column):
@@ -39,6 +42,8 @@ def test_its_python_runs_as_it_stands(tmp_path, monkeypatch, bucket, capsys):
     names = {
         "images": random.uniform(-1, 1, (4, 224, 224, 3)).astype(np.float32),
         "large_images": random.uniform(-1, 1, (4, 448, 448, 3)).astype(np.float32),
+        "keras": keras,
+        "keras_mixer": keras_mixer,
         "pixels": random.integers(0, 256, (4, 224, 224, 3)).astype(np.uint8),
         "labels": np.arange(4),
     }
@@ -76,6 +81,29 @@ def test_its_commands_run_as_they_stand(command, quickstarted):
     assert len(commands) >= 4
     for line in commands:
         command(*shlex.split(line)[1:], cwd=quickstarted)
+
+
+def test_its_training_runs_as_it_stands_but_shorter(command, tmp_path, tiny_cifar10):
+    """In a home that has a small data set, and random weights where the release would be."""
+    home = tmp_path / "home"
+    (home / "tensorflow_datasets").parent.mkdir()
+    (home / "tensorflow_datasets").symlink_to(tiny_cifar10)
+    release = keras_mixer.MixerS16.weights["gsam"]
+    cached = home / ".keras" / "keras_mixer" / urlsplit(release.url).path.lstrip("/")
+    cached.parent.mkdir(parents=True)
+    np.savez(cached, **checkpoint(keras_mixer.MixerS16.sizes))
+    class_folders(tmp_path / "pictures")
+    (tmp_path / "photo.jpg").write_bytes(encoded(noise(90, 120)))
+    shorter = {
+        "small_images": "--set epochs=1 --set batch_size=64",
+        "fine_tuning": "--set steps=2 --set batch_size=4",
+    }
+    lines = [line for block in blocks("shell") for line in block.splitlines()]
+    assert [line.split()[1] for line in lines] == ["train", "evaluate", "train", "predict"]
+    for line in lines:
+        recipe = next((shorter[name] for name in shorter if name in line), "")
+        command(*shlex.split(f"{line} {recipe}")[1:], cwd=tmp_path, HOME=str(home))
+    assert "gsam" in (tmp_path / "runs/mine/README.md").read_text()
 
 
 def test_its_two_lines_are_what_ci_runs():

@@ -1,11 +1,9 @@
 """`keras-mixer train`, `evaluate` and `predict`, as a shell runs them."""
 
 import pytest
-import tensorflow as tf
-import tensorflow_datasets
 
 from keras_mixer.cli import main
-from tests.pictures import class_folders, labelled
+from tests.pictures import class_folders
 
 TINY = [
     *("--model", "MlpMixer", "--recipe", "small_images"),
@@ -13,32 +11,6 @@ TINY = [
     *("--model-option", "token_mlp_dim=8", "--model-option", "channel_mlp_dim=32"),
     *(f"--set={s}" for s in ("image_size=16", "batch_size=8", "epochs=2")),
 ]
-
-
-@pytest.fixture(scope="session")
-def tiny_cifar10(tmp_path_factory):
-    """A folder in which TensorFlow Datasets finds a `cifar10` of a few images."""
-    folder = tmp_path_factory.mktemp("tfds")
-    splits = {}
-    for split, count in (("train", 140), ("test", 30)):
-        images, labels = labelled(count, classes=10, side=32)
-        examples = {"id": [str(i) for i in range(count)], "image": images, "label": labels}
-        splits[split] = tf.data.Dataset.from_tensor_slices(examples)
-    features = tensorflow_datasets.features.FeaturesDict(
-        {
-            "id": tensorflow_datasets.features.Text(),
-            "image": tensorflow_datasets.features.Image(shape=(32, 32, 3)),
-            "label": tensorflow_datasets.features.ClassLabel(num_classes=10),
-        }
-    )
-    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
-        name="cifar10",
-        version="3.0.2",
-        features=features,
-        split_datasets=splits,
-        data_dir=folder,
-    )
-    return folder
 
 
 def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, tmp_path):
