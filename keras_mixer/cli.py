@@ -78,6 +78,26 @@ def quickstart(
 
 
 @app.command()
+def doctor(data_dir: DataDir = None):
+    """Say what this machine can do, and what to install."""
+    from keras_mixer.doctor import BAD, GOOD, NOTE, doctor
+
+    marks = {GOOD: "[green]ok[/]", NOTE: "[yellow]note[/]", BAD: "[bold red]problem[/]"}
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(overflow="fold")
+    findings = doctor(data_dir)
+    for found in findings:
+        text = escape(found.text) + (f"\n-> {escape(found.cure)}" if found.cure else "")
+        table.add_row(marks[found.state], found.what, text)
+    Console(highlight=False).print(table)
+    problems = sum(found.state == BAD for found in findings)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
 def models(
     pattern: Annotated[str, typer.Argument(help="Which to list, such as 'Mixer*16'.")] = "*",
 ):

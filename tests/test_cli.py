@@ -13,7 +13,7 @@ from keras_mixer.cli import Recipe, main
 from tests.weights.official import checkpoint
 
 COMMANDS = (
-    *("quickstart", "models", "train", "evaluate", "recipes", "export"),
+    *("quickstart", "doctor", "models", "train", "evaluate", "recipes", "export"),
     *("verify", "predict", "show-weights"),
 )
 

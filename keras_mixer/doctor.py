@@ -1,0 +1,172 @@
+"""What this machine can do, and what to install so that it can do more."""
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+
+from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
+
+GOOD, NOTE, BAD = "ok", "note", "problem"
+# What a flavour of TensorFlow is for. Those with the same `tensorflow` inside overwrite each other.
+FLAVOURS = {
+    "tensorflow": "CPUs, and GPUs with its CUDA extra",
+    "tensorflow-cpu": "CPUs",
+    "tensorflow-tpu": "TPUs",
+}
+FRAMEWORKS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+OPTIONAL = {
+    "jax": "several machines, and TPUs and GPUs without TensorFlow",
+    "tensorboard": "looking at a run's `tensorboard/`",
+    "keras_cv": "KerasCV's augmentation layers",
+}
+LITTLE_SPACE = 5 * 2**30  # bytes: less than a released model and a small data set
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        what: Its subject.
+        state: `"ok"`, `"note"` or `"problem"`.
+        text: What was found.
+        cure: What to do about it; empty where nothing need be done.
+    """
+
+    what: str
+    state: str
+    text: str
+    cure: str = ""
+
+
+def doctor(data_dir=None):
+    """Looks at Python, Keras, TensorFlow, accelerators, extras and folders; changes nothing.
+
+    Imports neither Keras nor TensorFlow: it must also work where they do not.
+
+    Args:
+        data_dir: Where TensorFlow Datasets are; by default where it looks for them.
+
+    Returns:
+        A list of `Finding`.
+    """
+    return [_python(), _keras(), *_tensorflow(), *_accelerators(), *_extras(), *_folders(data_dir)]
+
+
+def _python():
+    text = f"{platform.python_version()}, {platform.system()} on {platform.machine()}"
+    return Finding("Python", GOOD, f"{text}, {sys.prefix}")
+
+
+def _keras():
+    backend = os.environ.get("KERAS_BACKEND") or _configured_backend() or "tensorflow"
+    text = f"{_version('keras')} on {backend}"
+    module = FRAMEWORKS.get(backend)
+    if module is None:
+        return Finding("Keras", BAD, text, f"set KERAS_BACKEND to one of {', '.join(FRAMEWORKS)}")
+    if importlib.util.find_spec(module) is None:
+        cure = f'pip install "keras-mixer[{_extra()}]"'
+        if backend != "tensorflow":
+            cure = f"pip install {module}, or set KERAS_BACKEND=tensorflow"
+        return Finding("Keras", BAD, f"{text}, which is not installed", cure)
+    return Finding("Keras", GOOD, text)
+
+
+def _tensorflow():
+    flavours = [name for name in FLAVOURS if _version(name)]
+    if not flavours:
+        what = f'pip install "keras-mixer[{_extra()}]"; data pipelines and .tflite need it'
+        yield Finding("TensorFlow", BAD, "not installed", what)
+        return
+    for name in flavours:
+        found = _version(name)
+        good = (2, 20) <= tuple(map(int, found.split(".")[:2])) < (2, 22)
+        text = f"{name} {found}, for {FLAVOURS[name]}"
+        cure = "" if good else f'pip install "keras-mixer[{_extra()}]" brings 2.20 or 2.21'
+        yield Finding("TensorFlow", GOOD if good else BAD, text, cure)
+    if len(flavours) > 1:
+        cure = f'pip uninstall -y {" ".join(flavours)}; pip install "keras-mixer[{_extra()}]"'
+        yield Finding("TensorFlow", BAD, f"{len(flavours)} flavours write to the same folder", cure)
+
+
+def _accelerators():
+    tpus, address, cards = tpu_chips(), tpu_address(), gpus()
+    on_jax = os.environ.get("KERAS_BACKEND") == "jax"
+    if tpus or address:
+        text = f"{len(tpus)} x {tpus[0]}" if tpus else f"at {address}"
+        works = _version("libtpu") if on_jax else _version("tensorflow-tpu")
+        cure = (
+            "plain TensorFlow cannot use it: pip uninstall -y tensorflow tensorflow-cpu; "
+            'pip install "keras-mixer[tpu]", or pip install "jax[tpu]" and KERAS_BACKEND=jax'
+        )
+        yield Finding("TPU", GOOD if works else BAD, text, "" if works else cure)
+    if cards:
+        works = any(_version(name) for name in ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13"))
+        cure = 'pip install "keras-mixer[gpu]" brings CUDA with it'
+        text = f"{len(cards)} x {cards[0]}"
+        yield Finding("GPU", GOOD if works else NOTE, text, "" if works else cure)
+    if not (tpus or address or cards):
+        yield Finding("Accelerators", GOOD, f"none; {os.cpu_count()} CPU cores")
+
+
+def _extras():
+    for module, purpose in OPTIONAL.items():
+        package = (packages_distributions().get(module) or [module.replace("_", "-")])[0]
+        found = _version(package)
+        yield Finding(
+            package,
+            GOOD if found else NOTE,
+            found or "not installed",
+            "" if found else f"pip install {package}, for {purpose}",
+        )
+
+
+def _folders(data_dir):
+    data = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras_mixer"
+    there = sorted(p.name for p in data.glob("*") if p.is_dir() and not p.name.startswith("."))
+    sets = f": {', '.join(there[:6])}{', ...' if len(there) > 6 else ''}" if there else ", empty"
+    yield _writable("Data sets", data, f"{data}{sets}")
+    held = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file())
+    yield _writable("Cache", cache, f"{cache}, {held / 2**20:,.0f} MiB of released weights")
+    free = shutil.disk_usage(_nearest(Path.cwd())).free
+    state = GOOD if free > LITTLE_SPACE else NOTE
+    cure = "" if state == GOOD else "little room for data sets and checkpoints"
+    yield Finding("Disk", state, f"{free / 2**30:,.0f} GiB free here", cure)
+
+
+def _writable(what, path, text):
+    if os.access(_nearest(path), os.W_OK):
+        return Finding(what, GOOD, text)
+    return Finding(what, NOTE, text, "not writable: nothing can be downloaded to it")
+
+
+def _nearest(path):
+    """The path, or the folder above it that exists."""
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _configured_backend():
+    """Keras's own file of settings, if there is one."""
+    file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+    try:
+        return json.loads(file.read_text()).get("backend")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _extra():
+    return "tpu" if tpu_chips() or tpu_address() else "gpu" if gpus() else "cpu"
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
