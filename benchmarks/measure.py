@@ -11,21 +11,23 @@ from time import perf_counter
 RESULTS = Path(__file__).with_name("results")
 
 
-def interleaved(functions, runs, warmup=3):
+def interleaved(functions, runs, warmup=3, clock=perf_counter):
     """Median seconds of each function, called in turn, so that a drifting machine is fair to all.
 
     Args:
         functions: Functions without arguments, by name.
         runs: How often each is counted.
         warmup: How often each is called before.
+        clock: What is counted: `time.perf_counter`, or `time.process_time` for the seconds of all
+            cores together, which others on the machine disturb less.
     """
     seconds = {name: [] for name in functions}
     for run in range(warmup + runs):
         for name, function in functions.items():
-            start = perf_counter()
+            start = clock()
             function()
             if run >= warmup:
-                seconds[name].append(perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: median(times) for name, times in seconds.items()}
 
 

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from benchmarks import int8_norm, measure
+from benchmarks import input_pipeline, int8_norm, measure
 from tests.conftest import ROOT
 
 
@@ -19,6 +19,19 @@ def test_the_int8_norm_benchmark_writes_its_table(tmp_path, monkeypatch, capsys)
     assert ours[0].keys() == committed[0].keys()
     assert max(float(row["ratio"]) for row in ours) == 1
     assert "of the slower" in capsys.readouterr().out
+
+
+def test_the_input_pipeline_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    small = {"PICTURES": 8, "HEIGHT": 60, "WIDTH": 80, "SIZE": 16, "BATCH": 8, "BATCHES": 2}
+    for name, value in {**small, "RUNS": 1}.items():
+        monkeypatch.setattr(input_pipeline, name, value)
+    input_pipeline.main()
+    tables = [tmp_path / "input_pipeline.csv", ROOT / "benchmarks/results/input_pipeline.csv"]
+    ours, committed = ([*csv.DictReader(path.read_text().splitlines())] for path in tables)
+    assert [row["pipeline"] for row in ours] == [row["pipeline"] for row in committed]
+    assert ours[0].keys() == committed[0].keys()
+    assert "images a core second" in capsys.readouterr().out
 
 
 def test_runs_are_taken_in_turn_and_the_warm_up_is_not_counted():

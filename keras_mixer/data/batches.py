@@ -76,6 +76,7 @@ def training_batches(
         )
     rows = _rows(batch_size, processes)
     steps = source.count // batch_size
+    together = augment.layers + augment.one_of
     epoch, skipped = divmod(start, steps)
 
     def shuffled(epoch):
@@ -85,13 +86,12 @@ def training_batches(
 
     def view(number, item):
         content, label = source.read(item)
-        crop, flip, operations = tf.unstack(tf.random.split(tf.stack([seed, number]), 3))
-        image = training_image(content, size, augment.crop, crop, source.channels)
-        if augment.flip:
-            mirrored = tf.random.stateless_uniform((), flip) < 0.5
-            image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+        where, operations = tf.unstack(tf.random.split(tf.stack([seed, number])))
+        image = training_image(content, size, augment.crop, where, source.channels, augment.flip)
         if augment.rand_augment:
             image = rand_augment(image, *augment.rand_augment, operations)
+        if not together:
+            image = _normalised(image, mean, std)  # while it is in the processor's cache
         return number, image, tf.one_hot(label, len(source.classes))
 
     def finish(numbers, images, labels):
@@ -116,7 +116,9 @@ def training_batches(
     items = _share(items.enumerate(start * batch_size), batch_size, rows, process)
     batches = items.map(view, tf.data.AUTOTUNE, deterministic=True)
     batches = batches.batch(rows, drop_remainder=True)
-    return _options(batches.map(finish, tf.data.AUTOTUNE, deterministic=True))
+    if together:
+        return _options(batches.map(finish, tf.data.AUTOTUNE, deterministic=True))
+    return _options(batches.map(lambda _, images, labels: (images, labels)))
 
 
 def evaluation_batches(

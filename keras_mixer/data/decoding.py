@@ -43,7 +43,7 @@ def evaluation_image(content, size, crop, channels=3):
     return _resized(image, size, channels)
 
 
-def training_image(content, size, crop, seed, channels=3):
+def training_image(content, size, crop, seed, channels=3, flip=False):
     """A random view of an image; the same seed gives the same view.
 
     Args:
@@ -54,17 +54,24 @@ def training_image(content, size, crop, seed, channels=3):
             rest grey, for small images; or `"resize"`, the whole image.
         seed: Integer tensor [2].
         channels: 3 or 1.
+        flip: Whether half of the views are mirrored.
 
     Source: `inception_crop` in big_vision/pp/ops_image.py; the shift is that of residual networks
     on CIFAR (He et al. 2015, section 4.2).
     """
+    place, side = tf.unstack(tf.random.split(seed))
     if crop == "inception":
-        return _resized(_random_part(content, seed, channels), size, channels)
-    image = _resized(decode(content, channels), size, channels)
+        image = _random_part(content, place, channels)
+    else:
+        image = decode(content, channels)
+    if flip:  # here, where the image is smallest: of bytes, and of no more than the window
+        mirrored = tf.random.stateless_uniform((), side) < 0.5
+        image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+    image = _resized(image, size, channels)
     if crop == "shift":
         margin = size // 8
         image = tf.pad(image, ((margin, margin), (margin, margin), (0, 0)), constant_values=127.5)
-        image = tf.image.stateless_random_crop(image, (size, size, channels), seed)
+        image = tf.image.stateless_random_crop(image, (size, size, channels), place)
     return image
 
 
