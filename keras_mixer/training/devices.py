@@ -67,7 +67,7 @@ def strategy(kind="auto", *, tpu=None, coordinator=None, processes=None, process
 def replicas(strategy):
     """How many devices each hold a copy of the model."""
     if isinstance(strategy, keras.distribution.DataParallel):
-        return strategy.num_model_replicas
+        return strategy.device_mesh.devices.size
     return strategy.num_replicas_in_sync
 
 

@@ -109,7 +109,7 @@ def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
                     break
             time.sleep(moments.uniform(0, 6))
             process.kill()
-            process.wait()
+            process.communicate()
         process = start(tmp_path / name, *changes)
         seen, _ = process.communicate()
         assert process.returncode == 0, seen
