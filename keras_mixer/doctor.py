@@ -22,7 +22,6 @@ FLAVOURS = {
 FRAMEWORKS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 OPTIONAL = {
     "jax": "several machines, and TPUs and GPUs without TensorFlow",
-    "tensorboard": "looking at a run's `tensorboard/`",
     "keras_cv": "KerasCV's augmentation layers",
 }
 LITTLE_SPACE = 5 * 2**30  # bytes: less than a released model and a small data set

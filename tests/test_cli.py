@@ -101,7 +101,7 @@ def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held
         ("export nowhere.keras --output x.tflite", "no Keras model at 'nowhere.keras'"),
         ("export model.keras --output model_int8.tflite", "model_int8.tflite exists already"),
         ("export MixerB61 --output x.tflite", "Did you mean 'MixerB16'?"),
-        ("export model_int8.tflite --output x.tflite", "name of a model; got 'model_int8.tflite'"),
+        ("export model_int8.tflite --output x.tflite", "no model called 'model_int8.tflite'"),
         ("export digit.keras --output x.tflite", "digit.keras does not load as a Keras model"),
         ("export cut.keras --output x.tflite", "cut.keras does not load as a Keras model"),
         ("export lambda.keras --output x.tflite", "lambda.keras does not load as a Keras model"),
