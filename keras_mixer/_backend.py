@@ -1,4 +1,33 @@
-"""What to say when Keras's backend is not installed."""
+"""What Keras's backend must be told, and what to say when it is not installed."""
+
+from importlib.metadata import PackageNotFoundError, version
+from os import environ
+
+# "0" makes tensorflow-tpu a TensorFlow for CPUs. Otherwise it waits when it is imported, without a
+# TPU for minutes, and where another process has the TPU it fails.
+LOAD = "TPU_LOAD_LIBRARY"
+
+
+def is_for_tpus():
+    """Whether the TensorFlow that is installed is the one for TPUs."""
+    try:
+        version("tensorflow-tpu")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def jit_compile():
+    """What `compile` takes for XLA: Keras's own choice, and none where TensorFlow looks for TPUs.
+
+    There `tf.distribute.TPUStrategy` brings XLA to the TPU by itself; for the CPU tensorflow-tpu
+    2.20 has no XLA then, which Keras does not know: "could not find registered transfer manager for
+    platform Host".
+    """
+    import keras  # not above: `cure` must be there when this fails
+
+    looking = is_for_tpus() and environ.get(LOAD) != "0"
+    return False if looking and keras.backend.backend() == "tensorflow" else "auto"
 
 
 def cure(error):

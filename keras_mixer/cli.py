@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keras_mixer._backend import cure
+from keras_mixer._accelerators import tpu_address, tpu_chips
+from keras_mixer._backend import LOAD, cure
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 
@@ -41,6 +42,7 @@ Dataset = Annotated[
 DataDir = Annotated[
     Path | None, typer.Option(help="Where TensorFlow Datasets are; by default in your home.")
 ]
+Device = Annotated[str, typer.Option(help="tpu, gpu, cpu, or auto.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 TfliteFile = Annotated[Path, typer.Argument(help="A .tflite image classifier.")]
 Threads = Annotated[
@@ -58,6 +60,13 @@ def main():
         stderr = Console(stderr=True, soft_wrap=True, highlight=False)
         stderr.print("[bold red]Error:[/]", escape(message))
         sys.exit(1)
+
+
+@app.callback()
+def prepare(context: typer.Context):
+    wanted = context.invoked_subcommand in ("train", "evaluate") and (tpu_chips() or tpu_address())
+    if not wanted:
+        os.environ.setdefault(LOAD, "0")
 
 
 @app.command()
@@ -145,7 +154,7 @@ def train(
     split: Annotated[str | None, typer.Option(help="The images to learn from.")] = None,
     held_out: Annotated[str | None, typer.Option(help="The images to measure on.")] = None,
     data_dir: DataDir = None,
-    device: Annotated[str, typer.Option(help="tpu, gpu, cpu, or auto.")] = "auto",
+    device: Device = "auto",
     tpu: Annotated[
         str | None, typer.Option(help="Name or address of a TPU that is not in this machine.")
     ] = None,
@@ -157,6 +166,10 @@ def train(
     ] = None,
     process: Annotated[
         int | None, typer.Option(min=0, help="With several machines: this one's number, from 0.")
+    ] = None,
+    steps_per_execution: Annotated[
+        int | None,
+        typer.Option(min=1, help="Updates before TensorFlow comes back to Python: 32 on a TPU."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
     resume: Annotated[
@@ -195,6 +208,7 @@ def train(
         strategy=found,
         seed=seed,
         resume=resume,
+        steps_per_execution=steps_per_execution,
     )
 
 
@@ -211,6 +225,7 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 256,
     data_dir: DataDir = None,
+    device: Device = "auto",
 ):
     """Measure a model on every image of a dataset: loss, top-1 and top-5."""
     with quiet():
@@ -225,7 +240,8 @@ def evaluate(
         if images is None:
             raise ValueError(f"{dataset} has no split that is known to be for tests; pass --split.")
         crop = crop or recipe_of(file.parent).evaluation_crop
-        result = training.evaluate(_load(file), images, crop=crop, batch_size=batch_size)
+        with training.strategy(device).scope():
+            result = training.evaluate(_load(file), images, crop=crop, batch_size=batch_size)
     numbers = {
         key: f"{value:,}" if key == "images" else f"{value:.4f}" for key, value in result.items()
     }

@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
@@ -22,7 +22,7 @@ FLAVOURS = {
 FRAMEWORKS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 OPTIONAL = {
     "jax": "several machines, and TPUs and GPUs without TensorFlow",
-    "keras_cv": "KerasCV's augmentation layers",
+    "keras-cv": "KerasCV's augmentation layers",
 }
 LITTLE_SPACE = 5 * 2**30  # bytes: less than a released model and a small data set
 
@@ -89,6 +89,13 @@ def _tensorflow():
         text = f"{name} {found}, for {FLAVOURS[name]}"
         cure = "" if good else f'pip install "keras-mixer[{_extra()}]" brings 2.20 or 2.21'
         yield Finding("TensorFlow", GOOD if good else BAD, text, cure)
+        if name == "tensorflow-tpu" and not (tpu_chips() or tpu_address()):
+            cure = (
+                f"set TPU_LOAD_LIBRARY=0, or pip uninstall -y {name} libtpu and "
+                f'pip install "keras-mixer[{_extra()}]"'
+            )
+            text = f"importing {name} where there is no TPU may wait for one, for minutes"
+            yield Finding("TensorFlow", NOTE, text, cure)
     if len(flavours) > 1:
         cure = f'pip uninstall -y {" ".join(flavours)}; pip install "keras-mixer[{_extra()}]"'
         yield Finding("TensorFlow", BAD, f"{len(flavours)} flavours write to the same folder", cure)
@@ -115,8 +122,7 @@ def _accelerators():
 
 
 def _extras():
-    for module, purpose in OPTIONAL.items():
-        package = (packages_distributions().get(module) or [module.replace("_", "-")])[0]
+    for package, purpose in OPTIONAL.items():
         found = _version(package)
         yield Finding(
             package,

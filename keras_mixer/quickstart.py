@@ -15,6 +15,7 @@ from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from keras_mixer._backend import jit_compile
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 from keras_mixer.models.mlp_mixer import MlpMixer
@@ -155,6 +156,7 @@ def train(model, training, held_out, epochs, console):
         keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=1.0),
         keras.losses.CategoricalCrossentropy(),
         metrics=["accuracy"],
+        jit_compile=jit_compile(),
     )
     images, labels = held_out
     with ProgressBar(steps, console) as bar:

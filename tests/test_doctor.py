@@ -77,6 +77,13 @@ def test_a_problem_comes_with_its_cure(machine, packages, devices, what, cure):
     assert any(f.state == BAD and cure in f.cure for f in found[what]), found[what]
 
 
+def test_tensorflow_for_tpus_without_a_tpu_is_a_note(machine):
+    found = machine(TPU)["TensorFlow"]
+    assert [f.state for f in found] == [GOOD, NOTE]
+    assert 'uninstall -y tensorflow-tpu libtpu and pip install "keras-mixer[cpu]"' in found[1].cure
+    assert len(machine(TPU, tpus=["TPU v5e"])["TensorFlow"]) == 1
+
+
 def test_a_gpu_that_tensorflow_cannot_use_is_a_note(machine):
     [finding] = machine(CPU, gpus=["NVIDIA T4"] * 2)["GPU"]
     assert (finding.state, finding.text) == (NOTE, "2 x NVIDIA T4")

@@ -19,7 +19,10 @@ MAY = {
     "models": {"layers", "weights", "models", "_text"},
     "imagenet": {"layers", "imagenet"},
     "data": {"data", "_files", "_text"},
-    "training": {"training", "data", "models", "weights", "_files", "_text", "_accelerators"},
+    "training": {
+        *("training", "data", "models", "weights"),
+        *("_accelerators", "_backend", "_files", "_text"),
+    },
 }
 
 

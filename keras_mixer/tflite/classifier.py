@@ -87,4 +87,4 @@ class _Keras:
         self.classes = model.output_shape[-1]
 
     def __call__(self, image):
-        return self.model.predict(image[None], verbose=0)[0]
+        return keras.ops.convert_to_numpy(self.model(image[None], training=False))[0]

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
+import keras
 import numpy as np
 
 from keras_mixer.tflite._data import batches
@@ -79,7 +80,7 @@ def verify(model, tflite, data, *, threads=None):
 
     expected, scores, labels, seconds = [], [], [], []
     for images, batch_labels in batches(data, shape, "verify"):
-        expected.append(model.predict(images, verbose=0))
+        expected.append(keras.ops.convert_to_numpy(model(images, training=False)))
         labels.append(batch_labels)
         for image in images:
             start = perf_counter()

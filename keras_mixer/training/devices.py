@@ -8,12 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
+from keras_mixer._backend import is_for_tpus
 
 KINDS = ("auto", "tpu", "gpu", "cpu")
 PLAIN_TENSORFLOW = (
-    "The TensorFlow that is installed has no TPU support. Either "
-    '`pip uninstall -y tensorflow tensorflow-cpu && pip install "keras-mixer[tpu]"`, or train on '
-    "Keras's JAX backend: `pip install jax[tpu]` and KERAS_BACKEND=jax."
+    "The TensorFlow that is installed has no TPU support. "
+    '`pip uninstall -y tensorflow tensorflow-cpu && pip install "keras-mixer[tpu]"` brings the one '
+    "that has. "
 )
 
 
@@ -71,6 +72,11 @@ def replicas(strategy):
     return strategy.num_replicas_in_sync
 
 
+def on_a_tpu(strategy):
+    """Whether a TPU is what TensorFlow trains on. JAX starts a step while the last one runs."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
 def process():
     """`(number of this process, how many there are)`."""
     if keras.backend.backend() != "jax":
@@ -113,9 +119,9 @@ def _on_tensorflow(kind, address):
             f"A GPU was asked for; TensorFlow sees none, the machine has {len(there)}.{cure}"
         )
     if found and kind != "cpu":
-        print(f"Training on {len(found)} GPU{'s' * (len(found) > 1)} with TensorFlow.")
+        print(f"Running on {len(found)} GPU{'s' * (len(found) > 1)} with TensorFlow.")
         return tf.distribute.MirroredStrategy() if len(found) > 1 else tf.distribute.get_strategy()
-    print("Training on the CPU with TensorFlow.")
+    print("Running on the CPU with TensorFlow.")
     return tf.distribute.OneDeviceStrategy("/cpu:0") if found else tf.distribute.get_strategy()
 
 
@@ -127,12 +133,14 @@ def _tpu(address):
         tf.tpu.experimental.initialize_tpu_system(resolver)
         found = tf.distribute.TPUStrategy(resolver)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())
         raise RuntimeError(
-            f"The TPU {where!r} cannot be used: {reason}. {PLAIN_TENSORFLOW}"
+            f"The TPU {where!r} cannot be used: {reason}. "
+            f"{'' if is_for_tpus() else PLAIN_TENSORFLOW}Or train on Keras's JAX backend: "
+            "`pip install jax[tpu]` and KERAS_BACKEND=jax."
         ) from error
     cores = found.num_replicas_in_sync
-    print(f"Training on {cores} TPU core{'s' * (cores > 1)} ({where}) with TensorFlow.")
+    print(f"Running on {cores} TPU core{'s' * (cores > 1)} ({where}) with TensorFlow.")
     return found
 
 
@@ -155,7 +163,7 @@ def _on_jax(kind, coordinator, processes, process):
     found = keras.distribution.DataParallel(auto_shard_dataset=False)
     count = jax.device_count()
     hosts = f" on {jax.process_count()} machines" if jax.process_count() > 1 else ""
-    print(f"Training on {count} {platform.upper()} device{'s' * (count > 1)}{hosts} with JAX.")
+    print(f"Running on {count} {platform.upper()} device{'s' * (count > 1)}{hosts} with JAX.")
     return found
 
 

@@ -29,8 +29,8 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch, logs=None):
-        logs = self.run.logs
-        self.bar.update(self.run.plan.batch_size)
+        logs, done = self.run.logs, self.run.step % self.run.plan.round or self.run.plan.round
+        self.bar.update(done * self.run.plan.batch_size - self.bar.n)
         self.bar.set_postfix_str(f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}")
 
     def on_test_begin(self, logs=None):

@@ -142,19 +142,19 @@ class Run(keras.callbacks.Callback):
             self.save()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.first, self.logs = self.step, {}
+        self.first, self.logs, self.begun = self.step, {}, None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        before, self.step = self.step, self.first + batch + 1
         self.logs = {key: float(value) for key, value in logs.items()}
         self.now = time.monotonic()
-        if self.step == self.first + 1:
-            self.begun = self.now  # the first step compiles
+        if self.begun is None:
+            self.begun, self.begun_at = self.now, self.step  # what was before has compiled
         if not math.isfinite(self.logs["loss"]):
             raise self._diverged("the loss")
         ends = self.step % self.plan.round == 0 or self.step == self.plan.steps
         self.model.stop_training = ends  # the round, which may have begun in its middle
-        number, due = self._wishes()
+        number, due = self._wishes(before)
         if number or (due and not ends):
             self.save()
         if number:
@@ -164,17 +164,18 @@ class Run(keras.callbacks.Callback):
         if self.signal and process()[1] == 1:
             self._stop(self.signal)  # with what was kept last
 
-    def _wishes(self):
+    def _wishes(self, before):
         """`(signal that came or 0, whether it is time to save)`, the same on all machines."""
         wishes = self.signal, self.now - self.saved_at > self.save_every
         if process()[1] == 1:
             return wishes
-        return largest(*wishes) if self.step % AGREE_EVERY == 0 else (0, False)
+        agreed = self.step // AGREE_EVERY > before // AGREE_EVERY
+        return largest(*wishes) if agreed else (0, False)
 
     def on_epoch_end(self, epoch, logs=None):
         self.model.stop_training = self.step >= self.plan.steps
         means = self._means()
-        timed = (self.step - self.first - 1) * self.plan.batch_size
+        timed = (self.step - self.begun_at) * self.plan.batch_size
         row = {
             "epoch": round(self.step / self.plan.steps_per_epoch, 2),
             "step": self.step,

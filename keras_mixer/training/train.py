@@ -7,10 +7,11 @@ from pathlib import Path
 
 import keras
 
+from keras_mixer._backend import jit_compile
 from keras_mixer._files import whole_file
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.training.averages import EvaluateAverages
-from keras_mixer.training.devices import process, replicas, wait_for_all
+from keras_mixer.training.devices import on_a_tpu, process, replicas, wait_for_all
 from keras_mixer.training.devices import strategy as find
 from keras_mixer.training.heads import give_logits, head
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
@@ -19,6 +20,7 @@ from keras_mixer.training.recipes import recipe as named
 from keras_mixer.training.run import STATE, Run
 
 SKIPPED = "skipped.txt"
+ON_A_TPU = 32  # steps, in which starting the next one from Python no longer matters
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def train(
     resume=False,
     augment=(),
     evaluate_every=None,
+    steps_per_execution=None,
     callbacks=(),
 ):
     """Trains a model and keeps it, and all that is needed to go on, in a folder.
@@ -75,6 +78,9 @@ def train(
             RandAugment and before MixUp and CutMix; see `keras_mixer.data.augmented`.
         evaluate_every: Updates between two evaluations; by default an epoch, or a twentieth of a
             recipe that counts steps.
+        steps_per_execution: Updates that the device does before it comes back to Python, at most;
+            as many of them as divide a round. By default 32 on a TPU, which would wait otherwise,
+            and 1 elsewhere. Only in between is the state kept and the loss looked at.
         callbacks: More Keras callbacks.
 
     Returns:
@@ -104,12 +110,14 @@ def train(
             optimizer(recipe, rates, model),
             loss(recipe),
             weighted_metrics=metrics(len(images.classes)),
+            jit_compile=jit_compile(),
         )
         record = _record(recipe, images, held_out, seed, augment, model)
         run = Run(folder, record, plan, rates, activation=recipe.loss)
         run.set_model(model)
         if resume and (folder / STATE).exists():
             run.take_up()
+        model.steps_per_execution = _at_once(plan, run.step, steps_per_execution, strategy)
         _announce(model, images, held_out, folder)
         if run.step < plan.steps:
             with run.listening():
@@ -169,7 +177,7 @@ def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, st
         "sigmoid": keras.losses.BinaryCrossentropy(),
         "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
     }[activation]
-    model.compile(loss=measured, weighted_metrics=metrics(classes))
+    model.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
     batches = evaluation_batches(
         images, batch_size, height, crop=crop, mean=mean, std=std, **_part()
     )
@@ -198,6 +206,13 @@ def _plan(recipe, images, replicas, evaluate_every):
     steps = recipe.steps * recipe.accumulate if recipe.steps else round(recipe.epochs * epoch)
     every = epoch if recipe.epochs else math.ceil(steps / 20)
     return Plan(batch_size, epoch, max(1, steps), evaluate_every or every)
+
+
+def _at_once(plan, step, most, strategy):
+    """The largest number of steps, up to `most`, that divides what is left of every round."""
+    most = most or (ON_A_TPU if on_a_tpu(strategy) else 1)
+    left = math.gcd(plan.round, plan.steps, step)
+    return max(n for n in range(1, most + 1) if left % n == 0)
 
 
 def _check(folder, resume, images, held_out):

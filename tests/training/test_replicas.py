@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_mixer import training
+from keras_mixer._backend import jit_compile
 from tests.conftest import ROOT
 
 CLOSE = 1e-4  # relative; sums in another order differ by about 1e-7
@@ -78,7 +79,7 @@ def test_the_best_that_is_there_is_found_and_said(capsys, monkeypatch):
     for name in ("TPU_NAME", "COLAB_TPU_ADDR"):
         monkeypatch.delenv(name, raising=False)
     assert training.strategy().num_replicas_in_sync == 1
-    assert capsys.readouterr().out == "Training on the CPU with TensorFlow.\n"
+    assert capsys.readouterr().out == "Running on the CPU with TensorFlow.\n"
 
 
 def test_a_tpu_that_tensorflow_cannot_use_is_an_error_with_the_cure(monkeypatch):
@@ -88,6 +89,16 @@ def test_a_tpu_that_tensorflow_cannot_use_is_an_error_with_the_cure(monkeypatch)
         RuntimeError, match=r"TPU 'local' cannot be used: .*pip uninstall -y tensorflow.*\[tpu\]"
     ):
         training.strategy()
+
+
+def test_tensorflow_for_tpus_is_not_asked_for_xla_and_not_called_plain(monkeypatch):
+    # tensorflow-tpu on a machine without a TPU waits for minutes, so a name stands for it here.
+    assert jit_compile() == "auto"
+    monkeypatch.setattr("keras_mixer._backend.version", lambda package: "2.20.0")
+    assert jit_compile() is False
+    monkeypatch.setenv("TPU_NAME", "local")
+    with pytest.raises(RuntimeError, match=r"'local' cannot be used: ((?!uninstall).)*JAX backend"):
+        training.strategy("tpu")
 
 
 def test_several_machines_go_through_jax():

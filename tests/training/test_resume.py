@@ -81,6 +81,20 @@ def test_a_crash_anywhere_changes_nothing(whole, tmp_path, monkeypatch, save_eve
     assert (tmp_path / LOG).read_text().count("\n") == 5
 
 
+def test_steps_that_are_done_at_once_are_the_same_steps(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "SAVE_EVERY", 0)
+    calls = []
+    seen = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: calls.append(batch)
+    )
+    with pytest.raises(ConnectionResetError):  # 12 steps a round: 6 at once
+        train(tmp_path, steps_per_execution=9, callbacks=[seen, Crash(3)])
+    assert calls == [5, 11, 5]
+    train(tmp_path, steps_per_execution=4, callbacks=[seen], resume=True)  # 18 are done: 3 at once
+    assert calls[3:] == [2, 5, *[2, 5, 8, 11] * 2]
+    assert same(tmp_path, whole[0])
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -2)])
 def test_a_signal_keeps_the_state_and_ends_the_process(whole, tmp_path, number, code):
     process = start(tmp_path, save_every=1e9)
@@ -105,7 +119,7 @@ def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
             while True:  # it trains
                 line = process.stdout.readline()
                 assert line, process.wait()
-                if line.startswith("Training on"):
+                if line.startswith("Running on"):
                     break
             time.sleep(moments.uniform(0, 6))
             process.kill()
