@@ -1,8 +1,8 @@
 """Keras's augmentation layers, and anyone's, inside `tf.data` with random numbers that repeat.
 
 An augmentation is a callable on a whole batch: images float32 [B, H, W, C] with pixels from 0 to
-255 -> images. One that says what becomes of labels, as MixUp's does, has a method
-`transform_labels`, as Keras's layers have, and is given both.
+255 -> images. One that says what becomes of labels, as MixUp's does, has a method for that, as the
+layers of Keras and of KerasCV have, and is given both in a dict.
 """
 
 from contextlib import ExitStack, contextmanager
@@ -11,12 +11,16 @@ from unittest.mock import patch
 import keras
 import tensorflow as tf
 
+# What the method for labels is called: in Keras, in KerasCV, and in KerasCV's layers for batches.
+OF_LABELS = ("transform_labels", "augment_label", "augment_labels")
+
 
 def augmented(images, labels, augmentation, seed):
     """One augmentation of one batch.
 
     Random numbers that a Keras layer draws from its seed generators follow `seed` alone, so a run
-    repeats, and goes on where it stopped. A callable that draws its own must look after that.
+    repeats, and goes on where it stopped. What draws its own, as KerasCV's layers do, does not
+    repeat.
 
     Args:
         images: Pixels from 0 to 255, float32 [B, H, W, C].
@@ -32,7 +36,7 @@ def augmented(images, labels, augmentation, seed):
     """
     shape = images.shape
     with _drawing(augmentation, seed):
-        if hasattr(augmentation, "transform_labels"):
+        if any(hasattr(augmentation, method) for method in OF_LABELS):
             both = augmentation({"images": images, "labels": labels})
             images, labels = both["images"], both["labels"]
         else:

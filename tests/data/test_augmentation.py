@@ -78,9 +78,18 @@ def test_an_augmentation_that_changes_the_shape_is_refused():
         through(lambda images: images[:, :8])
 
 
-def test_kerascv_s_layers_take_part():
-    keras_cv = pytest.importorskip("keras_cv")
-    layer = keras_cv.layers.RandAugment(value_range=(0, 255), augmentations_per_image=1)
-    [(images, _)] = through(layer)
-    assert images.shape == (8, 16, 16, 3)
-    assert not np.array_equal(images, batch()[0])
+@pytest.mark.parametrize("name", ["RandomCutout", "RandAugment", "MixUp"])
+def test_kerascv_s_layers_take_part(name):
+    layers = pytest.importorskip("keras_cv").layers
+    layer = {
+        "RandomCutout": lambda: layers.RandomCutout(0.5, 0.5),
+        "RandAugment": lambda: layers.RandAugment((0, 255), augmentations_per_image=1),
+        "MixUp": lambda: layers.MixUp(0.5),
+    }[name]()
+    [(images, labels), (others, _)] = through(layer, times=2)
+    before, shares = batch()
+    assert images.shape == before.shape
+    assert not np.array_equal(images, before)
+    assert not np.array_equal(images, others)
+    np.testing.assert_allclose(labels.sum(-1), 1, atol=1e-6)
+    assert np.array_equal(labels, shares) == (name != "MixUp")
