@@ -30,6 +30,13 @@ def jit_compile():
     return False if looking and keras.backend.backend() == "tensorflow" else "auto"
 
 
+def predict(model, images):
+    """`model.predict` without a word, also where TensorFlow looks for TPUs."""
+    if jit_compile() != "auto":
+        model.jit_compile = False
+    return model.predict(images, verbose=0)
+
+
 def cure(error):
     """The message of an ImportError, with what to install where Keras misses its backend."""
     missing = (error.name or "").split(".")[0]

@@ -25,7 +25,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(markup=False)  # a path may hold brackets
+console = Console(
+    markup=False,  # a path may hold brackets
+    # Below a notebook's `!` the terminal says that it is one, but moves no cursor.
+    force_interactive=False if "JPY_PARENT_PID" in os.environ else None,
+)
 
 Recipe = StrEnum("Recipe", ["float32", "float16", "dynamic_int8", "int8"])
 ModelName = Annotated[str, typer.Argument(help="A .keras file, or a model's name.")]

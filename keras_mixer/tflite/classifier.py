@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_mixer._backend import predict
 from keras_mixer.tflite._data import batches, picture
 from keras_mixer.tflite._runner import Runner
 
@@ -87,4 +88,4 @@ class _Keras:
         self.classes = model.output_shape[-1]
 
     def __call__(self, image):
-        return keras.ops.convert_to_numpy(self.model(image[None], training=False))[0]
+        return predict(self.model, image[None])[0]

@@ -1,6 +1,7 @@
 """Keras model -> the bytes of a `.tflite` file."""
 
 import tempfile
+from contextlib import contextmanager
 
 import keras
 
@@ -104,6 +105,17 @@ def _in_float32(model):
     return clone
 
 
+@contextmanager
+def _without_greetings(logger):
+    """While it lasts, TensorFlow does not say where it writes what nobody will see."""
+    before = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _convert(model, recipe, shape, images):
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
@@ -115,7 +127,7 @@ def _convert(model, recipe, shape, images):
         return model(image, training=False)
 
     serve.get_concrete_function()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _without_greetings(tf.get_logger()):
         archive = keras.export.ExportArchive()
         archive.track(model)
         archive.add_endpoint("serve", serve)

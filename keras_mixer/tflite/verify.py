@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
-import keras
 import numpy as np
 
+from keras_mixer._backend import predict
 from keras_mixer.tflite._data import batches
 from keras_mixer.tflite._runner import Runner
 from keras_mixer.tflite.convert import image_shape
@@ -80,7 +80,7 @@ def verify(model, tflite, data, *, threads=None):
 
     expected, scores, labels, seconds = [], [], [], []
     for images, batch_labels in batches(data, shape, "verify"):
-        expected.append(keras.ops.convert_to_numpy(model(images, training=False)))
+        expected.append(predict(model, images))
         labels.append(batch_labels)
         for image in images:
             start = perf_counter()

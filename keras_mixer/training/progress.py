@@ -1,5 +1,7 @@
 """What a person sees while a model trains."""
 
+import sys
+
 import keras
 from tqdm import tqdm
 
@@ -25,7 +27,7 @@ class Progress(keras.callbacks.Callback):
             unit_scale=True,
             desc=f"epoch {step / plan.steps_per_epoch:.4g}",
             leave=False,
-            disable=None,  # where nobody watches
+            disable=not (sys.stderr.isatty() or "ipykernel" in sys.modules),  # nobody watches
         )
 
     def on_train_batch_end(self, batch, logs=None):
