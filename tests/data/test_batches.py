@@ -129,7 +129,7 @@ def test_inceptions_windows_have_the_paper_s_areas_and_aspects():
         height, width = [np.ptp(view[..., k]) * 64 / 63 + 1 for k in (0, 1)]
         areas.append(height * width / 15_000)
         aspects.append(width / height)
-    assert 0.03 < min(areas) < 0.12
+    assert 0.045 < min(areas) < 0.065
     assert 0.8 < max(areas) < 1.1
     assert 0.7 < min(aspects) < 0.8
     assert 1.25 < max(aspects) < 1.42
