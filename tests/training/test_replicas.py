@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_mixer import training
-from keras_mixer._backend import jit_compile
+from keras_mixer._backend import LOAD, jit_compile
 from tests.conftest import ROOT
 
 CLOSE = 1e-4  # relative; sums in another order differ by about 1e-7
@@ -93,9 +93,12 @@ def test_a_tpu_that_tensorflow_cannot_use_is_an_error_with_the_cure(monkeypatch)
 
 def test_tensorflow_for_tpus_is_not_asked_for_xla_and_not_called_plain(monkeypatch):
     # tensorflow-tpu on a machine without a TPU waits for minutes, so a name stands for it here.
+    monkeypatch.delenv(LOAD, raising=False)
     assert jit_compile() == "auto"
     monkeypatch.setattr("keras_mixer._backend.version", lambda package: "2.20.0")
     assert jit_compile() is False
+    monkeypatch.setenv(LOAD, "0")
+    assert jit_compile() == "auto"
     monkeypatch.setenv("TPU_NAME", "local")
     with pytest.raises(RuntimeError, match=r"'local' cannot be used: ((?!uninstall).)*JAX backend"):
         training.strategy("tpu")
