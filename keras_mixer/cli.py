@@ -173,7 +173,9 @@ def train(
     ] = None,
     steps_per_execution: Annotated[
         int | None,
-        typer.Option(min=1, help="Updates before TensorFlow comes back to Python: 32 on a TPU."),
+        typer.Option(
+            min=1, help="Updates before TensorFlow comes back to Python, at most: 32 on a TPU."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
     resume: Annotated[

@@ -169,5 +169,4 @@ def _on_jax(kind, coordinator, processes, process):
 
 def _on_a_tpu_slice():
     """Whether the environment says that this is one of several machines of a TPU slice."""
-
     return "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")

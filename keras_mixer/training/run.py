@@ -220,7 +220,7 @@ class Run(keras.callbacks.Callback):
         if not now:
             return self.so_far
         means = {
-            key: (before * self.so_far.get(key, 0.0) + now * value) / (before + now)
+            key: (before * self.so_far[key] + now * value) / (before + now) if before else value
             for key, value in self.logs.items()
         }
         return {"steps": before + now, **means}
