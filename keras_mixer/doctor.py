@@ -64,7 +64,7 @@ def _python():
 
 
 def _keras():
-    backend = os.environ.get("KERAS_BACKEND") or _configured_backend() or "tensorflow"
+    backend = _backend()
     text = f"{_version('keras')} on {backend}"
     module = FRAMEWORKS.get(backend)
     if module is None:
@@ -103,10 +103,9 @@ def _tensorflow():
 
 def _accelerators():
     tpus, address, cards = tpu_chips(), tpu_address(), gpus()
-    on_jax = os.environ.get("KERAS_BACKEND") == "jax"
     if tpus or address:
         text = f"{len(tpus)} x {tpus[0]}" if tpus else f"at {address}"
-        works = _version("libtpu") if on_jax else _version("tensorflow-tpu")
+        works = _version("libtpu") if _backend() == "jax" else _version("tensorflow-tpu")
         cure = (
             "plain TensorFlow cannot use it: pip uninstall -y tensorflow tensorflow-cpu; "
             'pip install "keras-mixer[tpu]", or pip install "jax[tpu]" and KERAS_BACKEND=jax'
@@ -157,13 +156,15 @@ def _nearest(path):
     return next(p for p in (path, *path.parents) if p.exists())
 
 
-def _configured_backend():
-    """Keras's own file of settings, if there is one."""
+def _backend():
+    """What Keras will run on: the environment's choice, that of Keras's own file, or TensorFlow."""
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
     file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
     try:
-        return json.loads(file.read_text()).get("backend")
+        return json.loads(file.read_text()).get("backend") or "tensorflow"
     except (OSError, ValueError, AttributeError):
-        return None
+        return "tensorflow"
 
 
 def _extra():

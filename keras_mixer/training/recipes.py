@@ -223,7 +223,7 @@ RECIPES = {
             source="Tolstikhin et al. 2021, table 4, L on ImageNet-21k",
             rand_augment_magnitude=20.0,
         ),
-        # The number of steps goes with the task, see keras_mixer.training.TASKS.
+        # The number of steps goes with the task, see keras_mixer.data.TASKS.
         Recipe(
             name="fine_tuning",
             source="Tolstikhin et al. 2021, section 3 and appendix C; vit_jax/configs/common.py",

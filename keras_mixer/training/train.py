@@ -1,7 +1,7 @@
 """Training and evaluation: one function each, over Keras's `fit` and `evaluate`."""
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,6 +148,8 @@ def train(
 def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, std=0.5):
     """Evaluates a model on every image of a source, each once, on any number of replicas.
 
+    How the model was compiled, and its optimizer, stay as they are.
+
     Args:
         model: A model that ends in softmax, sigmoid or logits; with several replicas, one that was
             built or loaded in the strategy's scope.
@@ -177,11 +179,13 @@ def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, st
         "sigmoid": keras.losses.BinaryCrossentropy(),
         "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
     }[activation]
-    model.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
     batches = evaluation_batches(
         images, batch_size, height, crop=crop, mean=mean, std=std, **_part()
     )
-    result = model.evaluate(batches, return_dict=True, verbose=0)
+    with _scope(model):
+        same = keras.Model(model.inputs[0], model.outputs[0])
+        same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
+        result = same.evaluate(batches, return_dict=True, verbose=0)
     return {key: float(value) for key, value in result.items()} | {"images": int(result["images"])}
 
 
@@ -294,6 +298,12 @@ def _held_out(recipe, plan, held_out):
     return evaluation_batches(
         held_out, plan.batch_size, recipe.image_size, crop=recipe.evaluation_crop, **_part()
     )
+
+
+def _scope(model):
+    """That of the TensorFlow strategy that a model was built in."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy.scope() if strategy else nullcontext()
 
 
 def _part():

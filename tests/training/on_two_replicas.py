@@ -24,20 +24,24 @@ STRATEGIES = {
 def main(folder):
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    images, held_out = sources(200, 1003)
     result = {}
     for optimizer, recipe in RECIPES.items():
         for name, strategy in STRATEGIES.items():
             losses = Losses()
-            _, rows = training.train(
+            model, rows = training.train(
                 BUILD,
-                *sources(200, 1003),
+                images,
+                held_out,
                 recipe=recipe,
                 folder=f"{folder}/{optimizer}_{name}",
                 strategy=strategy(),
                 evaluate_every=10,
                 callbacks=[losses],
             )
-            result[f"{optimizer} {name}"] = {"losses": losses.seen, "last": rows[-1]}
+            found = training.evaluate(model, held_out, crop="resize", batch_size=20)
+            answer = {"losses": losses.seen, "last": rows[-1], "evaluated": found}
+            result[f"{optimizer} {name}"] = answer
     print(json.dumps(result))
 
 

@@ -46,7 +46,9 @@ def test_two_replicas_learn_as_one_with_every_optimizer_and_count_each_image_onc
     found = result(program("on_two_replicas", tmp_path))
     for optimizer in ("adamw", "lamb", "sgd"):
         assert_same(found[f"{optimizer} one"], found[f"{optimizer} two"])
-        assert found[f"{optimizer} two"]["last"]["val_images"] == 1003
+        two = found[f"{optimizer} two"]
+        assert two["last"]["val_images"] == two["evaluated"]["images"] == 1003
+        assert two["evaluated"]["accuracy"] == pytest.approx(two["last"]["val_accuracy"])
 
 
 def test_two_processes_learn_as_one_on_jax(tmp_path):

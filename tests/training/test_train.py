@@ -86,6 +86,8 @@ def test_evaluation_is_what_numpy_computes(run):
     folder, *_ = run
     images, labels = labelled(43, seed=1)
     model = keras.saving.load_model(folder / "last.keras")
+    model.compile("sgd", "mse")
+    optimizer = model.optimizer
     scores = model.predict(images / np.float32(127.5) - 1, verbose=0)
     right = scores.argmax(-1) == labels
     cross_entropy = -np.log(scores[np.arange(43), labels])
@@ -96,6 +98,7 @@ def test_evaluation_is_what_numpy_computes(run):
         assert found["accuracy"] == pytest.approx(right.mean())
         assert found["loss"] == pytest.approx(cross_entropy.mean(), rel=1e-4)
         assert found["images"] == 43
+    assert (model.optimizer, model.loss) == (optimizer, "mse")  # as the user compiled it
 
 
 def logits_and_labels():
