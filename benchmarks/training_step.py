@@ -1,0 +1,141 @@
+"""What keeps a small Mixer's training below the speed of this machine's matmuls.
+
+    python -m benchmarks.training_step
+
+One step of MixerTi4 with the recipe "small_images", whole, and then with parts of it taken out one
+after the other, down to its matmuls alone, beside large square matmuls, which are as fast as it
+gets. Only matmuls are counted as work, so that what is lost elsewhere shows. Runs in turn. The
+numbers that come out are nonsense without norms and activations; their time is not.
+"""
+
+from contextlib import ExitStack
+from importlib.metadata import version
+from unittest.mock import patch
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from benchmarks.measure import interleaved, machine, write_csv
+from keras_mixer import MixerTi4, training
+from keras_mixer.models import mlp_mixer
+from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
+
+RUNS, BATCH, CLASSES, SQUARE = 15, 128, 10, 2048
+PATCHES = {
+    "GELU": (ops, "gelu", lambda x, approximate: x),
+    "LayerNorm": (mlp_mixer, "LayerNorm", lambda epsilon, **kwargs: keras.layers.Identity()),
+    "transposes": (mlp_mixer.ops, "transpose", lambda x, axes: ops.reshape(x, _moved(x, axes))),
+}
+
+
+def matmuls(sizes, image_size):
+    """`(rows, from, to)` of each dense layer of a Mixer, in order."""
+    tokens, width = (image_size // sizes["patch_size"]) ** 2, sizes["width"]
+    across, within = BATCH * width, BATCH * tokens
+    yield within, 3 * sizes["patch_size"] ** 2, width
+    for _ in range(sizes["depth"]):
+        for rows, outer, inner in (
+            (across, tokens, sizes["token_mlp_dim"]),
+            (within, width, sizes["channel_mlp_dim"]),
+        ):
+            yield rows, outer, inner
+            yield rows, inner, outer
+
+
+def whole(without=(), jit_compile=True, precision="float32"):
+    """A function that does one step of training, with some parts left out."""
+    recipe = training.recipe("small_images").but(batch_size=BATCH)
+    with ExitStack() as changes:
+        before = keras.config.dtype_policy()
+        changes.callback(keras.config.set_dtype_policy, before)
+        keras.config.set_dtype_policy(precision)
+        for part in without:
+            changes.enter_context(patch.object(*PATCHES[part]))
+        model = MixerTi4(
+            classes=CLASSES,
+            classifier_activation=None,
+            drop_path_rate=0.0 if without else recipe.drop_path_rate,
+        )
+        model.compile(
+            optimizer(recipe, schedule(recipe, 1000), model),
+            loss(recipe),
+            weighted_metrics=metrics(CLASSES),
+            jit_compile=jit_compile,
+        )
+        random = np.random.default_rng(0)
+        images = tf.constant(random.uniform(-1, 1, (BATCH, 32, 32, 3)).astype(np.float32))
+        labels = tf.one_hot(random.integers(CLASSES, size=BATCH), CLASSES)
+        model.train_on_batch(images, labels)  # traced while the parts are out
+    return lambda: model.train_on_batch(images, labels)
+
+
+def alone(shapes, jit_compile):
+    """A function that does what is left: of each layer the answer and the two gradients."""
+    random = np.random.default_rng(0)
+
+    def normal(*shape):
+        return tf.constant(random.normal(size=shape).astype(np.float32))
+
+    layers = [(normal(m, k), normal(k, n), normal(m, n)) for m, k, n in shapes]
+
+    @tf.function(jit_compile=jit_compile)
+    def run(layers):
+        return [
+            (
+                tf.matmul(x, kernel),
+                tf.matmul(x, gradient, transpose_a=True),
+                tf.matmul(gradient, kernel, transpose_b=True),
+            )
+            for x, kernel, gradient in layers
+        ]
+
+    return lambda: run(layers)[-1][0].numpy()
+
+
+def main():
+    shapes = [*matmuls(MixerTi4.sizes, image_size=32)]
+    work = sum(6 * m * k * n for m, k, n in shapes)
+    square = [(SQUARE, SQUARE, SQUARE)]
+    parts = [*PATCHES]
+    print("compiling")
+    tf.get_logger().setLevel("ERROR")  # nine functions of one name: it warns of retracing
+    steps = {
+        "whole step, XLA": (work, whole()),
+        "whole step, without XLA": (work, whole(jit_compile=False)),
+        "whole step, XLA, mixed_bfloat16": (work, whole(precision="mixed_bfloat16")),
+        **{
+            f"without {', '.join(parts[:n])}; XLA": (work, whole(parts[:n]))
+            for n in range(1, len(parts) + 1)
+        },
+        "its matmuls alone, XLA": (work, alone(shapes, True)),
+        "its matmuls alone, without XLA": (work, alone(shapes, False)),
+        f"matmuls {SQUARE} x {SQUARE}": (6 * SQUARE**3, alone(square, False)),
+    }
+    seconds = interleaved({name: step for name, (_, step) in steps.items()}, RUNS)
+    speeds = {name: work / seconds[name] / 1e9 for name, (work, _) in steps.items()}
+    rows = [
+        {
+            "step": name,
+            "median_ms": round(seconds[name] * 1e3, 1),
+            "gflops": round(speed, 1),
+            "ratio": round(speed / max(speeds.values()), 3),
+            "batch": BATCH,
+            "runs": RUNS,
+            "machine": machine(),
+            "versions": f"tensorflow {tf.__version__} keras {version('keras')}",
+        }
+        for name, speed in speeds.items()
+    ]
+    for row in rows:
+        print(f"{row['step']}: {row['median_ms']} ms, {row['gflops']} GFLOP/s, {row['ratio']}")
+    write_csv("training_step", rows)
+
+
+def _moved(x, axes):
+    return [-1 if axis == 0 else x.shape[axis] for axis in axes]
+
+
+if __name__ == "__main__":
+    main()
