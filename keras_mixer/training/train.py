@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_mixer._backend import jit_compile
+from keras_mixer._backend import jit_compile, jit_compile_for_training
 from keras_mixer._files import whole_file
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.training.averages import EvaluateAverages
@@ -110,7 +110,7 @@ def train(
             optimizer(recipe, rates, model),
             loss(recipe),
             weighted_metrics=metrics(len(images.classes)),
-            jit_compile=jit_compile(),
+            jit_compile=jit_compile_for_training(model),
         )
         record = _record(recipe, images, held_out, seed, augment, model)
         run = Run(folder, record, plan, rates, activation=recipe.loss)

@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_mixer import training
-from keras_mixer._backend import LOAD, jit_compile
+from keras_mixer._backend import LOAD, jit_compile, jit_compile_for_training
 from tests.conftest import ROOT
 
 CLOSE = 1e-4  # relative; sums in another order differ by about 1e-7
@@ -104,6 +106,21 @@ def test_tensorflow_for_tpus_is_not_asked_for_xla_and_not_called_plain(monkeypat
     monkeypatch.setenv("TPU_NAME", "local")
     with pytest.raises(RuntimeError, match=r"'local' cannot be used: ((?!uninstall).)*JAX backend"):
         training.strategy("tpu")
+
+
+def test_training_is_asked_for_xla_on_a_cpu_where_the_model_can_and_no_strategy_is_there(
+    monkeypatch,
+):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    assert jit_compile_for_training(model) is True
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        assert jit_compile_for_training(model) == "auto"
+    model.layers[0].supports_jit = False
+    assert jit_compile_for_training(model) == "auto"
+    model.layers[0].supports_jit = True
+    monkeypatch.delenv(LOAD, raising=False)
+    monkeypatch.setattr("keras_mixer._backend.version", lambda package: "2.20.0")
+    assert jit_compile_for_training(model) is False
 
 
 def test_several_machines_go_through_jax():
