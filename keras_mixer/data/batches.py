@@ -20,6 +20,7 @@ class Augment:
         crop: `"inception"`, `"shift"` or `"resize"`, see `keras_mixer.data.training_image`.
         flip: Whether half of the images are mirrored.
         rand_augment: `(layers, magnitude)`, see `keras_mixer.data.rand_augment`; None for none.
+        rand_augment_from: Number of the first batch that gets it.
         layers: Keras layers or callables on the batch, one after the other, see
             `keras_mixer.data.augmented`.
         one_of: Likewise, but each batch takes only one of them, each as likely: MixUp or CutMix.
@@ -28,6 +29,7 @@ class Augment:
     crop: str = "inception"
     flip: bool = True
     rand_augment: tuple[int, float] | None = None
+    rand_augment_from: int = 0
     layers: tuple = ()
     one_of: tuple = ()
 
@@ -89,7 +91,11 @@ def training_batches(
         where, operations = tf.unstack(tf.random.split(tf.stack([seed, number])))
         image = training_image(content, size, augment.crop, where, source.channels, augment.flip)
         if augment.rand_augment:
-            image = rand_augment(image, *augment.rand_augment, operations)
+            image = tf.cond(
+                number < augment.rand_augment_from * batch_size,
+                lambda: image,
+                lambda: rand_augment(image, *augment.rand_augment, operations),
+            )
         if not together:
             image = _normalised(image, mean, std)  # while it is in the processor's cache
         return number, image, tf.one_hot(label, len(source.classes))

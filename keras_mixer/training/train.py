@@ -280,6 +280,7 @@ def _training(recipe, plan, images, augment, seed, start):
         crop=recipe.crop,
         flip=recipe.flip,
         rand_augment=(operations, recipe.rand_augment_magnitude) if operations else None,
+        rand_augment_from=round(recipe.rand_augment_from * plan.steps),
         layers=(*augment, *erase),
         one_of=tuple(mix),
     )

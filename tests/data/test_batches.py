@@ -68,6 +68,19 @@ def test_training_goes_on_with_the_batch_at_which_it_stopped(source, start):
     assert not equal(other[0], rest[0])
 
 
+@pytest.mark.parametrize("begins", [0, 2, 3])
+def test_rand_augment_begins_with_the_batch_that_is_told(source, begins):
+    def batches(**arguments):
+        augment = data.Augment("shift", **arguments)
+        return take(data.training_batches(source, 5, 16, augment=augment, start=1), 3)
+
+    without, always = batches(), batches(rand_augment=(2, 9))
+    found = batches(rand_augment=(2, 9), rand_augment_from=begins)
+    for number, (plain, changed, batch) in enumerate(zip(without, always, found, strict=True), 1):
+        assert not equal(plain, changed)
+        assert equal(batch, plain if number < begins else changed)
+
+
 def test_processes_share_each_batch_by_rows(source):
     augment = data.Augment("shift", rand_augment=(1, 5))  # what belongs to one image
     whole = take(data.training_batches(source, 6, 16, augment=augment, start=2), 3)

@@ -19,6 +19,7 @@ RECIPE = training.Recipe(
     crop="shift",
     rand_augment_layers=1,
     rand_augment_magnitude=5.0,
+    rand_augment_from=0.25,
     mixup=0.4,
     cutmix=1.0,
     random_erasing=0.3,
