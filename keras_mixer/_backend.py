@@ -30,24 +30,6 @@ def jit_compile():
     return False if looking and keras.backend.backend() == "tensorflow" else "auto"
 
 
-def jit_compile_for_training(model):
-    """The same for a model that will be trained.
-
-    Keras leaves XLA out where there is only a CPU. A small Mixer's step takes a fifth less time
-    with it there, see benchmarks/training_step.py.
-    """
-    import keras
-
-    chosen = jit_compile()
-    if chosen != "auto" or keras.backend.backend() != "tensorflow":
-        return chosen
-    import tensorflow as tf
-
-    elsewhere = tf.distribute.has_strategy() or tf.config.list_physical_devices("GPU")
-    able = all(layer.supports_jit for layer in model._flatten_layers())
-    return True if able and not elsewhere else chosen
-
-
 def predict(model, images):
     """`model.predict` without a word, also where TensorFlow looks for TPUs."""
     if jit_compile() != "auto":

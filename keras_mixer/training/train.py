@@ -7,11 +7,17 @@ from pathlib import Path
 
 import keras
 
-from keras_mixer._backend import jit_compile, jit_compile_for_training
+from keras_mixer._backend import jit_compile
 from keras_mixer._files import whole_file
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.training.averages import EvaluateAverages
-from keras_mixer.training.devices import on_a_tpu, process, replicas, wait_for_all
+from keras_mixer.training.devices import (
+    jit_compile_for_training,
+    on_a_tpu,
+    process,
+    replicas,
+    wait_for_all,
+)
 from keras_mixer.training.devices import strategy as find
 from keras_mixer.training.heads import give_logits, head
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule

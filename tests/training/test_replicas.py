@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from keras_mixer import training
-from keras_mixer._backend import LOAD, jit_compile, jit_compile_for_training
+from keras_mixer._backend import LOAD, jit_compile
+from keras_mixer.training.devices import jit_compile_for_training
 from tests.conftest import ROOT
 
 CLOSE = 1e-4  # relative; sums in another order differ by about 1e-7
