@@ -54,9 +54,7 @@ def whole(without=(), jit_compile=True, precision="float32"):
         for part in without:
             changes.enter_context(patch.object(*PATCHES[part]))
         model = MixerTi4(
-            classes=CLASSES,
-            classifier_activation=None,
-            drop_path_rate=0.0 if without else recipe.drop_path_rate,
+            classes=CLASSES, classifier_activation=None, drop_path_rate=recipe.drop_path_rate
         )
         model.compile(
             optimizer(recipe, schedule(recipe, 1000), model),

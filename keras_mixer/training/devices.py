@@ -78,7 +78,7 @@ def on_a_tpu(strategy):
 
 
 def jit_compile_for_training(model):
-    """The same for a model that will be trained.
+    """What `compile` takes for XLA, for a model that will be trained.
 
     Keras leaves XLA out where there is only a CPU. A small Mixer's step takes a fifth less time
     with it there, see benchmarks/training_step.py.

@@ -237,9 +237,9 @@ RECIPES = {
             warmup=500,
         ),
         # Made for a Mixer of a million parameters and a few hours on two cores, with CIFAR-10 in
-        # mind. RandAugment from the start slows such a short training too much; without it the last
-        # thirty epochs are learning by heart. That augmentation grows while a model learns is the
-        # idea of EfficientNetV2 (Tan and Le 2021, section 4).
+        # mind. RandAugment begins late, so that it neither slows the start nor lets the end learn
+        # by heart: augmentation that grows while a model learns, as that of EfficientNetV2 does
+        # (Tan and Le 2021, section 4).
         Recipe(
             name="small_images",
             source="our own, for CIFAR-10; not yet run to its end",
