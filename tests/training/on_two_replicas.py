@@ -1,4 +1,4 @@
-"""Trains on one CPU device and on two, and prints the losses: `on_two_replicas.py FOLDER`."""
+"""Trains on one CPU device and on two, and prints the losses: `FOLDER OPTIMIZER`."""
 
 import json
 import sys
@@ -9,41 +9,35 @@ from keras_mixer import training
 from tests.training.runs import BUILD, RECIPE, Losses, sources
 
 # Replicas draw the same paths to drop, each for its own images, so two drop otherwise than one.
-RECIPES = {
-    name: RECIPE.but(
-        optimizer=name, steps=20, drop_path_rate=0.0, clip_norm=0.1, learning_rate=rate
-    )
-    for name, rate in (("adamw", 3e-3), ("lamb", 3e-3), ("sgd", 0.1))
-}
+SAME = RECIPE.but(steps=20, drop_path_rate=0.0, clip_norm=0.1)
+LEARNING_RATES = {"adamw": 3e-3, "lamb": 3e-3, "sgd": 0.1}
 STRATEGIES = {
     "one": tf.distribute.get_strategy,
     "two": lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
 }
 
 
-def main(folder):
+def main(folder, optimizer):
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     images, held_out = sources(200, 1003)
     result = {}
-    for optimizer, recipe in RECIPES.items():
-        for name, strategy in STRATEGIES.items():
-            losses = Losses()
-            model, rows = training.train(
-                BUILD,
-                images,
-                held_out,
-                recipe=recipe,
-                folder=f"{folder}/{optimizer}_{name}",
-                strategy=strategy(),
-                evaluate_every=10,
-                callbacks=[losses],
-            )
-            found = training.evaluate(model, held_out, crop="resize", batch_size=20)
-            answer = {"losses": losses.seen, "last": rows[-1], "evaluated": found}
-            result[f"{optimizer} {name}"] = answer
+    for name, strategy in STRATEGIES.items():
+        losses = Losses()
+        model, rows = training.train(
+            BUILD,
+            images,
+            held_out,
+            recipe=SAME.but(optimizer=optimizer, learning_rate=LEARNING_RATES[optimizer]),
+            folder=f"{folder}/{name}",
+            strategy=strategy(),
+            evaluate_every=10,
+            callbacks=[losses],
+        )
+        found = training.evaluate(model, held_out, crop="resize", batch_size=20)
+        result[name] = {"losses": losses.seen, "last": rows[-1], "evaluated": found}
     print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
