@@ -80,8 +80,8 @@ def on_a_tpu(strategy):
 def jit_compile_for_training(model):
     """What `compile` takes for XLA, for a model that will be trained.
 
-    Keras leaves XLA out where there is only a CPU. A small Mixer's step takes a fifth less time
-    with it there, see benchmarks/training_step.py.
+    Keras leaves XLA out where there is only a CPU. A small Mixer's step takes less time with it
+    there too, see benchmarks/training_step.py.
     """
     chosen = jit_compile()
     if chosen != "auto" or keras.backend.backend() != "tensorflow":
