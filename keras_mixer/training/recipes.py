@@ -237,12 +237,11 @@ RECIPES = {
             warmup=500,
         ),
         # Made for a Mixer of a million parameters and a few hours on two cores, with CIFAR-10 in
-        # mind. RandAugment begins late, so that it neither slows the start nor lets the end learn
-        # by heart: augmentation that grows while a model learns, as that of EfficientNetV2 does
-        # (Tan and Le 2021, section 4).
+        # mind. RandAugment begins late: augmentation that grows while a model learns, as that of
+        # EfficientNetV2 does (Tan and Le 2021, section 4).
         Recipe(
             name="small_images",
-            source="our own, for CIFAR-10; not yet run to its end",
+            source="our own; MixerTi4 on CIFAR-10 went as benchmarks/results/cifar10.csv has it",
             image_size=32,
             batch_size=128,
             epochs=80,
