@@ -83,6 +83,7 @@ def test_its_commands_run_as_they_stand(command, quickstarted):
         command(*shlex.split(line)[1:], cwd=quickstarted)
 
 
+@pytest.mark.slow
 def test_its_training_runs_as_it_stands_but_shorter(command, tmp_path, tiny_cifar10):
     """In a home that has a small data set, and random weights where the release would be."""
     home = tmp_path / "home"

@@ -95,7 +95,10 @@ def test_steps_that_are_done_at_once_are_the_same_steps(whole, tmp_path, monkeyp
     assert same(tmp_path, whole[0])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -2)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, -2, marks=pytest.mark.slow)],
+)
 def test_a_signal_keeps_the_state_and_ends_the_process(whole, tmp_path, number, code):
     process = start(tmp_path, save_every=1e9)
     while not (tmp_path / STATE).exists():  # it begins
