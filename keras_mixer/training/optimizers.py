@@ -90,6 +90,7 @@ def optimizer(recipe, schedule, model):
         "adamw": (keras.optimizers.Adam, betas),  # Keras's AdamW is its Adam, told to decay
         "lamb": (keras.optimizers.Lamb, betas),
         "sgd": (keras.optimizers.SGD, {"momentum": recipe.momentum}),
+        "muon": (keras.optimizers.Muon, _muon(recipe)),
     }[recipe.optimizer]
     if keras.backend.backend() == "tensorflow":
         kind = type(kind.__name__, (_ClipsTheSum, kind), {})
@@ -105,6 +106,18 @@ def optimizer(recipe, schedule, model):
     made.exclude_from_weight_decay([v for v in model.trainable_variables if v.name != "kernel"])
     made.build(model.trainable_variables)
     return made
+
+
+def _muon(recipe):
+    """Muon steps for the kernels of hidden layers; AdamW's for the stem, the head and vectors."""
+    return {
+        "momentum": recipe.momentum,
+        "adam_beta_1": recipe.beta_1,
+        "adam_beta_2": recipe.beta_2,
+        "adam_weight_decay": recipe.weight_decay or None,
+        "epsilon": ADAM_EPSILON,
+        "exclude_layers": ["^head/"],
+    }
 
 
 def loss(recipe):

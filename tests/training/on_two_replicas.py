@@ -10,7 +10,7 @@ from tests.training.runs import BUILD, RECIPE, Losses, sources
 
 # Replicas draw the same paths to drop, each for its own images, so two drop otherwise than one.
 SAME = RECIPE.but(steps=20, drop_path_rate=0.0, clip_norm=0.1)
-LEARNING_RATES = {"adamw": 3e-3, "lamb": 3e-3, "sgd": 0.1}
+LEARNING_RATES = {"adamw": 3e-3, "lamb": 3e-3, "sgd": 0.1, "muon": 3e-3}
 STRATEGIES = {
     "one": tf.distribute.get_strategy,
     "two": lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),

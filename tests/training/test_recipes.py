@@ -52,7 +52,7 @@ def test_the_paper_s_pre_training_is_its_table_4():
         ("drop_path_rate", 1.0, "drop_path_rate must be a number from 0 to below 1"),
         ("ema", 1, "from 0 to below 1, not 1"),
         ("crop", "centre", "crop must be one of inception, shift, resize, not 'centre'"),
-        ("optimizer", "adam", "adamw, lamb, sgd, not 'adam'"),
+        ("optimizer", "adam", "adamw, lamb, sgd, muon, not 'adam'"),
         ("head_bias", math.inf, "head_bias must be a finite number"),
         ("accumulate", 3, "batch_size must be a multiple of accumulate, not 8"),
         ("steps", 5, r"either epochs or steps must be given, not 2 and 5"),

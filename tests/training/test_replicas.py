@@ -47,7 +47,7 @@ def assert_same(one, other):
     assert one["last"]["val_loss"] == pytest.approx(other["last"]["val_loss"], rel=CLOSE)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", slow("lamb"), slow("sgd")])
+@pytest.mark.parametrize("optimizer", ["adamw", slow("lamb"), slow("sgd"), slow("muon")])
 def test_two_replicas_learn_as_one_and_count_each_image_once(tmp_path, optimizer):
     found = result(program("on_two_replicas", tmp_path, optimizer))
     one, two = found["one"], found["two"]

@@ -120,7 +120,7 @@ def test_losses_are_their_formulas():
     np.testing.assert_allclose(ops.mean(found), sigmoid, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "lamb", "sgd", "muon"])
 def test_only_kernels_decay(name):
     recipe = PLAIN.but(
         optimizer=name, learning_rate=0.1, weight_decay=0.5, warmup=0, schedule="constant"
@@ -132,6 +132,27 @@ def test_only_kernels_decay(name):
     for weight, was in zip(model.trainable_variables, before, strict=True):
         kept = 0.95 if weight.name == "kernel" else 1.0
         np.testing.assert_allclose(weight, was * kept, rtol=1e-5, err_msg=weight.path)
+
+
+def test_muon_turns_the_hidden_kernels_and_adamw_the_rest():
+    recipe = PLAIN.but(
+        optimizer="muon", learning_rate=0.1, warmup=0, schedule="constant", clip_norm=0,
+        weight_decay=0.0,
+    )  # fmt: skip
+    model = BUILD(input_shape=(8, 8, 3), classes=3)
+    before = [ops.convert_to_numpy(w) for w in model.trainable_variables]
+    random = np.random.default_rng(0)
+    gradients = [random.normal(size=w.shape).astype(np.float32) for w in before]
+    optimizer(recipe, schedule(recipe, 10), model).apply(gradients, model.trainable_variables)
+    for weight, was in zip(model.trainable_variables, before, strict=True):
+        moved = (was - np.asarray(weight)) / 0.1
+        if "_mlp/" in weight.path and weight.name == "kernel":
+            # Liu et al. 2025, eq. 4; Newton-Schulz ends between 0.7 and 1.2.
+            lengths = np.linalg.svd(moved, compute_uv=False) / (0.2 * max(was.shape) ** 0.5)
+            assert np.median(lengths) > 0.6, weight.path
+            assert lengths.max() < 1.3, weight.path
+        else:
+            np.testing.assert_allclose(np.abs(moved), 1, rtol=1e-3, err_msg=weight.path)
 
 
 def test_the_gradient_of_all_weights_together_is_clipped():
