@@ -1,10 +1,13 @@
 """What a recipe says about learning, made from Keras's own optimizers and losses."""
 
 import math
+import re
 
 import keras
 import tensorflow as tf
 from keras import ops
+
+from keras_mixer.training.heads import head
 
 ADAM_EPSILON = 1e-8  # Optax's, with which the paper's models were trained; Keras's is 1e-7.
 LINEAR_END = 1e-5  # Where big_vision's linear decay ends, as a share of the peak.
@@ -90,7 +93,7 @@ def optimizer(recipe, schedule, model):
         "adamw": (keras.optimizers.Adam, betas),  # Keras's AdamW is its Adam, told to decay
         "lamb": (keras.optimizers.Lamb, betas),
         "sgd": (keras.optimizers.SGD, {"momentum": recipe.momentum}),
-        "muon": (keras.optimizers.Muon, _muon(recipe)),
+        "muon": (keras.optimizers.Muon, _muon(recipe, model)),
     }[recipe.optimizer]
     if keras.backend.backend() == "tensorflow":
         kind = type(kind.__name__, (_ClipsTheSum, kind), {})
@@ -108,15 +111,15 @@ def optimizer(recipe, schedule, model):
     return made
 
 
-def _muon(recipe):
-    """Muon steps for the kernels of hidden layers; AdamW's for the stem, the head and vectors."""
+def _muon(recipe, model):
+    """Muon's steps for kernels that are matrices, but for the head's; AdamW's for all else."""
     return {
         "momentum": recipe.momentum,
         "adam_beta_1": recipe.beta_1,
         "adam_beta_2": recipe.beta_2,
         "adam_weight_decay": recipe.weight_decay or None,
         "epsilon": ADAM_EPSILON,
-        "exclude_layers": ["^head/"],
+        "exclude_layers": [f"(^|/){re.escape(head(model).name)}/"],
     }
 
 

@@ -50,8 +50,8 @@ class Recipe:
             says that each of them is rare.
         label_smoothing: Share of a label that goes to all classes alike.
         optimizer: `"adamw"`, `"lamb"`, `"sgd"` with momentum, or `"muon"` (Jordan et al. 2024, with
-            steps as long as AdamW's: Liu et al. 2025), which takes AdamW's steps for the stem, the
-            head, biases and norms.
+            steps as long as AdamW's: Liu et al. 2025): for kernels that are matrices, but for the
+            head's; all else takes AdamW's steps.
         learning_rate: Its peak.
         schedule: `"linear"` or `"cosine"` decay after the warm-up, or `"constant"`.
         warmup: Steps of linear warm-up; below 1, their share of all steps.
@@ -240,7 +240,8 @@ RECIPES = {
         ),
         # Made for a Mixer of a million parameters and a few hours on two cores, with CIFAR-10 in
         # mind. RandAugment begins late: augmentation that grows while a model learns, as that of
-        # EfficientNetV2 does (Tan and Le 2021, section 4).
+        # EfficientNetV2 does (Tan and Le 2021, section 4). How it went with AdamW and less of it is
+        # in benchmarks/results/cifar10_adamw.csv.
         Recipe(
             name="small_images",
             source="our own, for CIFAR-10; not yet run to its end",

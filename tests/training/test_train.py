@@ -155,6 +155,15 @@ def test_muon_turns_the_hidden_kernels_and_adamw_the_rest():
             np.testing.assert_allclose(np.abs(moved), 1, rtol=1e-3, err_msg=weight.path)
 
 
+def test_muon_leaves_the_head_alone_whatever_its_name():
+    image = keras.Input((8, 8, 3))
+    hidden = keras.layers.Dense(16, name="hidden")(keras.layers.Flatten()(image))
+    model = keras.Model(image, keras.layers.Dense(3, name="predictions")(hidden))
+    made = optimizer(PLAIN.but(optimizer="muon"), 0.1, model)
+    paths = {v.path: made._should_use_adamw(v) for v in model.trainable_variables}
+    assert [path for path, adamw in paths.items() if not adamw] == ["hidden/kernel"]
+
+
 def test_the_gradient_of_all_weights_together_is_clipped():
     recipe = PLAIN.but(
         optimizer="sgd", momentum=0.0, learning_rate=1.0, warmup=0, schedule="constant",
