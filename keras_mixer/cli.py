@@ -220,8 +220,9 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run's folder, or a .keras file.")],
+    model: Annotated[str, typer.Argument(help="A run's folder, a .keras file, or a model's name.")],
     dataset: Dataset = None,
+    weights: Weights = None,
     split: Annotated[str | None, typer.Option(help="The images to measure on.")] = None,
     crop: Annotated[
         str | None,
@@ -240,14 +241,16 @@ def evaluate(
 
     if dataset is None:
         raise ValueError("evaluate needs --dataset.")
-    file = _model_file(model)
+    file = _model_file(Path(model))
     with quiet():
         _, images = data.load(dataset, None, split, data_dir=data_dir)
         if images is None:
             raise ValueError(f"{dataset} has no split that is known to be for tests; pass --split.")
         crop = crop or recipe_of(file.parent).evaluation_crop
         with training.strategy(device).scope():
-            result = training.evaluate(_load(file), images, crop=crop, batch_size=batch_size)
+            result = training.evaluate(
+                _load(file, weights), images, crop=crop, batch_size=batch_size
+            )
     numbers = {
         key: f"{value:,}" if key == "images" else f"{value:.4f}" for key, value in result.items()
     }
@@ -342,12 +345,17 @@ def verify(
 @app.command()
 def predict(
     model: Annotated[
-        Path, typer.Argument(help="A .tflite file, a .keras file, or a run's folder.")
+        Path,
+        typer.Argument(help="A .tflite file, a .keras file, a run's folder, or a model's name."),
     ],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
+    weights: Weights = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="A text file with one class name a line; by default the run's."),
+        typer.Option(
+            help="A text file with one class name a line; by default the run's, or those of the "
+            "released weights."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     threads: Threads = None,
@@ -357,11 +365,11 @@ def predict(
         from keras_mixer.tflite import Classifier
 
     file = _model_file(model)
-    beside = file.with_name("labels.txt")
-    if labels is None and file.suffix == ".keras" and beside.is_file():
-        labels = beside
+    if file.suffix == ".tflite" and weights is not None:
+        raise ValueError(f"{file} has weights of its own; --weights goes with a model's name.")
+    source = file if file.suffix == ".tflite" else _load(file, weights)
     with quiet():
-        source = _load(file) if file.suffix == ".keras" else file
+        labels = labels or _class_names(file, weights, source)
         classifier = Classifier(source, labels=labels, threads=threads)
         answers = [(path, classifier(path, top=top)) for path in pictures]
     for path, predictions in answers:
@@ -409,6 +417,23 @@ def _model_file(path):
     return path / "best.keras"
 
 
+def _class_names(file, weights, model):
+    """What a run calls its classes, or what released weights do; None where nobody says."""
+    from keras_mixer.imagenet import CLASSES, classes
+    from keras_mixer.models import BUILDERS
+    from keras_mixer.weights import Shipped
+
+    if file.suffix == ".keras":
+        beside = file.with_name("labels.txt")
+        return beside if beside.is_file() else None
+    release = getattr(BUILDERS.get(str(file)), "weights", {}).get(weights)
+    if isinstance(release, Shipped):
+        return release.labels
+    if release is None or model.output_shape[-1] not in CLASSES:
+        return None
+    return [name for _, name in classes(model.output_shape[-1])]
+
+
 def _load(model, weights=None):
     """The Keras model in a `.keras` file, or a new one by name."""
     with quiet():
@@ -419,7 +444,7 @@ def _load(model, weights=None):
 
     path = Path(model)
     if path.suffix != ".keras":
-        releases = getattr(BUILDERS.get(model), "weights", {})
+        releases = getattr(BUILDERS.get(str(model)), "weights", {})
         if weights in releases:
             fetch(releases[weights])  # here, where its progress can be seen
         with quiet():

@@ -38,7 +38,7 @@ def variant(name, body, *sizes, params=None, weights=None, input_shape=(224, 224
         *sizes: The row: values for the sizes, in the order of `body`. None makes a builder that
             asks for them.
         params: The exact number of parameters at the default input shape and number of classes.
-        weights: The released weights: name -> `keras_mixer.weights.Release`.
+        weights: The released weights: name -> `keras_mixer.weights.Release`, or `Shipped`.
         input_shape: Of an image, when nothing else is said.
 
     Returns:
@@ -102,9 +102,10 @@ def assemble(
         include_preprocessing: Whether the model takes pixels from 0 to 255 and normalises them
             itself, as `keras_mixer.preprocess_input` does: `True` as Google's weights want it, or a
             pair `(mean, std)`, such as `(0, 1)` for timm's `miil` weights.
-        weights: `None` for random initialisation; the name of released weights, which are
-            downloaded once; or a checkpoint file, see `keras_mixer.load_weights`. Their head is
-            left out, with a warning, where it tells other `classes` apart.
+        weights: `None` for random initialisation; the name of released weights, which come with
+            the package or are downloaded once; or a checkpoint file, see
+            `keras_mixer.load_weights`. Their head is left out, with a warning, where it tells other
+            `classes` apart.
         input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
         input_shape: `(height, width, channels)` of an image, channels last; `(224, 224, 3)` when
             neither this nor `input_tensor` is given.

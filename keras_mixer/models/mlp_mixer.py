@@ -23,7 +23,7 @@ from keras import ops
 
 from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
 from keras_mixer.models._variant import variant
-from keras_mixer.weights import Release, flax, pytorch
+from keras_mixer.weights import Release, Shipped, flax, pytorch
 
 EPSILON = 1e-6  # Flax's LayerNorm default, with which the weights were trained; Keras's is 1e-3.
 MEAN, STD = 0.5, 0.5  # The weights were trained on images in [-1, 1].
@@ -188,6 +188,7 @@ S8 = google("S_8", gsam=78.79)
 B32 = google("B_32", sam=230.04, gsam=230.04)
 B16 = google("B_16", imagenet1k=228.47, imagenet21k=289.61, sam=228.47, gsam=228.47)
 L16 = google("L_16", imagenet1k=794.29, imagenet21k=875.78)
+TI4 = {"cifar10": Shipped("mixer_ti4_cifar10.npz")}
 
 # The paper's table 1, with the exact number of parameters at 224 x 224 and 1,000 classes. Two are
 # not in the paper. Google released weights of the size of S/8 with GSAM (Zhuang et al. 2022). Ti/4
@@ -203,6 +204,6 @@ MixerL32 = variant("MixerL32", mlp_mixer,  32, 1024, 24, 512, 4096, params=206_9
 MixerL16 = variant("MixerL16", mlp_mixer,  16, 1024, 24, 512, 4096, params=208_196_168, weights=L16)
 MixerH14 = variant("MixerH14", mlp_mixer,  14, 1280, 32, 640, 5120, params=432_350_952)
 MixerTi4 = variant("MixerTi4", mlp_mixer,   4,  192,  5, 192,  384, params=  1_070_952,
-                   input_shape=(32, 32, 3))
+                   weights=TI4, input_shape=(32, 32, 3))
 MlpMixer = variant("MlpMixer", mlp_mixer)  # sizes of one's own
 # fmt: on

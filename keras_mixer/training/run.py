@@ -282,7 +282,9 @@ def recipe_of(folder):
         with safe_open(folder / STATE, "numpy") as file:
             return Recipe(**json.loads(file.metadata()["record"])["recipe"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        raise ValueError(f"{folder} holds no run, so how images are cut must be said.") from None
+        raise ValueError(
+            f"{folder} holds no run that says how images are cut; pass --crop."
+        ) from None
 
 
 def _variables(model):

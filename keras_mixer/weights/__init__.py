@@ -3,12 +3,13 @@
 from keras_mixer.weights.checkpoint import Checkpoint, assign, load_weights, save_weights
 from keras_mixer.weights.files import is_file
 from keras_mixer.weights.layouts import flax, pytorch
-from keras_mixer.weights.releases import Release, fetch
+from keras_mixer.weights.releases import Release, Shipped, fetch
 from keras_mixer.weights.resize import resize
 
 __all__ = [
     "Checkpoint",
     "Release",
+    "Shipped",
     "assign",
     "fetch",
     "flax",

@@ -1,4 +1,4 @@
-"""Released files, from their authors' address into a cache on this machine."""
+"""Released files: with the package, or from their authors' address into a cache."""
 
 import glob
 import hashlib
@@ -49,6 +49,27 @@ class Release:
         return Path(home, "keras_mixer", urlsplit(self.url).path.lstrip("/"))
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """A file of trained weights that comes with the package, with a card and the classes' names.
+
+    Attributes:
+        name: Of the file in `keras_mixer/weights/shipped/`.
+    """
+
+    name: str
+
+    @property
+    def path(self):
+        """Where it is."""
+        return Path(__file__).parent / "shipped" / self.name
+
+    @property
+    def labels(self):
+        """A text file with the names of its classes, one a line."""
+        return self.path.with_suffix(".txt")
+
+
 def fetch(release):
     """The path of a released file on this machine; it is downloaded when it is not there yet.
 
@@ -59,7 +80,7 @@ def fetch(release):
     when its size is right.
 
     Args:
-        release: A `Release`.
+        release: A `Release`; or a `Shipped`, which is there.
 
     Raises:
         FileNotFoundError: The server does not have it.
@@ -68,6 +89,8 @@ def fetch(release):
         OSError: The cache cannot be written, or its disk is full.
     """
     path = release.path
+    if isinstance(release, Shipped):
+        return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _alone(path)

@@ -46,6 +46,12 @@ def test_a_data_set_by_name(command, tmp_path, tiny_cifar10):
     assert "images 13" in done.stdout
     assert "keras-mixer train --dataset cifar10" in (tmp_path / "run/README.md").read_text()
 
+    arguments = ["evaluate", "MixerTi4", "--weights", "cifar10", *data]
+    done = command(*arguments, "--crop", "resize", cwd=tmp_path)
+    assert "images 30" in done.stdout
+    done = command(*arguments, cwd=tmp_path, check=False)
+    assert "holds no run that says how images are cut; pass --crop" in done.stderr
+
 
 def test_a_task_brings_its_splits_and_its_length(command, tmp_path, tiny_cifar10):
     arguments = ["--task", "cifar10", "--data-dir", tiny_cifar10, "--output", "run"]
