@@ -72,8 +72,17 @@ class _ClipsTheSum:
 
 
 def schedule(recipe, updates):
-    """The learning rates of a recipe over so many updates of the weights."""
+    """The learning rates of a recipe over so many updates of the weights.
+
+    Raises:
+        ValueError: The warm-up does not come to its end.
+    """
     warmup = recipe.warmup if recipe.warmup >= 1 else recipe.warmup * updates
+    if recipe.warmup >= max(1, updates):
+        raise ValueError(
+            f"Recipe {recipe.name!r} has {updates:,} updates in all here and warms up for "
+            f"{warmup:g}; set a shorter warmup."
+        )
     return Schedule(
         recipe.learning_rate, updates, round(warmup), recipe.schedule, recipe.accumulate
     )

@@ -108,6 +108,8 @@ class Recipe:
         ]
         if (self.epochs is None) == (self.steps is None):
             wrong += [f"either epochs or steps must be given, not {self.epochs} and {self.steps}"]
+        if not wrong and self.steps and 1 <= self.warmup >= self.steps:
+            wrong += [f"warmup must be shorter than its {self.steps} steps, not {self.warmup:g}"]
         if not wrong and self.batch_size % self.accumulate:
             wrong += [f"batch_size must be a multiple of accumulate, not {self.batch_size}"]
         if wrong:

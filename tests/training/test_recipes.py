@@ -56,6 +56,7 @@ def test_the_paper_s_pre_training_is_its_table_4():
         ("head_bias", math.inf, "head_bias must be a finite number"),
         ("accumulate", 3, "batch_size must be a multiple of accumulate, not 8"),
         ("steps", 5, r"either epochs or steps must be given, not 2 and 5"),
+        ("warmup", -1, "warmup must be a number from 0 up"),
         ("epochs", None, "either epochs or steps must be given, not None and None"),
         ("learning_rate", None, "above 0, not None"),
     ],
@@ -63,6 +64,14 @@ def test_the_paper_s_pre_training_is_its_table_4():
 def test_a_value_out_of_range_is_an_error(field, value, message):
     with pytest.raises(ValueError, match=rf"Recipe 'mine' cannot be used: .*{message}"):
         Recipe(**SMALL | {field: value})
+
+
+def test_a_warm_up_without_an_end_is_an_error():
+    with pytest.raises(ValueError, match="warmup must be shorter than its 500 steps, not 500"):
+        RECIPES["fine_tuning"].but(steps=500)
+    assert RECIPES["fine_tuning"].but(steps=500, warmup=0.2).steps == 500
+    with pytest.raises(ValueError, match="has 40 updates in all here and warms up for 40"):
+        schedule(Recipe(**SMALL | {"warmup": 40}), 40)
 
 
 def test_all_that_is_wrong_is_said_at_once():
