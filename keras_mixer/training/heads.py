@@ -29,17 +29,21 @@ def give_logits(model, bias=0.0):
         last.bias.assign(np.full(last.bias.shape, bias))
 
 
-@contextmanager
 def answering(model, activation):
-    """While it lasts, the model with an activation after its head, not compiled: as it is kept.
+    """The model with an activation after its head, not compiled: as it is kept and used.
 
     Args:
-        model: A model that gives logits.
+        model: A model that gives logits. It shares its layers, and so gives probabilities too.
         activation: Such as `"softmax"`.
     """
-    last = head(model)
-    last.activation = keras.activations.get(activation)
+    head(model).activation = keras.activations.get(activation)
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+@contextmanager
+def for_a_while(model, activation):
+    """While it lasts, the model as `answering` makes it."""
     try:
-        yield keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        yield answering(model, activation)
     finally:
-        last.activation = keras.activations.linear
+        head(model).activation = keras.activations.linear

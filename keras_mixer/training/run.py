@@ -19,7 +19,7 @@ from keras_mixer._files import whole_file
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.card import card
 from keras_mixer.training.devices import largest, process
-from keras_mixer.training.heads import answering
+from keras_mixer.training.heads import for_a_while
 from keras_mixer.training.recipes import Recipe
 
 STATE, BEST, LAST, LOG = "state.safetensors", "best.keras", "last.keras", "log.csv"
@@ -198,7 +198,7 @@ class Run(keras.callbacks.Callback):
         with (
             tempfile.TemporaryDirectory() as elsewhere,
             averaged(self.model),
-            answering(self.model, self.activation) as model,
+            for_a_while(self.model, self.activation) as model,
             # Of several machines all must read the weights, which they do together, and one writes.
             whole_file(Path(elsewhere if process()[0] else self.folder) / name, True) as path,
         ):

@@ -19,7 +19,7 @@ from keras_mixer.training.devices import (
     wait_for_all,
 )
 from keras_mixer.training.devices import strategy as find
-from keras_mixer.training.heads import give_logits, head
+from keras_mixer.training.heads import answering, give_logits, head
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
@@ -148,7 +148,7 @@ def train(
             model.optimizer.finalize_variable_values(model.trainable_variables)
         run.finish()
         wait_for_all()
-    return model, run.rows
+        return answering(model, recipe.loss), run.rows
 
 
 def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, std=0.5):
