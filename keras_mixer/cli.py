@@ -28,11 +28,11 @@ app = typer.Typer(
 console = Console(
     markup=False,  # a path may hold brackets
     # Below a notebook's `!` the terminal says that it is one, but moves no cursor.
-    force_interactive=False if "JPY_PARENT_PID" in os.environ else None,
+    force_terminal=False if "JPY_PARENT_PID" in os.environ else None,
 )
 
 Recipe = StrEnum("Recipe", ["float32", "float16", "dynamic_int8", "int8"])
-ModelName = Annotated[str, typer.Argument(help="A .keras file, or a model's name.")]
+ModelName = Annotated[str, typer.Argument(help="A .keras file, a run's folder, or a model's name.")]
 Weights = Annotated[
     str | None,
     typer.Option(help="For a model given by name: a release, such as imagenet1k, or a file."),
@@ -40,11 +40,15 @@ Weights = Annotated[
 Dataset = Annotated[
     str | None,
     typer.Option(
-        help="A name in TensorFlow Datasets, or a folder of one folder of pictures a class."
+        help="A name in TensorFlow Datasets, or a folder of one folder of pictures a class, or of "
+        "train and test with those in them."
     ),
 ]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Where TensorFlow Datasets are; by default in your home.")
+    Path | None,
+    typer.Option(
+        help="Where TensorFlow Datasets are, or will be; by default ~/tensorflow_datasets."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="tpu, gpu, cpu, or auto.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
@@ -114,7 +118,7 @@ def doctor(data_dir: DataDir = None):
 def models(
     pattern: Annotated[str, typer.Argument(help="Which to list, such as 'Mixer*16'.")] = "*",
 ):
-    """List the models: sizes, parameters at 224 x 224 and 1,000 classes, and released weights."""
+    """List the models: sizes, parameters with 1,000 classes, and released weights."""
     with quiet():
         from keras_mixer.models import BUILDERS, list_models
 
@@ -234,19 +238,24 @@ def evaluate(
     data_dir: DataDir = None,
     device: Device = "auto",
 ):
-    """Measure a model on every image of a dataset: loss, top-1 and top-5."""
+    """Measure a model on test images, each of them once: loss, top-1 and top-5.
+
+    They are the test or validation split of the dataset. Of a folder without splits they are all
+    pictures, or, if the run has learnt from that folder, those that it has held out.
+    """
     with quiet():
-        from keras_mixer import data, training
-        from keras_mixer.training.run import recipe_of
+        from keras_mixer import training
+        from keras_mixer.training.run import record_of
 
     if dataset is None:
         raise ValueError("evaluate needs --dataset.")
     file = _model_file(Path(model))
     with quiet():
-        _, images = data.load(dataset, None, split, data_dir=data_dir)
-        if images is None:
-            raise ValueError(f"{dataset} has no split that is known to be for tests; pass --split.")
-        crop = crop or recipe_of(file.parent).evaluation_crop
+        run = record_of(file.parent) if file.suffix == ".keras" else None
+        images = _for_tests(dataset, split, data_dir, run)
+        if not (crop or run):
+            raise ValueError(f"{model} is of no run that says how images are cut; pass --crop.")
+        crop = crop or run["recipe"].evaluation_crop
         with training.strategy(device).scope():
             result = training.evaluate(
                 _load(file, weights), images, crop=crop, batch_size=batch_size
@@ -305,9 +314,9 @@ def export(
         from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
-    keras_model = _load(model, weights)
+    keras_model = _load(_model_file(Path(model)), weights)
     images = calibration and read(calibration, image_shape(keras_model, "export"))
-    if weights is None and Path(model).suffix != ".keras":
+    if weights is None and _model_file(Path(model)).suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     with console.status(f"Converting {keras_model.name} with recipe {recipe}"), quiet():
         content = convert(keras_model, str(recipe), calibration=images)
@@ -318,7 +327,7 @@ def export(
 
 @app.command()
 def verify(
-    model: Annotated[Path, typer.Argument(help="The .keras file that the .tflite came from.")],
+    model: Annotated[str, typer.Argument(help="The model that the .tflite file came from.")],
     tflite: TfliteFile,
     data: Annotated[
         Path,
@@ -327,6 +336,7 @@ def verify(
             "one folder of pictures a class."
         ),
     ],
+    weights: Weights = None,
     threads: Threads = None,
 ):
     """Run a .tflite file and its Keras model over the same images and compare the answers."""
@@ -335,7 +345,7 @@ def verify(
         from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
-    keras_model = _load(model)
+    keras_model = _load(_model_file(Path(model)), weights)
     with quiet():
         images = read(data, image_shape(keras_model, "verify"))
         report = verify(keras_model, tflite, images, threads=threads)
@@ -399,7 +409,7 @@ def show_weights(
         numbers = [int(number) for number in blocks.split(",")]
     except ValueError:
         raise ValueError(f"--blocks takes numbers like 0,1,2; got {blocks!r}.") from None
-    keras_model = _load(model, weights)
+    keras_model = _load(_model_file(Path(model)), weights)
     from keras_mixer.visualize import show_weights
 
     figure = show_weights(keras_model, numbers, units=units)
@@ -415,6 +425,22 @@ def _model_file(path):
     if not (path / "best.keras").is_file():
         raise FileNotFoundError(f"{path} holds no best.keras: it is no run, or a very young one.")
     return path / "best.keras"
+
+
+def _for_tests(dataset, split, data_dir, run):
+    """The images to measure a model on, numbered as its run has numbered the classes."""
+    from keras_mixer import data
+    from keras_mixer.data.sources import BUT
+
+    if run and split is None:
+        learnt, held_out, _ = run["images"].partition(BUT)
+        if held_out and Path(learnt).resolve() == Path(dataset).resolve():
+            return data.load(dataset)[1]
+    classes = run["classes"] if run and Path(dataset).is_dir() else None
+    images = data.load_test(dataset, split, data_dir=data_dir, classes=classes)
+    if images is None:
+        raise ValueError(f"{dataset} has no split that is known to be for tests; pass --split.")
+    return images
 
 
 def _class_names(file, weights, model):

@@ -17,6 +17,7 @@ from keras_mixer.data.tasks import find_task
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes, whatever the case
 SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
+BUT = ", but every "  # in the name of what is left when something is held out
 OPEN_FILES = 16  # read side by side while a streamed data set is shuffled
 
 
@@ -160,19 +161,7 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
     # Slow to import, and not needed by those who bring their own images.
     import tensorflow_datasets
 
-    try:
-        builder = tensorflow_datasets.builder(name, data_dir=data_dir)
-    except tensorflow_datasets.core.DatasetNotFoundError:
-        close = get_close_matches(name, tensorflow_datasets.list_builders(), n=3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        raise ValueError(f"TensorFlow Datasets has nothing called {name!r}.{hint}") from None
-    if not builder.data_path.exists():
-        try:
-            builder.download_and_prepare()
-        except Exception as error:  # whatever the many sites behind it raise
-            raise OSError(
-                f"{name} is not in {builder.data_path}, and it could not be downloaded: {error}"
-            ) from error
+    builder = _builder(name, data_dir)
     features = builder.info.features
     kind = tensorflow_datasets.features.Image
     images = [key for key, feature in features.items() if isinstance(feature, kind)]
@@ -242,22 +231,70 @@ def load(dataset, split=None, held_out=None, *, data_dir=None):
     Raises:
         ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do.
     """
-    usual = ("test", "validation", "val")
     if Path(dataset).expanduser().is_dir():
-        there = [p.name for p in Path(dataset).expanduser().iterdir() if p.is_dir()]
-        if not split and "train" not in there:
+        if not (split or held_out or "train" in _splits(dataset)):
             return hold_out(folder(dataset))
         images = folder(dataset, split or "train")
-        held_out = held_out or next((name for name in usual if name in there), None)
+        held_out = held_out or _for_tests(_splits(dataset))
         return images, held_out and folder(dataset, held_out, classes=images.classes)
     images = tfds(dataset, split or "train", data_dir=data_dir)
-    if not held_out:
-        # Which splits there are is known by now.
-        import tensorflow_datasets
-
-        there = tensorflow_datasets.builder(dataset, data_dir=data_dir).info.splits
-        held_out = next((name for name in usual if name in there), None)
+    held_out = held_out or _for_tests(_splits(dataset, data_dir))
     return images, held_out and tfds(dataset, held_out, data_dir=data_dir)
+
+
+def load_test(dataset, split=None, *, data_dir=None, classes=None):
+    """The source to measure a model on, of a data set by name or of a folder.
+
+    Args:
+        dataset: A folder, or a name in TensorFlow Datasets.
+        split: By default the first that is there of `test`, `validation` and `val`. A folder
+            without splits is taken whole.
+        data_dir: As in `tfds`.
+        classes: Of a folder, as in `folder`.
+
+    Returns:
+        A `Source`, or None if there is nothing but what is to learn from.
+
+    Raises:
+        ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do.
+    """
+    there = _splits(dataset, data_dir)
+    split = split or _for_tests(there)
+    if Path(dataset).expanduser().is_dir():
+        none = split is None and "train" in there
+        return None if none else folder(dataset, split, classes=classes)
+    return split and tfds(dataset, split, data_dir=data_dir)
+
+
+def _builder(name, data_dir):
+    """A data set of TensorFlow Datasets, prepared."""
+    import tensorflow_datasets
+
+    try:
+        builder = tensorflow_datasets.builder(name, data_dir=data_dir)
+    except tensorflow_datasets.core.DatasetNotFoundError:
+        close = get_close_matches(name, tensorflow_datasets.list_builders(), n=3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"TensorFlow Datasets has nothing called {name!r}.{hint}") from None
+    if not builder.data_path.exists():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # whatever the many sites behind it raise
+            raise OSError(
+                f"{name} is not in {builder.data_path}, and it could not be downloaded: {error}"
+            ) from error
+    return builder
+
+
+def _splits(dataset, data_dir=None):
+    """The names of what a data set, or a folder, is divided into."""
+    if Path(dataset).expanduser().is_dir():
+        return [p.name for p in Path(dataset).expanduser().iterdir() if p.is_dir()]
+    return list(_builder(dataset, data_dir).info.splits)
+
+
+def _for_tests(splits):
+    return next((name for name in ("test", "validation", "val") if name in splits), None)
 
 
 def hold_out(source, every=10):
@@ -279,13 +316,13 @@ def hold_out(source, every=10):
         numbers = tf.constant(np.flatnonzero(chosen))
         return replace(
             source,
-            name=f"{source.name}, {name}",
+            name=f"{source.name}{name}",
             count=len(numbers),
             order=_indices(len(numbers)),
             read=lambda i: source.read(numbers[i]),
         )
 
-    return part(~held, f"but every {every}th"), part(held, f"every {every}th")
+    return part(~held, f"{BUT}{every}th"), part(held, f", every {every}th")
 
 
 def _records(split):

@@ -272,19 +272,14 @@ class Run(keras.callbacks.Callback):
         raise SystemExit(128 + number)
 
 
-def recipe_of(folder):
-    """The recipe of the run in a folder.
-
-    Raises:
-        ValueError: There is no run.
-    """
+def record_of(folder):
+    """What the run in a folder is: its recipe, images, classes and more; None without a run."""
     try:
         with safe_open(folder / STATE, "numpy") as file:
-            return Recipe(**json.loads(file.metadata()["record"])["recipe"])
+            record = json.loads(file.metadata()["record"])
+        return record | {"recipe": Recipe(**record["recipe"])}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        raise ValueError(
-            f"{folder} holds no run that says how images are cut; pass --crop."
-        ) from None
+        return None
 
 
 def _variables(model):

@@ -1,5 +1,7 @@
 """Where images come from: each image once, the same order from the same seed, no surprise."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -120,6 +122,9 @@ def test_two_folders_number_their_classes_alike(tmp_path):
     (tmp_path / "away").rename(tmp_path / "val" / "wolf")
     with pytest.raises(ValueError, match=r"not among the 3 .*: wolf"):
         data.load(tmp_path)
+    assert len(data.load_test(tmp_path).classes) == 3
+    shutil.rmtree(tmp_path / "val")
+    assert data.load_test(tmp_path) is None
 
 
 def test_without_subfolders_every_tenth_picture_of_a_folder_is_held_out(tmp_path):
@@ -128,6 +133,10 @@ def test_without_subfolders_every_tenth_picture_of_a_folder_is_held_out(tmp_path
     assert (images.count, held_out.count) == (36, 4)
     assert sorted(contents(images) + contents(held_out)) == sorted(everything)
     assert {label for _, label in contents(held_out)} == {0, 1}
+    assert sorted(contents(data.load_test(tmp_path / "x"))) == sorted(everything)
+    for splits in ({"split": "train"}, {"held_out": "test"}):  # not passed over
+        with pytest.raises(FileNotFoundError, match="x/train"):
+            data.load(tmp_path / "x", **splits)
     with pytest.raises(ValueError, match="too few"):
         data.hold_out(data.arrays(*labelled(9)))
 

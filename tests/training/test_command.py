@@ -1,5 +1,7 @@
 """`keras-mixer train`, `evaluate` and `predict`, as a shell runs them."""
 
+import shutil
+
 import pytest
 
 from keras_mixer.cli import main
@@ -23,7 +25,10 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, tmp_p
     assert "epoch 2: loss" in done.stdout
 
     done = command("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
-    assert "images 3" in done.stdout
+    assert "images 3" in done.stdout  # those that were held out
+    shutil.copytree(tmp_path / "pets", tmp_path / "others")
+    done = command("evaluate", "run", "--dataset", "others", cwd=tmp_path)
+    assert "images 32" in done.stdout
     done = command("predict", "run", "pets/dog/3.PNG", "--top", "2", cwd=tmp_path)
     assert "dog" in done.stdout
     again = command(
