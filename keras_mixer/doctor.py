@@ -21,7 +21,7 @@ FLAVOURS = {
 }
 FRAMEWORKS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 OPTIONAL = {
-    "jax": "several machines, and TPUs and GPUs without TensorFlow",
+    "jax": "several machines, and TPUs and GPUs through JAX",
     "keras-cv": "KerasCV's augmentation layers",
 }
 LITTLE_SPACE = 5 * 2**30  # bytes: less than a released model and a small data set
@@ -113,7 +113,7 @@ def _accelerators():
         yield Finding("TPU", GOOD if works else BAD, text, "" if works else cure)
     if cards:
         works = any(_version(name) for name in ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13"))
-        cure = 'pip install "keras-mixer[gpu]" brings CUDA with it'
+        cure = 'pip uninstall -y tensorflow-cpu; pip install "keras-mixer[gpu]" brings CUDA with it'
         text = f"{len(cards)} x {cards[0]}"
         yield Finding("GPU", GOOD if works else NOTE, text, "" if works else cure)
     if not (tpus or address or cards):

@@ -61,7 +61,7 @@ def test_its_python_runs_as_it_stands(tmp_path, monkeypatch, bucket, capsys):
 
     for block in blocks("python"):
         if "classes=37" not in block:
-            exec(block, names)
+            exec(block.replace("but(epochs=10)", "but(epochs=1, batch_size=4)"), names)
         else:
             with pytest.warns(UserWarning, match="a head for 21,843 classes, so the head for 37"):
                 exec(block, names)
@@ -97,14 +97,14 @@ def test_its_training_runs_as_it_stands_but_shorter(command, tmp_path, tiny_cifa
     (tmp_path / "photo.jpg").write_bytes(encoded(noise(90, 120)))
     shorter = {
         "small_images": "--set epochs=1 --set batch_size=64",
-        "fine_tuning": "--set steps=2 --set batch_size=4",
+        "fine_tuning": "--set steps=2 --set warmup=1 --set batch_size=4",
     }
     lines = [line for block in blocks("shell") for line in block.splitlines()]
     assert [line.split()[1] for line in lines] == [
-        *("predict", "train", "evaluate", "train", "predict"),
+        *("predict", "train", "evaluate", "train", "predict", "export"),
     ]
     for line in lines:
-        recipe = next((shorter[name] for name in shorter if name in line), "")
+        recipe = next((shorter[name] for name in shorter if f"--recipe {name}" in line), "")
         command(*shlex.split(f"{line} {recipe}")[1:], cwd=tmp_path, HOME=str(home))
     assert "gsam" in (tmp_path / "runs/mine/README.md").read_text()
 

@@ -128,7 +128,11 @@ def _on_tensorflow(kind, address):
     found = tf.config.list_physical_devices("GPU")
     if kind == "gpu" and not found:
         there = gpus()
-        cure = ' `pip install "keras-mixer[gpu]"` brings TensorFlow for it.' if there else ""
+        cure = (
+            " `pip uninstall -y tensorflow-cpu` and then "
+            '`pip install "keras-mixer[gpu]"` brings TensorFlow for it.'
+        )
+        cure = cure if there else ""
         raise RuntimeError(
             f"A GPU was asked for; TensorFlow sees none, the machine has {len(there)}.{cure}"
         )
