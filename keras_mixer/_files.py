@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,4 +33,16 @@ def whole_file(path, overwrite=False):
         temporary = Path(folder) / path.name
         yield temporary
         check_new(path, overwrite)
+        _flush(temporary)  # a name must not outlive a power cut that its content does not
         temporary.replace(path)
+    if os.name == "posix":
+        _flush(path.parent)
+
+
+def _flush(path):
+    """Has the disk keep what was written to a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -112,12 +112,29 @@ def _accelerators():
         )
         yield Finding("TPU", GOOD if works else BAD, text, "" if works else cure)
     if cards:
-        works = any(_version(name) for name in ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13"))
-        cure = 'pip uninstall -y tensorflow-cpu; pip install "keras-mixer[gpu]" brings CUDA with it'
-        text = f"{len(cards)} x {cards[0]}"
-        yield Finding("GPU", GOOD if works else NOTE, text, "" if works else cure)
+        text, cure = f"{len(cards)} x {cards[0]}", _missing_for_gpus()
+        yield Finding("GPU", NOTE if cure else GOOD, text, cure)
     if not (tpus or address or cards):
         yield Finding("Accelerators", GOOD, f"none; {os.cpu_count()} CPU cores")
+
+
+def _missing_for_gpus():
+    """What to install so that Keras's backend can use a GPU; empty if that is there."""
+    if _backend() == "jax":
+        there = _any("jax-cuda12-plugin", "jax-cuda13-plugin")
+        return "" if there else 'pip install "jax[cuda12]" brings CUDA with it'
+    if _backend() == "torch":
+        return ""  # which every flavour of it can, but for one that says so
+    there = _any("nvidia-cudnn-cu12", "nvidia-cudnn-cu13") and _version("tensorflow")
+    others = [name for name in ("tensorflow-cpu", "tensorflow-tpu") if _version(name)]
+    if there and not others:
+        return ""
+    away = f"pip uninstall -y {' '.join(others)}; " if others else ""
+    return f'{away}pip install "keras-mixer[gpu]" brings CUDA with it'
+
+
+def _any(*packages):
+    return any(_version(package) for package in packages)
 
 
 def _extras():

@@ -84,9 +84,22 @@ def test_tensorflow_for_tpus_without_a_tpu_is_a_note(machine):
     assert len(machine(TPU, tpus=["TPU v5e"])["TensorFlow"]) == 1
 
 
-def test_a_gpu_that_tensorflow_cannot_use_is_a_note(machine):
-    [finding] = machine(CPU, gpus=["NVIDIA T4"] * 2)["GPU"]
+@pytest.mark.parametrize(
+    ("packages", "backend", "cure"),
+    [
+        (PLAIN, "tensorflow", 'pip install "keras-mixer[gpu]"'),
+        # CUDA came with PyTorch, say.
+        (CPU | {"nvidia-cudnn-cu12": "9.1"}, "tensorflow", "pip uninstall -y tensorflow-cpu; pip"),
+        (CUDA, "jax", 'pip install "jax[cuda12]"'),
+    ],
+)
+def test_a_gpu_that_keras_cannot_use_is_a_note(machine, packages, backend, cure):
+    [finding] = machine(packages, gpus=["NVIDIA T4"] * 2, KERAS_BACKEND=backend)["GPU"]
     assert (finding.state, finding.text) == (NOTE, "2 x NVIDIA T4")
+    assert finding.cure.startswith(cure)
+    able = CUDA | {"jax-cuda13-plugin": "0.10"}
+    [finding] = machine(able, gpus=["NVIDIA T4"], KERAS_BACKEND=backend)["GPU"]
+    assert (finding.state, finding.cure) == (GOOD, "")
 
 
 def test_folders_are_looked_at_and_not_made(machine, tmp_path):
