@@ -29,7 +29,7 @@ def rand_augment(image, layers, magnitude, seed):
     """`layers` random operations one after the other, [S, S, 3] -> [S, S, 3].
 
     Args:
-        image: Pixels from 0 to 255, float32 or uint8.
+        image: Pixels from 0 to 255, float32 or uint8; `[S, S, 1]` if grey.
         layers: How many operations.
         magnitude: Their strength: 10 is the strongest of AutoAugment, the paper goes to 30.
         seed: Integer tensor [2]; the same seed gives the same operations.
@@ -90,6 +90,8 @@ def _blend(one, other, share):
 
 
 def _grey(image):
+    if image.shape[-1] == 1:
+        return _float(image)
     return _float(tf.image.rgb_to_grayscale(image))
 
 
@@ -121,7 +123,7 @@ def _posterize(image, bits):
 def _smooth(image):
     """Blurred by a 3 x 3 kernel, but for the border."""
     kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32)[..., None, None] / 13
-    kernel = tf.tile(kernel, (1, 1, 3, 1))
+    kernel = tf.tile(kernel, (1, 1, image.shape[-1], 1))
     inside = tf.nn.depthwise_conv2d(_float(image)[None], kernel, (1, 1, 1, 1), "VALID")[0]
     inside = tf.floor(tf.clip_by_value(inside, 0, 255))
     margin = ((1, 1), (1, 1), (0, 0))

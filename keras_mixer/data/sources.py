@@ -17,8 +17,13 @@ from keras_mixer.data.tasks import find_task
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes, whatever the case
 SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
+FOR_TESTS = ("test", "validation", "val")
 BUT = ", but every "  # in the name of what is left when something is held out
 OPEN_FILES = 16  # read side by side while a streamed data set is shuffled
+
+
+class SecretLabelsError(ValueError):
+    """A test split whose labels only those have who rank others by them."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,8 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
             stored as such.
 
     Raises:
-        ValueError: No such data set or split, or one that has no single image or label.
+        ValueError: No such data set or split, or one that has no single image or label, or whose
+            labels are kept secret, as those of some test splits are.
         OSError: It cannot be downloaded or read.
     """
     # Slow to import, and not needed by those who bring their own images.
@@ -192,7 +198,14 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
 
     full = f"{builder.info.full_name} {split}"
     names = _names(classes, 0, full)
-    return Source(full, info.num_examples, names, _records(info), read, numbered=False)
+    found = Source(full, info.num_examples, names, _records(info), read, numbered=False)
+    [(_, first)] = found.order(None).take(1).map(read).as_numpy_iterator()
+    if not 0 <= first < len(names):
+        raise SecretLabelsError(
+            f"{full} has labels from outside its {len(names):,} classes, such as {first}: a test "
+            "split whose labels are kept secret has -1. Choose another split."
+        )
+    return found
 
 
 def task(name, *, tuning=False, data_dir=None):
@@ -224,8 +237,7 @@ def load(dataset, split=None, held_out=None, *, data_dir=None):
         dataset: A folder, or a name in TensorFlow Datasets.
         split: What to learn from; by default `train`, or the whole folder if it has no such
             subfolder: then every tenth image is held out.
-        held_out: What to measure on; by default the first that is there of `test`, `validation` and
-            `val`. None if there is none.
+        held_out: What to measure on; by default as in `load_test`.
         data_dir: As in `tfds`.
 
     Raises:
@@ -238,8 +250,7 @@ def load(dataset, split=None, held_out=None, *, data_dir=None):
         held_out = held_out or _for_tests(_splits(dataset))
         return images, held_out and folder(dataset, held_out, classes=images.classes)
     images = tfds(dataset, split or "train", data_dir=data_dir)
-    held_out = held_out or _for_tests(_splits(dataset, data_dir))
-    return images, held_out and tfds(dataset, held_out, data_dir=data_dir)
+    return images, load_test(dataset, held_out, data_dir=data_dir)
 
 
 def load_test(dataset, split=None, *, data_dir=None, classes=None):
@@ -247,8 +258,8 @@ def load_test(dataset, split=None, *, data_dir=None, classes=None):
 
     Args:
         dataset: A folder, or a name in TensorFlow Datasets.
-        split: By default the first that is there of `test`, `validation` and `val`. A folder
-            without splits is taken whole.
+        split: By default the first that is there, and whose labels are known, of `test`,
+            `validation` and `val`. A folder without splits is taken whole.
         data_dir: As in `tfds`.
         classes: Of a folder, as in `folder`.
 
@@ -259,11 +270,17 @@ def load_test(dataset, split=None, *, data_dir=None, classes=None):
         ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do.
     """
     there = _splits(dataset, data_dir)
-    split = split or _for_tests(there)
     if Path(dataset).expanduser().is_dir():
+        split = split or _for_tests(there)
         none = split is None and "train" in there
         return None if none else folder(dataset, split, classes=classes)
-    return split and tfds(dataset, split, data_dir=data_dir)
+    for name in [split] if split else [name for name in FOR_TESTS if name in there]:
+        try:
+            return tfds(dataset, name, data_dir=data_dir)
+        except SecretLabelsError:
+            if split:
+                raise
+    return None
 
 
 def _builder(name, data_dir):
@@ -294,7 +311,7 @@ def _splits(dataset, data_dir=None):
 
 
 def _for_tests(splits):
-    return next((name for name in ("test", "validation", "val") if name in splits), None)
+    return next((name for name in FOR_TESTS if name in splits), None)
 
 
 def hold_out(source, every=10):

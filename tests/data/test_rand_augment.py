@@ -109,3 +109,14 @@ def test_a_grey_picture_and_a_flat_one_pass_through_every_operation():
             image, 1.5, tf.constant(1.0), tf.constant([0.0, 0.0])
         ).values():
             assert operation().shape == (8, 8, 3)
+
+
+def test_grey_images_are_augmented_too():
+    grey = noise(SIDE, SIDE, 5)[..., :1]
+    for seed in range(20):
+        found = whole(tf.constant(grey), 2, 7.0, (seed, 0))
+        assert found.shape == grey.shape
+    operations = _operations(tf.constant(grey), LEVEL, 1.0, (0.5, 0.5))
+    np.testing.assert_array_equal(operations["color"](), grey)  # it has none
+    darker = operations["contrast"]().numpy().astype(float)
+    assert np.ptp(darker) > 0

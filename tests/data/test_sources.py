@@ -141,6 +141,30 @@ def test_without_subfolders_every_tenth_picture_of_a_folder_is_held_out(tmp_path
         data.hold_out(data.arrays(*labelled(9)))
 
 
+def test_a_test_split_whose_labels_are_secret_is_passed_over(prepared, tmp_path):
+    known, secret = ({"image": noise(8, 8), "label": label} for label in (2, -1))
+    features = tensorflow_datasets.features
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name="contest",
+        version="1.0.0",
+        features=features.FeaturesDict(
+            {
+                "image": features.Image(shape=(8, 8, 3)),
+                "label": features.ClassLabel(names=["a", "b", "c"]),
+            }
+        ),
+        split_datasets={
+            name: tf.data.Dataset.from_tensors(example)
+            for name, example in {"train": known, "validation": known, "test": secret}.items()
+        },
+        data_dir=tmp_path,
+    )
+    for found in (data.load_test, lambda *a, **k: data.load(*a, **k)[1]):
+        assert found("contest", data_dir=tmp_path).name == "contest/1.0.0 validation"
+    with pytest.raises(ValueError, match=r"outside its 3 classes, such as -1: .* kept secret"):
+        data.load_test("contest", "test", data_dir=tmp_path)
+
+
 def test_tensorflow_datasets_by_name_with_splits_and_labels_of_ones_own(prepared):
     images, held_out = data.load("patches", data_dir=prepared)
     assert (images.count, held_out.count) == (40, 11)
