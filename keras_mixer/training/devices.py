@@ -77,6 +77,11 @@ def on_a_tpu(strategy):
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
+def mirrored(strategy):
+    """Whether TensorFlow trains on several GPUs, or several parts of a CPU."""
+    return isinstance(strategy, tf.distribute.MirroredStrategy)
+
+
 def jit_compile_for_training(model):
     """What `compile` takes for XLA, for a model that will be trained.
 

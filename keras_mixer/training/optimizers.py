@@ -54,6 +54,23 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {name: getattr(self, name) for name in names}
 
 
+class _AveragesUpdates:
+    """Keeps the moving average of the weights over updates.
+
+    Keras's optimizers take it at each call, also where several calls make one update.
+    """
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        calls = self.gradient_accumulation_steps or 1
+        updates = ops.equal((self._iterations + 1) % calls, 0)
+        first = self._iterations < calls
+        pairs = zip(trainable_variables, self._model_variables_moving_average, strict=True)
+        for weight, average in pairs:
+            kept = ops.where(first, 0.0, self.ema_momentum)
+            kept = ops.cast(ops.where(updates, kept, 1.0), weight.dtype)
+            average.assign(kept * average + (1 - kept) * weight)
+
+
 class _ClipsTheSum:
     """Clips the gradient of the whole batch under `tf.distribute`.
 
@@ -104,8 +121,9 @@ def optimizer(recipe, schedule, model):
         "sgd": (keras.optimizers.SGD, {"momentum": recipe.momentum}),
         "muon": (keras.optimizers.Muon, _muon(recipe, model)),
     }[recipe.optimizer]
-    if keras.backend.backend() == "tensorflow":
-        kind = type(kind.__name__, (_ClipsTheSum, kind), {})
+    ours = (_ClipsTheSum,) if keras.backend.backend() == "tensorflow" else ()
+    ours += (_AveragesUpdates,) if recipe.ema else ()
+    kind = type(kind.__name__, (*ours, kind), {})
     made = kind(
         schedule,
         weight_decay=recipe.weight_decay or None,

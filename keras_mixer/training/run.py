@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 import signal
 import tempfile
 import threading
@@ -24,6 +25,7 @@ from keras_mixer.training.recipes import Recipe
 
 STATE, BEST, LAST, LOG = "state.safetensors", "best.keras", "last.keras", "log.csv"
 SAVE_EVERY = 300  # seconds: what a machine that is taken away can cost
+WORDS = ("recipe name", "recipe source")  # of a record: with others the run is the same
 AGREE_EVERY = 20  # steps, after which several machines ask each other whether to save or to stop
 
 
@@ -67,14 +69,7 @@ class Run(keras.callbacks.Callback):
 
     def save(self):
         """Keeps the state, unless it is one that nobody could go on from."""
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()
-        arrays = {
-            name: np.asarray(keras.ops.convert_to_numpy(variable), order="C")
-            for name, variable in _variables(self.model)
-        }
-        if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
-            raise self._diverged("a weight")
+        arrays = self._state()
         progress = {
             "step": self.step,
             "rows": self.rows,
@@ -86,6 +81,22 @@ class Run(keras.callbacks.Callback):
             with whole_file(self.folder / STATE, overwrite=True) as path:
                 save_file(arrays, path, kept)
         self.saved_step, self.saved_at = self.step, time.monotonic()
+
+    def _state(self):
+        """All that the next step depends on; raises RuntimeError if some of it is no number."""
+        self._fetch()
+        arrays = {
+            name: np.asarray(keras.ops.convert_to_numpy(variable), order="C")
+            for name, variable in _variables(self.model)
+        }
+        if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
+            raise self._diverged("a weight")
+        return arrays
+
+    def _fetch(self):
+        """Has Keras put into its variables what it computes with on JAX."""
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
 
     def take_up(self):
         """Gives the model the state that was kept.
@@ -124,7 +135,7 @@ class Run(keras.callbacks.Callback):
         other = [
             f"{key} was {value!r} and is now {now.get(key)!r}"
             for key, value in flat(kept)  # an older version may have recorded less
-            if now.get(key) != value
+            if now.get(key) != value and key not in WORDS
         ]
         if other:
             raise ValueError(
@@ -136,6 +147,10 @@ class Run(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.started = self.saved_at = time.monotonic()
         self.first = self.step
+        if process()[0] == 0:
+            for name in (STATE, BEST, LAST, LOG):  # what a process that was killed left behind
+                for half_written in self.folder.glob(f".{name}.*"):
+                    shutil.rmtree(half_written)
         if not self.step:
             # Now, so that a disk that is full, or not ours, shows before it costs anything.
             self._write_text("labels.txt", "".join(f"{c}\n" for c in self.record["classes"]))
@@ -152,7 +167,7 @@ class Run(keras.callbacks.Callback):
             self.begun, self.begun_at = self.now, self.step  # what was before has compiled
         if not math.isfinite(self.logs["loss"]):
             raise self._diverged("the loss")
-        ends = self.step % self.plan.round == 0 or self.step == self.plan.steps
+        ends = self._at_an_end
         self.model.stop_training = ends  # the round, which may have begun in its middle
         number, due = self._wishes(before)
         if number or (due and not ends):
@@ -162,7 +177,10 @@ class Run(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None):
         if self.signal and process()[1] == 1:
-            self._stop(self.signal)  # with what was kept last
+            self._fetch()
+            with averaged(self.model):  # which takes them out again: they are being evaluated
+                self.save()
+            self._stop(self.signal)
 
     def _wishes(self, before):
         """`(signal that came or 0, whether it is time to save)`, the same on all machines."""
@@ -172,10 +190,26 @@ class Run(keras.callbacks.Callback):
         agreed = self.step // AGREE_EVERY > before // AGREE_EVERY
         return largest(*wishes) if agreed else (0, False)
 
+    @property
+    def _at_an_end(self):
+        """Whether all the steps of a round are done."""
+        return self.step % self.plan.round == 0 or self.step == self.plan.steps
+
+    @property
+    def owes_a_row(self):
+        """Whether it was kept between the last step of a round and the end of its evaluation."""
+        return self._at_an_end and self.step > (self.rows[-1]["step"] if self.rows else 0)
+
+    def make_up(self, logs):
+        """Ends the round that was kept so, with what its evaluation gives."""
+        self.started, self.first, self.begun = time.monotonic(), self.step, None
+        self.on_epoch_end(None, {f"val_{key}": value for key, value in logs.items()})
+
     def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = self.step >= self.plan.steps
+        # A round that ends earlier was ended by somebody else's callback.
+        self.model.stop_training = self.step >= self.plan.steps or not self._at_an_end
         means = self._means()
-        timed = (self.step - self.begun_at) * self.plan.batch_size
+        timed = (self.step - self.begun_at) * self.plan.batch_size if self.begun else 0
         row = {
             "epoch": round(self.step / self.plan.steps_per_epoch, 2),
             "step": self.step,
@@ -185,6 +219,7 @@ class Run(keras.callbacks.Callback):
             "images_per_second": timed / (self.now - self.begun) if timed else None,
             "seconds": self._seconds(),
         }
+        self._state()  # before anything is written: none of it may be lost to what is no number
         self.rows.append(row)
         self.so_far, self.first = {}, self.step
         if process()[0] == 0:

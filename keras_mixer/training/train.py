@@ -1,11 +1,13 @@
 """Training and evaluation: one function each, over Keras's `fit` and `evaluate`."""
 
+import hashlib
 import math
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from keras_mixer._backend import jit_compile
 from keras_mixer._files import whole_file
@@ -13,6 +15,7 @@ from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
     jit_compile_for_training,
+    mirrored,
     on_a_tpu,
     process,
     replicas,
@@ -118,17 +121,21 @@ def train(
             weighted_metrics=metrics(len(images.classes)),
             jit_compile=jit_compile_for_training(model),
         )
-        record = _record(recipe, images, held_out, seed, augment, model)
+        record = _record(recipe, images, held_out, seed, augment, model, plan)
         run = Run(folder, record, plan, rates, activation=recipe.loss)
         run.set_model(model)
         if resume and (folder / STATE).exists():
             run.take_up()
-        model.steps_per_execution = _at_once(plan, run.step, steps_per_execution, strategy)
         _announce(model, images, held_out, folder)
+        if run.owes_a_row:
+            run.make_up(_evaluated(model, recipe, plan, held_out) or {})
         if run.step < plan.steps:
+            model.steps_per_execution = _at_once(plan, run.step, steps_per_execution, strategy)
             with run.listening():
-                model.fit(
-                    _training(recipe, plan, images, augment, seed, run.step),
+                _fit(
+                    model,
+                    run,
+                    lambda: _training(recipe, plan, images, augment, seed, run.step),
                     initial_epoch=run.step // plan.round,
                     epochs=math.ceil(plan.steps / plan.round),
                     steps_per_epoch=plan.round,
@@ -161,7 +168,7 @@ def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, st
             built or loaded in the strategy's scope.
         images: A `keras_mixer.data.Source`.
         crop: How images are cut: the `evaluation_crop` of the recipe it was trained with.
-        batch_size: Images at a time, over all replicas.
+        batch_size: Images at a time, over all replicas; so many more that they can be divided.
         mean, std: Of the pixels, as the model wants them.
 
     Returns:
@@ -185,6 +192,9 @@ def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, st
         "sigmoid": keras.losses.BinaryCrossentropy(),
         "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
     }[activation]
+    strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
+    count = replicas(strategy) if strategy else 1
+    batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
     batches = evaluation_batches(
         images, batch_size, height, crop=crop, mean=mean, std=std, **_part()
     )
@@ -218,8 +228,38 @@ def _plan(recipe, images, replicas, evaluate_every):
     return Plan(batch_size, epoch, max(1, steps), evaluate_every or every)
 
 
+def _fit(model, run, batches, **arguments):
+    """`fit`. Where TensorFlow cannot do several steps at once, which shows at the first, one."""
+    begun = run.step
+    try:
+        model.fit(batches(), **arguments)
+    except tf.errors.InvalidArgumentError as error:
+        if model.steps_per_execution == 1 or run.step > begun:
+            raise
+        reason = str(error).strip().splitlines()[0]
+        print(f"Not {model.steps_per_execution} steps at once, but one after the other: {reason}")
+        run.take_up()  # some replica may have done a step
+        model.steps_per_execution, model.train_function = 1, None
+        model.fit(batches(), **arguments)
+
+
+def _evaluated(model, recipe, plan, held_out):
+    """What `fit` finds out after a round."""
+    return held_out and model.evaluate(
+        _held_out(recipe, plan, held_out),
+        callbacks=[EvaluateAverages()],
+        return_dict=True,
+        verbose=0,
+    )
+
+
 def _at_once(plan, step, most, strategy):
     """The largest number of steps, up to `most`, that divides what is left of every round."""
+    if (most or 1) > 1 and replicas(strategy) > 1 and mirrored(strategy):
+        raise ValueError(
+            f"Keras does one step at a time over {replicas(strategy)} replicas of a "
+            f"MirroredStrategy; got steps_per_execution={most}."
+        )
     most = most or (ON_A_TPU if on_a_tpu(strategy) else 1)
     left = math.gcd(plan.round, plan.steps, step)
     return max(n for n in range(1, most + 1) if left % n == 0)
@@ -249,7 +289,7 @@ def _check_model(model, recipe, images):
         )
 
 
-def _record(recipe, images, held_out, seed, augment, model):
+def _record(recipe, images, held_out, seed, augment, model, plan):
     """What must be the same for a run to be the same."""
     return {
         "recipe": recipe.as_dict(),
@@ -260,7 +300,24 @@ def _record(recipe, images, held_out, seed, augment, model):
         "augment": [getattr(a, "__name__", type(a).__name__) for a in augment],
         "classes": list(images.classes),
         "seed": seed,
+        "layers": _outline(model),
+        "evaluate_every": plan.round,
     }
+
+
+def _outline(model):
+    """A fingerprint of the words and numbers that a model's layers are made from."""
+    plain = str | int | float | bool | None
+    layers = [
+        (type(layer).__name__, [(k, v) for k, v in _config(layer) if isinstance(v, plain)])
+        for layer in model.layers
+    ]
+    return hashlib.sha256(repr(layers).encode()).hexdigest()[:16]
+
+
+def _config(layer):
+    """What repeats when the same model is built again."""
+    return sorted((k, v) for k, v in layer.get_config().items() if k not in ("name", "seed"))
 
 
 def _announce(model, images, held_out, folder):
@@ -278,7 +335,9 @@ def _announce(model, images, held_out, folder):
 
 def _training(recipe, plan, images, augment, seed, start):
     layers = keras.layers
-    erase = [layers.RandomErasing(recipe.random_erasing)] if recipe.random_erasing else []
+    # One number would be the most that Keras draws the share from, and so would CutMix's.
+    share = (recipe.random_erasing, recipe.random_erasing)
+    erase = [layers.RandomErasing(share)] if recipe.random_erasing else []
     mix = [layers.MixUp(recipe.mixup)] if recipe.mixup else []
     mix += [layers.CutMix((recipe.cutmix, recipe.cutmix))] if recipe.cutmix else []
     operations = recipe.rand_augment_layers

@@ -53,6 +53,7 @@ def test_two_replicas_learn_as_one_and_count_each_image_once(tmp_path, optimizer
     one, two = found["one"], found["two"]
     assert_same(one, two)
     assert two["last"]["val_images"] == two["evaluated"]["images"] == 1003
+    assert "one step at a time over 2 replicas" in found["refused"]
     assert two["evaluated"]["accuracy"] == pytest.approx(two["last"]["val_accuracy"])
 
 

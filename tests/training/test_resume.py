@@ -1,12 +1,14 @@
 """A run that was stopped ends as one that was not: at the same weights, bit by bit."""
 
 import errno
+import functools
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -112,6 +114,63 @@ def test_a_signal_keeps_the_state_and_ends_the_process(whole, tmp_path, number, 
     assert same(tmp_path, whole[0])
 
 
+class Terminate(keras.callbacks.Callback):
+    """SIGTERM before the last training step of a round, or before a step of its evaluation."""
+
+    def __init__(self, where, epoch):
+        super().__init__()
+        self.where, self.epoch = where, epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.where, self.epoch, batch) == ("training", self.now, 11):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        if (self.where, self.epoch, batch) == ("evaluation", self.now, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+@pytest.mark.parametrize("where", ["training", "evaluation"])
+def test_a_signal_at_the_end_of_a_round_loses_neither_the_round_nor_its_row(
+    whole, tmp_path, where, epoch
+):
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path, callbacks=[Terminate(where, epoch)])
+    assert stopped.value.code == 128 + signal.SIGTERM
+    _, rows = train(tmp_path, resume=True)
+    assert same(tmp_path, whole[0])
+    for row, wanted in zip(rows, whole[2], strict=True):
+        for key in row.keys() - {*UNTIMED}:
+            assert row[key] == pytest.approx(wanted[key], rel=1e-5), key
+    assert (tmp_path / "best.keras").exists()
+    assert (tmp_path / "README.md").exists()
+
+
+def test_who_stops_within_a_round_is_obeyed_and_may_go_on_later(whole, tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training |= batch == 4
+
+    _, rows = train(tmp_path, callbacks=[Stop()])
+    assert [row["step"] for row in rows] == [5]
+    _, rows = train(tmp_path, resume=True)
+    assert [row["step"] for row in rows] == [5, 12, 24, 36, 48]
+    assert same(tmp_path, whole[0])
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(whole, tmp_path):
+    left = tmp_path / f".{STATE}.abc"
+    left.mkdir()
+    (left / STATE).write_bytes(b"half of it")
+    with pytest.raises(ConnectionResetError):
+        train(tmp_path, callbacks=[Crash(1)])
+    assert not left.exists()
+
+
 @pytest.mark.slow
 def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
     moments, changes = random.Random(0), ["epochs=80"]
@@ -176,6 +235,12 @@ def test_a_run_is_not_overwritten_and_not_taken_for_another(whole):
         "seed was 0 and is now 1",
     ):
         train(folder, resume=True, recipe=other, seed=1)
+    with pytest.raises(ValueError, match=r"layers was .*; evaluate_every was 12 and is now 6"):
+        images, held_out = sources()
+        build = functools.partial(BUILD, gelu="erf")
+        arguments = {"recipe": RECIPE, "folder": folder, "resume": True, "evaluate_every": 6}
+        training.train(build, images, held_out, **arguments)
+    train(folder, resume=True, recipe=replace(RECIPE, source="said in other words"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "empty"])
@@ -202,11 +267,17 @@ def test_training_on_after_nan_is_refused_with_the_place_and_the_cure(tmp_path):
 
 def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
     class Poison(keras.callbacks.Callback):
+        steps = 0
+
         def on_train_batch_end(self, batch, logs=None):
-            if batch == 11:  # the epoch's last: its loss was still a number
+            self.steps += 1
+            if self.steps == 24:  # the second epoch's last: its loss was still a number
                 self.model.layers[-1].bias.assign([np.nan] * 3)
 
-    with pytest.raises(RuntimeError, match="a weight is not a finite number at step 12"):
-        train(tmp_path, callbacks=[Poison()])
+    images, _ = sources()
+    with pytest.raises(RuntimeError, match="a weight is not a finite number at step 24"):
+        training.train(BUILD, images, recipe=RECIPE, folder=tmp_path, callbacks=[Poison()])
     kept = load_file(tmp_path / STATE)
     assert all(np.isfinite(a).all() for a in kept.values() if a.dtype.kind == "f")
+    best = keras.saving.load_model(tmp_path / "best.keras")  # by its loss the second were better
+    assert all(np.isfinite(w).all() for w in best.get_weights())

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib import import_module
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from tests.cases import randomised
 from tests.pictures import labelled
 from tests.training.runs import BUILD, RECIPE, sources
 
+module = import_module("keras_mixer.training.train")
 PLAIN = RECIPE.but(
     rand_augment_layers=0, mixup=0.0, cutmix=0.0, random_erasing=0.0, drop_path_rate=0.0, ema=0.0
 )
@@ -176,6 +178,24 @@ def test_the_gradient_of_all_weights_together_is_clipped():
     assert np.sqrt(sum((m**2).sum() for m in moved)) == pytest.approx(0.5, rel=1e-3)
 
 
+def test_averages_are_of_updates_however_many_calls_they_take():
+    found = []
+    for calls in (1, 4):
+        model = BUILD(input_shape=(8, 8, 3), classes=3)
+        recipe = PLAIN.but(ema=0.9, accumulate=calls, warmup=0, schedule="constant", clip_norm=0.0)
+        made = optimizer(recipe, schedule(recipe, 3), model)
+        for weight in model.trainable_variables:
+            weight.assign(ops.ones_like(weight))
+        for _ in range(3 * calls):
+            gradients = [ops.ones_like(w) for w in model.trainable_variables]
+            made.apply(gradients, model.trainable_variables)
+        found.append([ops.convert_to_numpy(a) for a in made._model_variables_moving_average])
+    for one, parts in zip(*found, strict=True):
+        assert np.ptp(one) < 1e-6
+        assert 0.99 < one.flat[0] < 0.9971  # it follows: three steps are 0.009
+        np.testing.assert_allclose(one, parts, rtol=1e-5)
+
+
 def test_averages_take_the_weights_place_exactly_and_only_for_a_while():
     recipe = PLAIN.but(ema=0.5)
     model = BUILD(input_shape=(8, 8, 3), classes=3, classifier_activation=None)
@@ -233,6 +253,16 @@ def test_augmentation_of_ones_own_and_callbacks_take_part(tmp_path):
     _, rows = train(tmp_path, PLAIN, augment=[darken], callbacks=[Stop()])
     assert seen == [(16, 8, 8, 3)]
     assert len(rows) == 1
+
+
+def test_random_erasing_erases_the_share_that_the_recipe_says():
+    grey = data.arrays(np.full((1000, 8, 8, 3), 128, np.uint8), np.arange(1000) % 3)
+    recipe = PLAIN.but(random_erasing=0.5, batch_size=100, crop="resize", mixup=0.0, cutmix=0.0)
+    recipe = recipe.but(rand_augment_layers=0)
+    plan = module._plan(recipe, grey, 1, None)
+    batches = module._training(recipe, plan, grey, (), 0, 0).take(10)
+    erased = [np.ptp(images, axis=(1, 2, 3)) > 0 for images, *_ in batches.as_numpy_iterator()]
+    assert np.mean(erased) == pytest.approx(0.5, abs=0.06)
 
 
 def pooling():
