@@ -39,7 +39,7 @@ def test_models_lists_exact_sizes(command, tmp_path):
     assert "MixerS16" not in command("models", "*b16", cwd=tmp_path).stdout
 
 
-@pytest.mark.parametrize("recipe", ["float16", "int8"])
+@pytest.mark.parametrize("recipe", [pytest.param("float16", marks=pytest.mark.slow), "int8"])
 def test_export_writes_a_file_that_verify_confirms(command, quickstarted, tmp_path, recipe):
     folder = quickstarted / "quickstart"
     output = tmp_path / "digits.tflite"
@@ -57,6 +57,7 @@ def test_export_writes_a_file_that_verify_confirms(command, quickstarted, tmp_pa
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_export_by_name_writes_beside_where_it_is_run(command, tmp_path):
     done = command("export", "MixerS32", "--recipe", "dynamic_int8", cwd=tmp_path)
     assert "random weights" in done.stdout

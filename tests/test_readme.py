@@ -35,6 +35,7 @@ def rows(text, column):
     return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table]
 
 
+@pytest.mark.slow
 def test_its_python_runs_as_it_stands(tmp_path, monkeypatch, bucket, capsys):
     """Random weights of the released size stand in for the release, and for a file of timm's."""
     monkeypatch.chdir(tmp_path)

@@ -85,6 +85,7 @@ def test_calibration_is_an_array_a_data_set_or_batches_and_all_give_the_same_fil
         assert np.array_equal(runner(images[0]), first(images[0]))
 
 
+@pytest.mark.slow
 def test_mixer_b16_is_one_partition_and_within_1e_4_of_keras():
     model = randomised(keras_mixer.MixerB16(classifier_activation=None))
     content = convert(model)

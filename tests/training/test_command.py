@@ -55,12 +55,12 @@ def test_a_data_set_by_name(command, tmp_path, tiny_cifar10):
     done = command(*arguments, "--crop", "resize", cwd=tmp_path)
     assert "images 30" in done.stdout
     done = command(*arguments, cwd=tmp_path, check=False)
-    assert "holds no run that says how images are cut; pass --crop" in done.stderr
+    assert "is of no run that says how images are cut; pass --crop" in done.stderr
 
 
 def test_a_task_brings_its_splits_and_its_length(command, tmp_path, tiny_cifar10):
     arguments = ["--task", "cifar10", "--data-dir", tiny_cifar10, "--output", "run"]
-    steps = ["--set", "steps=4"]
+    steps = ["--set", "steps=4", "--set", "warmup=1"]
     done = command("train", *arguments, *TINY[:-1], *steps, cwd=tmp_path)
     assert "cifar10/3.0.2 train: 140 images" in done.stdout
 

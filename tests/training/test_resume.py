@@ -83,6 +83,7 @@ def test_a_crash_anywhere_changes_nothing(whole, tmp_path, monkeypatch):
     assert (tmp_path / LOG).read_text().count("\n") == 5
 
 
+@pytest.mark.slow
 def test_steps_that_are_done_at_once_are_the_same_steps(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "SAVE_EVERY", 0)
     calls = []
@@ -133,7 +134,7 @@ class Terminate(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("epoch", [0, 3])
+@pytest.mark.parametrize("epoch", [0, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("where", ["training", "evaluation"])
 def test_a_signal_at_the_end_of_a_round_loses_neither_the_round_nor_its_row(
     whole, tmp_path, where, epoch
@@ -150,6 +151,7 @@ def test_a_signal_at_the_end_of_a_round_loses_neither_the_round_nor_its_row(
     assert (tmp_path / "README.md").exists()
 
 
+@pytest.mark.slow
 def test_who_stops_within_a_round_is_obeyed_and_may_go_on_later(whole, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
