@@ -314,9 +314,10 @@ def export(
         from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
-    keras_model = _load(_model_file(Path(model)), weights)
+    file = _model_file(Path(model))
+    keras_model = _load(file, weights)
     images = calibration and read(calibration, image_shape(keras_model, "export"))
-    if weights is None and _model_file(Path(model)).suffix != ".keras":
+    if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     with console.status(f"Converting {keras_model.name} with recipe {recipe}"), quiet():
         content = convert(keras_model, str(recipe), calibration=images)
@@ -345,7 +346,7 @@ def verify(
         from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
-    keras_model = _load(_model_file(Path(model)), weights)
+    keras_model = _load(model, weights)
     with quiet():
         images = read(data, image_shape(keras_model, "verify"))
         report = verify(keras_model, tflite, images, threads=threads)
@@ -409,7 +410,7 @@ def show_weights(
         numbers = [int(number) for number in blocks.split(",")]
     except ValueError:
         raise ValueError(f"--blocks takes numbers like 0,1,2; got {blocks!r}.") from None
-    keras_model = _load(_model_file(Path(model)), weights)
+    keras_model = _load(model, weights)
     from keras_mixer.visualize import show_weights
 
     figure = show_weights(keras_model, numbers, units=units)
@@ -461,14 +462,14 @@ def _class_names(file, weights, model):
 
 
 def _load(model, weights=None):
-    """The Keras model in a `.keras` file, or a new one by name."""
+    """The Keras model in a `.keras` file or a run's folder, or a new one by name."""
     with quiet():
         import keras
 
         from keras_mixer.models import BUILDERS, create_model
         from keras_mixer.weights import fetch
 
-    path = Path(model)
+    path = _model_file(Path(model))
     if path.suffix != ".keras":
         releases = getattr(BUILDERS.get(str(model)), "weights", {})
         if weights in releases:
@@ -476,11 +477,11 @@ def _load(model, weights=None):
         with quiet():
             return create_model(str(model), weights=weights)
     if weights is not None:
-        raise ValueError(f"{model} has weights of its own; --weights goes with a model's name.")
+        raise ValueError(f"{path} has weights of its own; --weights goes with a model's name.")
     if not path.is_file():
-        raise FileNotFoundError(f"There is no Keras model at {str(model)!r}.")
+        raise FileNotFoundError(f"There is no Keras model at {str(path)!r}.")
     try:
         with quiet():
             return keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
-        raise ValueError(f"{model} does not load as a Keras model: {error}") from None
+        raise ValueError(f"{path} does not load as a Keras model: {error}") from None

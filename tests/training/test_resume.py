@@ -46,6 +46,14 @@ def same(one, other):
     return [name for name in a if not np.array_equal(a[name], b[name])] == []
 
 
+def check_rows(rows, expected):
+    """That two logs say the same, but for the time that it took."""
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row.keys() == wanted.keys()
+        for key in row.keys() - {*UNTIMED}:
+            assert row[key] == pytest.approx(wanted[key], rel=1e-5), key
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that nothing disturbed."""
@@ -76,10 +84,7 @@ def test_a_crash_anywhere_changes_nothing(whole, tmp_path, monkeypatch):
     _, rows = train(tmp_path, resume=True)
     folder, _, expected = whole
     assert same(tmp_path, folder)
-    for row, wanted in zip(rows, expected, strict=True):
-        assert row.keys() == wanted.keys()
-        for key in row.keys() - {*UNTIMED}:
-            assert row[key] == pytest.approx(wanted[key], rel=1e-5), key
+    check_rows(rows, expected)
     assert (tmp_path / LOG).read_text().count("\n") == 5
 
 
@@ -144,9 +149,7 @@ def test_a_signal_at_the_end_of_a_round_loses_neither_the_round_nor_its_row(
     assert stopped.value.code == 128 + signal.SIGTERM
     _, rows = train(tmp_path, resume=True)
     assert same(tmp_path, whole[0])
-    for row, wanted in zip(rows, whole[2], strict=True):
-        for key in row.keys() - {*UNTIMED}:
-            assert row[key] == pytest.approx(wanted[key], rel=1e-5), key
+    check_rows(rows, whole[2])
     assert (tmp_path / "best.keras").exists()
     assert (tmp_path / "README.md").exists()
 
