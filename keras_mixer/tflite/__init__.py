@@ -2,7 +2,19 @@
 
 from keras_mixer.tflite.classifier import Classifier, Prediction
 from keras_mixer.tflite.convert import convert
+from keras_mixer.tflite.metadata import Metadata, read_metadata, with_metadata
 from keras_mixer.tflite.recipes import RECIPES, Recipe
 from keras_mixer.tflite.verify import Report, verify
 
-__all__ = ["RECIPES", "Classifier", "Prediction", "Recipe", "Report", "convert", "verify"]
+__all__ = [
+    "RECIPES",
+    "Classifier",
+    "Metadata",
+    "Prediction",
+    "Recipe",
+    "Report",
+    "convert",
+    "read_metadata",
+    "verify",
+    "with_metadata",
+]

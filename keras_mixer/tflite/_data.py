@@ -4,6 +4,7 @@ import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
+import keras
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -55,7 +56,8 @@ def picture(source, shape, input_range=(-1.0, 1.0)):
 
     A file is turned upright as its EXIF data say. The whole picture is resized (bilinear, with
     antialiasing) to the model's height and width, as MediaPipe's image classifier does, turned to
-    grey or RGB for one or three channels, and scaled from 0..255 to `input_range`.
+    grey or RGB for one or three channels, and scaled from 0..255 to `input_range`, black and white
+    for all channels or for each.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -81,9 +83,26 @@ def picture(source, shape, input_range=(-1.0, 1.0)):
     except UNREADABLE as error:
         what = f"an array {source.shape}" if isinstance(source, np.ndarray) else repr(str(source))
         raise ValueError(f"{what} is not a picture that can be read: {error}.") from None
-    low, high = input_range
-    pixels = np.asarray(image, np.float32).reshape(shape) / 255
-    return pixels * np.float32(high - low) + np.float32(low)
+    return scaled(np.asarray(image).reshape(shape), input_range)
+
+
+def scaled(pixels, input_range):
+    """Pixels from 0 to 255 -> what a model takes, float32, of any shape [..., C]."""
+    low, high = (np.asarray(end, np.float32) for end in input_range)
+    return np.asarray(pixels, np.float32) / 255 * (high - low) + low
+
+
+def image_range(model):
+    """What a Keras model takes for black and for white.
+
+    (0, 255) where it begins by making pixels smaller with a `Rescaling`, as a model built with
+    `include_preprocessing` does, be it in another model or not; else (-1, 1), Mixer's own.
+    """
+    first = next((x for x in model.layers if not isinstance(x, keras.layers.InputLayer)), None)
+    if isinstance(first, keras.Model):
+        return image_range(first)
+    takes_pixels = isinstance(first, keras.layers.Rescaling) and np.max(np.abs(first.scale)) < 0.5
+    return (0.0, 255.0) if takes_pixels else (-1.0, 1.0)
 
 
 def read(path, shape, input_range=(-1.0, 1.0)):

@@ -1,9 +1,10 @@
 """A `.tflite` image model, run with LiteRT."""
 
 import os
-from pathlib import Path
 
 import numpy as np
+
+from keras_mixer.tflite.metadata import content_of, metadata_in
 
 
 class Runner:
@@ -18,6 +19,7 @@ class Runner:
     Attributes:
         shape: `(H, W, C)` of the image.
         classes: Number of scores.
+        metadata: What the file says about itself, a `Metadata`; `None` where it says nothing.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -28,15 +30,7 @@ class Runner:
     def __init__(self, source, threads=None):
         from ai_edge_litert.interpreter import Interpreter
 
-        if isinstance(source, bytes):
-            self.name, content = "The model", source
-        else:
-            self.name = str(source)
-            if not Path(source).is_file():
-                raise FileNotFoundError(f"There is no .tflite file at {self.name!r}.")
-            content = Path(source).read_bytes()
-        if content[4:8] != b"TFL3":  # the file identifier of LiteRT's flatbuffers
-            raise ValueError(f"{self.name} is not a .tflite file: it does not begin like one.")
+        self.name, content = content_of(source)
         threads = threads or min(os.cpu_count() or 1, 4)
         try:
             self.interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -57,6 +51,7 @@ class Runner:
         self.input, self.output = inputs[0], outputs[0]
         self.shape = shapes[0][1:]
         self.classes = shapes[1][1]
+        self.metadata = metadata_in(self.name, content)
 
     def __call__(self, image):
         self.interpreter.set_tensor(self.input["index"], _quantise(image[None], self.input))

@@ -1,14 +1,14 @@
 """A `.tflite` file, or a Keras model, as a function from a picture to its classes."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_mixer._backend import predict
-from keras_mixer.tflite._data import batches, picture
+from keras_mixer.tflite._data import batches, image_range, picture
 from keras_mixer.tflite._runner import Runner
+from keras_mixer.tflite.metadata import Metadata, check_range, read_labels
 
 
 class Prediction(NamedTuple):
@@ -29,8 +29,10 @@ class Classifier:
         path: The file, or its content as bytes: a classifier, `[1, H, W, C] -> [1, classes]`. Or a
             Keras model.
         labels: Names of the classes: a sequence, or the path of a text file with one a line.
-            Without it a class is called by its number.
-        input_range: What the model takes for black and for white; `(-1, 1)` for Mixer.
+            Without it they are those in the file, and where there are none a class is called by its
+            number.
+        input_range: What the model takes for black and for white; by default what the file says, or
+            as the Keras model was built, else `(-1, 1)`, Mixer's own.
         threads: CPU threads of a file; by default one a core, four at most.
 
     Raises:
@@ -38,14 +40,15 @@ class Classifier:
             match its classes.
     """
 
-    def __init__(self, path, *, labels=None, input_range=(-1.0, 1.0), threads=None):
+    def __init__(self, path, *, labels=None, input_range=None, threads=None):
         self.runner = _Keras(path) if isinstance(path, keras.Model) else Runner(path, threads)
-        self.input_range = input_range
+        said = self.runner.metadata or Metadata()
+        check_range(input_range, "Classifier")
+        ranges = (input_range, said.input_range, (-1.0, 1.0))
+        self.input_range = next(ends for ends in ranges if ends is not None)
         if labels is None:
-            labels = range(self.runner.classes)
-        elif isinstance(labels, str | Path):
-            labels = Path(labels).read_text(encoding="utf-8").splitlines()
-        self.labels = [str(label) for label in labels]
+            labels = said.labels or range(self.runner.classes)
+        self.labels = list(read_labels(labels))
         if len(self.labels) != self.runner.classes:
             raise ValueError(
                 f"{self.runner.name} gives {self.runner.classes} scores; "
@@ -86,6 +89,7 @@ class _Keras:
         self.name = model.name
         self.shape = model.input_shape[1:]
         self.classes = model.output_shape[-1]
+        self.metadata = Metadata(input_range=image_range(model))
 
     def __call__(self, image):
         return predict(self.model, image[None])[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_mixer.tflite import Classifier, convert
+from keras_mixer.tflite import Classifier, Metadata, convert, with_metadata
 from keras_mixer.tflite._data import picture
 from tests.cases import CASES
 
@@ -152,6 +152,39 @@ def _png_that_says_it_is(width, height):
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + bytes(4)
+
+
+def test_a_file_brings_its_labels_and_range_and_arguments_win(model, path, pixels, tmp_path):
+    says = Metadata(labels=tuple("abcdefg"), input_range=(0, 255))
+    file = tmp_path / "said.tflite"
+    file.write_bytes(with_metadata(path.read_bytes(), says))
+    raw = model.predict(pixels[None].astype(np.float32), verbose=0)[0]
+    for source in (file, file.read_bytes()):
+        [best] = Classifier(source)(pixels, top=1)
+        assert (best.index, best.label) == (raw.argmax(), "abcdefg"[raw.argmax()])
+        assert best.score == pytest.approx(raw.max(), rel=1e-4)
+    told = Classifier(file, labels=[*"ABCDEFG"], input_range=(-1, 1))
+    plain = Classifier(path)(pixels)
+    assert [(p.index, p.score) for p in told(pixels)] == [(p.index, p.score) for p in plain]
+    assert [p.label for p in told(pixels)] == ["ABCDEFG"[p.index] for p in plain]
+    with pytest.raises(ValueError, match=r"two different numbers.*got \(0, 0\)"):
+        Classifier(file, input_range=(0, 0))
+
+
+def test_a_range_may_differ_by_channel():
+    """As other people's files say it."""
+    low, high = (0.0, -1.0, 2.0), (1.0, 1.0, 4.0)
+    for pixel, values in ((0, low), (255, high)):
+        image = picture(Image.new("RGB", (4, 4), (pixel,) * 3), (2, 2, 3), (low, high))
+        assert (image == np.float32(values)).all()
+
+
+def test_a_keras_model_that_takes_pixels_gets_pixels(pixels):
+    model = CASE.trained(include_preprocessing=True)
+    scores = model.predict(pixels[None].astype(np.float32), verbose=0)[0]
+    [best] = Classifier(model)(pixels, top=1)
+    assert best.index == scores.argmax()
+    assert best.score == pytest.approx(scores.max(), rel=1e-4)
 
 
 def test_labels_match_the_classes(path, tmp_path):
