@@ -2,6 +2,7 @@
 
 from keras_mixer.tflite.classifier import Classifier, Prediction
 from keras_mixer.tflite.convert import convert
+from keras_mixer.tflite.inspection import Inspection, inspect
 from keras_mixer.tflite.metadata import Metadata, read_metadata, with_metadata
 from keras_mixer.tflite.recipes import RECIPES, Recipe
 from keras_mixer.tflite.verify import Report, verify
@@ -9,11 +10,13 @@ from keras_mixer.tflite.verify import Report, verify
 __all__ = [
     "RECIPES",
     "Classifier",
+    "Inspection",
     "Metadata",
     "Prediction",
     "Recipe",
     "Report",
     "convert",
+    "inspect",
     "read_metadata",
     "verify",
     "with_metadata",

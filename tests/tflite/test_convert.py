@@ -1,28 +1,17 @@
 """A converted model is the model, on LiteRT's own ops."""
 
-from collections import Counter
-
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 import keras_mixer
-from keras_mixer.tflite import RECIPES, convert
+from keras_mixer.tflite import RECIPES, convert, inspect
 from keras_mixer.tflite._runner import Runner
 from tests.cases import CASES, randomised
 
 # Largest difference of a logit to Keras's, over the largest logit, on a tiny model with random
 # weights: float32 and float16 rounding, then 8-bit weights, then 8 bits everywhere.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-3, "dynamic_int8": 0.03, "int8": 0.2}
-
-
-def ops(content):
-    """How often each op occurs in the file, and how many parts of it XNNPACK takes."""
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
-    counts = Counter(op["op_name"] for op in interpreter._get_ops_details())
-    return counts, counts.pop("DELEGATE", 0)
 
 
 @pytest.fixture(
@@ -53,11 +42,14 @@ def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
     for tensor in (runner.input, runner.output):
         assert tensor["dtype"] == np.float32
         assert tensor["shape"][0] == 1
-    counts, partitions = ops(content)
+    found = inspect(content)
+    counts = found.counts
+    assert found.problem is None
     assert not [name for name in counts if name.startswith(("Flex", "CUSTOM", "NEG", "SQUARED"))]
     assert not {"SHAPE", "PACK", "GATHER"} & set(counts)  # signs of a batch that is not static
     if recipe != "int8":
-        assert partitions == 1
+        assert len(found.partitions) == 1
+        assert not found.outside
     else:
         assert (counts["QUANTIZE"], counts["DEQUANTIZE"]) == (1, 1)  # at the two ends, not between
 
@@ -89,9 +81,9 @@ def test_calibration_is_an_array_a_data_set_or_batches_and_all_give_the_same_fil
 def test_mixer_b16_is_one_partition_and_within_1e_4_of_keras():
     model = randomised(keras_mixer.MixerB16(classifier_activation=None))
     content = convert(model)
-    counts, partitions = ops(content)
-    assert partitions == 1
-    assert not {"NEG", "SQUARED_DIFFERENCE"} & set(counts)
+    found = inspect(content)
+    assert len(found.partitions) == 1
+    assert not {"NEG", "SQUARED_DIFFERENCE"} & set(found.counts)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
     expected, runner = model.predict(images, verbose=0), Runner(content)
     assert np.abs(expected).max() > 1  # so that 1e-4 means something
