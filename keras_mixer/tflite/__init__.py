@@ -2,6 +2,7 @@
 
 from keras_mixer.tflite.classifier import Classifier, Prediction
 from keras_mixer.tflite.convert import convert
+from keras_mixer.tflite.export import export
 from keras_mixer.tflite.inspection import Inspection, inspect
 from keras_mixer.tflite.metadata import Metadata, read_metadata, with_metadata
 from keras_mixer.tflite.recipes import RECIPES, Recipe
@@ -16,6 +17,7 @@ __all__ = [
     "Recipe",
     "Report",
     "convert",
+    "export",
     "inspect",
     "read_metadata",
     "verify",

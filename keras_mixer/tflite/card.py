@@ -1,0 +1,171 @@
+"""The model card of a folder with `.tflite` files."""
+
+import numpy as np
+
+from keras_mixer.tflite.metadata import LABELS
+from keras_mixer.tflite.recipes import RECIPES
+
+CARD, PICTURE, INPUT = "README.md", "golden.png", "golden_input.bin"
+MARK = "<!-- Written by keras-mixer export, and again at each export into this folder. -->"
+
+TEXT = """\
+{mark}
+
+# {name}
+{about}
+{facts}
+
+## Files
+
+| file | MB | what it is for |
+|---|--:|---|
+{rows}
+
+All of them take and give the same, so that an app can change one for the other. {labels_line}What
+this page says is in the files too, as LiteRT metadata: `keras-mixer inspect {file}` shows it.
+
+## In and out
+
+- Input: one image, float32 `{shape}`{order}. Black is {black:g}, white {white:g}: {formula}.
+- Output: float32 `[1, {classes}]`, {scores}
+
+Resize the whole picture to {width} x {height} (width x height), bilinearly, without cropping it.
+
+## On Android
+
+Put a file into `app/src/main/assets/` and keep it uncompressed, so that it can be mapped into
+memory; in `build.gradle.kts`:
+
+```kotlin
+android {{ androidResources {{ noCompress += "tflite" }} }}
+```
+{mediapipe}
+LiteRT's `CompiledModel`, `com.google.ai.edge.litert:litert`, takes numbers:
+
+```kotlin
+val model = CompiledModel.create(
+    context.assets, "{file}", CompiledModel.Options(Accelerator.CPU)
+)
+val inputs = model.createInputBuffers()
+val outputs = model.createOutputBuffers()
+inputs[0].writeFloat(pixels)  // FloatArray({size}): row by row, channels last
+model.run(inputs, outputs)
+val scores = outputs[0].readFloat()
+```
+
+The Kotlin here follows the documentation of these libraries and has not been compiled. The files
+have been run with LiteRT on the machine that exported them.
+
+## Is the app right?
+
+{picture_line}`{input}` is {that} as the model takes it, {size} float32 numbers, and
+`golden_output_<recipe>.bin` the {classes} scores that `model_<recipe>.tflite` gave for it where it
+was exported: float32, little-endian, nothing else.
+
+```kotlin
+fun floats(name: String): FloatArray {{
+    val bytes = ByteBuffer.wrap(context.assets.open(name).readBytes())
+    val numbers = bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
+    return FloatArray(numbers.remaining()).also(numbers::get)
+}}
+```
+
+With `{file}` the best class is {best}, score {score:.4f}. Another
+processor rounds differently, a GPU that computes in float16 more so; a score that differs by more
+than a few hundredths of the largest is another thing: channels or range or rows in another order.
+"""
+
+MEDIAPIPE = """
+MediaPipe Tasks, `com.google.mediapipe:tasks-vision`, resizes, scales and names the classes by what
+the file says:
+
+```kotlin
+val options = ImageClassifier.ImageClassifierOptions.builder()
+    .setBaseOptions(BaseOptions.builder().setModelAssetPath("{file}").build())
+    .setMaxResults(5)
+    .build()
+val classifier = ImageClassifier.createFromOptions(context, options)
+val result = classifier.classify(BitmapImageBuilder(bitmap).build())
+for (category in result.classificationResult().classifications()[0].categories()) {{
+    println("${{category.categoryName()}}: ${{category.score()}}")
+}}
+```
+"""
+
+
+def card(metadata, shape, classes, probabilities, sizes, scores):
+    """The text of a folder's `README.md`.
+
+    Args:
+        metadata: The `Metadata` in the file that was exported now.
+        shape: Of an image, `(H, W, C)`.
+        classes: How many.
+        probabilities: Whether scores are.
+        sizes: Name of each `.tflite` file in the folder -> its bytes, the newest file last.
+        scores: What that one gives for the golden input, `[classes]`.
+    """
+    height, width, channels = shape
+    black, white = metadata.input_range
+    *_, file = sizes
+    best = int(np.argmax(scores))
+    facts = {
+        "Version": metadata.version,
+        "Author": metadata.author,
+        "Licence": metadata.license or "not given",
+        "Classes": f"{classes:,}"
+        + (f", named in `{LABELS}`" if metadata.labels else ", not named"),
+    }
+    order = {1: ", grey", 3: ", RGB, channels last"}.get(channels, ", channels last")
+    picture = channels in (1, 3)
+    return TEXT.format(
+        mark=MARK,
+        name=metadata.name,
+        about=f"\n{metadata.description}\n" if metadata.description else "",
+        facts="\n".join(f"- {key}: {value}" for key, value in facts.items() if value),
+        rows="\n".join(_row(name, sizes[name]) for name in sorted(sizes, key=_order)),
+        labels_line=f"Score i belongs to line i of `{LABELS}`. " if metadata.labels else "",
+        file=file,
+        shape=f"[1, {height}, {width}, {channels}]",
+        order=order,
+        black=black,
+        white=white,
+        formula=_formula(black, white),
+        classes=classes,
+        scores="probabilities: they are at least 0 and add up to 1."
+        if probabilities
+        else "as the model gives them: the best class has the highest. They are no probabilities.",
+        width=width,
+        height=height,
+        size=height * width * channels,
+        mediapipe=MEDIAPIPE.format(file=file) if channels == 3 else "",
+        picture_line=f"`{PICTURE}` is a picture of the model's size, " if picture else "",
+        that="the same" if picture else "a picture",
+        input=INPUT,
+        best=f"{best}, {metadata.labels[best]}" if metadata.labels else best,
+        score=float(scores[best]),
+    )
+
+
+def _row(name, size):
+    recipe = RECIPES.get(_recipe(name))
+    return f"| `{name}` | {size / 1e6:.2f} | {recipe.summary if recipe else ''} |"
+
+
+def _recipe(name):
+    return name.removeprefix("model_").removesuffix(".tflite")
+
+
+def _order(name):
+    names = list(RECIPES)
+    return names.index(_recipe(name)) if _recipe(name) in names else len(names)
+
+
+def _formula(black, white):
+    """How to make a model's number of a pixel from 0 to 255, in words for Kotlin."""
+    if (black, white) == (0, 255):
+        return "the pixel itself"
+    if black == 0:
+        return f"`pixel / {255 / white:g}f`"
+    if black == -white:
+        return f"`pixel / {255 / (2 * white):g}f - {white:g}f`"
+    return f"`pixel / 255f * {white - black:g}f + {black:g}f`".replace("+ -", "- ")
