@@ -71,7 +71,6 @@ def test_the_golden_picture_shows_every_mistake_in_its_order(folder):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:mediapipe")
 def test_mediapipe_classifies_as_we_do(folder, tmp_path, recipe):
     vision = pytest.importorskip("mediapipe.tasks.python.vision")
     from mediapipe import Image as Picture
