@@ -1,5 +1,6 @@
 """`keras-mixer`: the command line, a thin face over the package's functions."""
 
+import json
 import os
 import sys
 from enum import StrEnum
@@ -52,6 +53,13 @@ DataDir = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="tpu, gpu, cpu, or auto.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="A text file with one class name a line; by default the model's own: in the .tflite "
+        "file, beside the run's, or of the released weights."
+    ),
+]
 TfliteFile = Annotated[Path, typer.Argument(help="A .tflite image classifier.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads; by default one a core, four at most.")
@@ -294,8 +302,9 @@ def export(
         ),
     ] = "float32",
     output: Annotated[
-        Path | None, typer.Option(help="The file to write; by default MODEL_RECIPE.tflite.")
+        Path | None, typer.Option(help="The folder for what it writes; by default MODEL_tflite.")
     ] = None,
+    labels: Labels = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -304,26 +313,68 @@ def export(
         ),
     ] = None,
     weights: Weights = None,
+    input_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="What the model takes for black and for white; by default as it was built: 0 255 "
+            "with include_preprocessing, -1 1 without."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the model in the file.")] = None,
+    description: Annotated[str, typer.Option(help="What it does, in a sentence.")] = "",
+    version: Annotated[str, typer.Option(help="The model's version.")] = "",
+    author: Annotated[str, typer.Option(help="Who made it.")] = "",
+    license: Annotated[str, typer.Option(help="Its licence, such as Apache-2.0.")] = "",
     overwrite: Overwrite = False,
 ):
-    """Convert a model to a .tflite file."""
-    output = output or Path(f"{Path(model).with_suffix('')}_{recipe}.tflite")
-    check_new(output, overwrite)
+    """Write a folder for an app: a .tflite file that explains itself, and how to use it.
+
+    It gets the file, the classes' names, an image with the scores that the file gives for it, to
+    check the app with, and a model card. Exports with other recipes go into the same folder.
+    """
+    output = output or Path(f"{model.removesuffix('.keras').rstrip('/')}_tflite")
+    check_new(output / f"model_{recipe}.tflite", overwrite)
     with quiet():
-        from keras_mixer.tflite import convert
-        from keras_mixer.tflite._data import read
+        from keras_mixer import tflite
+        from keras_mixer.tflite._data import image_range, read
         from keras_mixer.tflite.convert import image_shape
 
     file = _model_file(Path(model))
     keras_model = _load(file, weights)
-    images = calibration and read(calibration, image_shape(keras_model, "export"))
+    shape = image_shape(keras_model, "export")
+    images = calibration and read(calibration, shape, input_range or image_range(keras_model))
     if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     with console.status(f"Converting {keras_model.name} with recipe {recipe}"), quiet():
-        content = convert(keras_model, str(recipe), calibration=images)
-    with whole_file(output, overwrite) as path:
-        path.write_bytes(content)
-    console.print(f"{output}: {len(content) / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+        written = tflite.export(
+            keras_model,
+            output,
+            str(recipe),
+            labels=labels or _class_names(file, weights, keras_model),
+            calibration=images,
+            input_range=input_range,
+            name=name,
+            description=description,
+            version=version,
+            author=author,
+            license=license,
+            overwrite=overwrite,
+        )
+    console.print(f"{written}: {written.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Any .tflite file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+):
+    """Say what is in a .tflite file: ends, metadata, ops, what XNNPACK takes, how it is stored."""
+    with quiet():
+        from keras_mixer.tflite import inspect
+
+        found = inspect(file)
+    as_text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
+    console.print(as_text if as_json else f"{file}: {found}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -343,12 +394,12 @@ def verify(
     """Run a .tflite file and its Keras model over the same images and compare the answers."""
     with quiet():
         from keras_mixer.tflite import verify
-        from keras_mixer.tflite._data import read
+        from keras_mixer.tflite._data import image_range, read
         from keras_mixer.tflite.convert import image_shape
 
     keras_model = _load(model, weights)
     with quiet():
-        images = read(data, image_shape(keras_model, "verify"))
+        images = read(data, image_shape(keras_model, "verify"), image_range(keras_model))
         report = verify(keras_model, tflite, images, threads=threads)
     console.print(str(report))
 
@@ -361,13 +412,7 @@ def predict(
     ],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     weights: Weights = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="A text file with one class name a line; by default the run's, or those of the "
-            "released weights."
-        ),
-    ] = None,
+    labels: Labels = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     threads: Threads = None,
 ):

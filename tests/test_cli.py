@@ -1,5 +1,6 @@
 """The command line, run as a shell runs it, on the files of a quickstart."""
 
+import json
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from tests.weights.official import checkpoint
 
 COMMANDS = (
     *("quickstart", "doctor", "models", "train", "evaluate", "recipes", "export"),
-    *("verify", "predict", "show-weights"),
+    *("inspect", "verify", "predict", "show-weights"),
 )
 
 
@@ -42,13 +43,24 @@ def test_models_lists_exact_sizes(command, tmp_path):
 @pytest.mark.parametrize("recipe", [pytest.param("float16", marks=pytest.mark.slow), "int8"])
 def test_export_writes_a_file_that_verify_confirms(command, quickstarted, tmp_path, recipe):
     folder = quickstarted / "quickstart"
-    output = tmp_path / "digits.tflite"
+    output = tmp_path / "digits"
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"number {i}" for i in range(10)))
     calibration = ["--calibration", folder / "held_out.npz"] if recipe == "int8" else []
-    arguments = ["--recipe", recipe, "--output", output, *calibration]
-    done = command("export", folder / "model.keras", *arguments, cwd=tmp_path)
+    arguments = ["--recipe", recipe, "--output", output, "--labels", names, *calibration]
+    facts = ["--name", "Digits", "--author", "A. B.", "--license", "MIT"]
+    done = command("export", folder / "model.keras", *arguments, *facts, cwd=tmp_path)
+    output /= f"model_{recipe}.tflite"
     assert f"{output}: " in done.stdout
     assert done.stderr == ""
-    assert [p.name for p in tmp_path.iterdir()] == ["digits.tflite"]
+    written = {path.name for path in output.parent.iterdir()}
+    assert {"README.md", "labels.txt", "golden.png", output.name} < written
+    said = keras_mixer.tflite.read_metadata(output)
+    assert (said.name, said.author, said.license) == ("Digits", "A. B.", "MIT")
+    assert said.labels[3] == "number 3"
+
+    done = command("predict", output, folder / "digit.png", cwd=tmp_path)
+    assert done.stdout.count("number ") == 5  # from the file itself
 
     held_out = folder / "held_out.npz"
     done = command("verify", folder / "model.keras", output, "--data", held_out, cwd=tmp_path)
@@ -61,7 +73,7 @@ def test_export_writes_a_file_that_verify_confirms(command, quickstarted, tmp_pa
 def test_export_by_name_writes_beside_where_it_is_run(command, tmp_path):
     done = command("export", "MixerS32", "--recipe", "dynamic_int8", cwd=tmp_path)
     assert "random weights" in done.stdout
-    file = tmp_path / "MixerS32_dynamic_int8.tflite"
+    file = tmp_path / "MixerS32_tflite" / "model_dynamic_int8.tflite"
     assert 18e6 < file.stat().st_size < 21e6  # 19.1 million weights of a byte
     assert len(keras_mixer.tflite.Classifier(file)(Image.new("RGB", (300, 200)))) == 5
 
@@ -77,6 +89,19 @@ def test_predict_shows_the_best_classes(command, quickstarted, held_out, tmp_pat
     assert len(rows) == 2
     assert f"number {digit} " in rows[0]
     assert done.stderr == ""
+
+
+def test_inspect_shows_any_file_and_as_json(command, quickstarted, tmp_path):
+    folder = quickstarted / "quickstart"
+    done = command("inspect", "model_float32.tflite", cwd=folder)
+    assert done.stdout.startswith("model_float32.tflite: ")
+    assert "XNNPACK runs all" in done.stdout
+    assert "FULLY_CONNECTED" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert done.stderr == ""
+    found = json.loads(command("inspect", "model_int8.tflite", "--json", cwd=folder).stdout)
+    assert found["inputs"][0]["shape"] == [1, 8, 8, 1]
+    assert found["outside"]["GELU"] == 12
 
 
 def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held_out, tmp_path):
@@ -98,21 +123,30 @@ def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held
     [
         ("quickstart --output .", "model.keras exists already; pass --overwrite"),
         ("export model.keras --recipe int9", "'int9' is not one of"),
-        ("export model.keras --recipe int8 --output x.tflite", "'int8' needs calibration"),
-        ("export nowhere.keras --output x.tflite", "no Keras model at 'nowhere.keras'"),
-        ("export model.keras --output model_int8.tflite", "model_int8.tflite exists already"),
-        ("export MixerB61 --output x.tflite", "Did you mean 'MixerB16'?"),
-        ("export model_int8.tflite --output x.tflite", "no model called 'model_int8.tflite'"),
-        ("export digit.keras --output x.tflite", "digit.keras does not load as a Keras model"),
-        ("export cut.keras --output x.tflite", "cut.keras does not load as a Keras model"),
-        ("export lambda.keras --output x.tflite", "lambda.keras does not load as a Keras model"),
-        ("export model.keras --weights x.weights.h5 --output x.tflite", "weights of its own"),
+        ("export model.keras --recipe int8 --output x", "'int8' needs calibration"),
+        ("export nowhere.keras --output x", "no Keras model at 'nowhere.keras'"),
+        ("export model.keras --recipe int8 --output .", "model_int8.tflite exists already"),
         (
-            "export model.keras --recipe int8 --calibration nan.npy --output x.tflite",
+            "export model.keras --labels nowhere.txt --output x",
+            "no file of labels at 'nowhere.txt'",
+        ),
+        ("export model.keras --labels three.txt --output x", "one label a class, 10; got 3"),
+        ("export model.keras --input-range 1 1 --output x", "two different numbers"),
+        ("inspect nowhere.tflite", "no .tflite file at 'nowhere.tflite'"),
+        ("inspect digit.png", "digit.png is not a .tflite file"),
+        ("inspect cut.tflite", "cut.tflite does not load; it may be cut short"),
+        ("export MixerB61 --output x", "Did you mean 'MixerB16'?"),
+        ("export model_int8.tflite --output x", "no model called 'model_int8.tflite'"),
+        ("export digit.keras --output x", "digit.keras does not load as a Keras model"),
+        ("export cut.keras --output x", "cut.keras does not load as a Keras model"),
+        ("export lambda.keras --output x", "lambda.keras does not load as a Keras model"),
+        ("export model.keras --weights x.weights.h5 --output x", "weights of its own"),
+        (
+            "export model.keras --recipe int8 --calibration nan.npy --output x",
             "1 of 2 hold NaN",
         ),
         (
-            "export model.keras --recipe int8 --calibration digit.png --output x.tflite",
+            "export model.keras --recipe int8 --calibration digit.png --output x",
             "digit.png is neither a readable .npy or .npz nor a folder",
         ),
         ("verify model.keras model_int8.tflite --data nowhere.npz", "'nowhere.npz'"),
@@ -165,6 +199,7 @@ def mistakes(quickstarted, tmp_path_factory):
     image = keras.Input((8, 8, 1))
     code = keras.layers.Lambda(lambda x: x)  # a model file that would run code
     keras.Model(image, code(image)).save(folder / "lambda.keras")
+    (folder / "three.txt").write_text("a\nb\nc\n")
     nan = np.zeros((2, 8, 8, 1), np.float32)
     nan[1, 0, 0] = np.nan
     np.save(folder / "nan.npy", nan)
