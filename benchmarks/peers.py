@@ -1,0 +1,374 @@
+"""One Mixer in every runtime that a user would think of: how it is made and how it is run.
+
+A candidate is prepared in one process and run in another, so that nothing of the making is left in
+memory. All start from the same two files in a folder, `ours.keras` and `timm.safetensors`, with the
+same weights, and from `calibration.npy`, images [N, H, W, C]. Settings are the runtimes' defaults,
+but for the threads, one image at a time, and scales a channel where weights are quantised.
+
+Only the standard library and NumPy are imported at the top: a process loads its own runtime alone.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+
+import numpy as np
+
+WARM = 2  # runs after a process wakes, with cold caches, that are not counted
+OPSET = 20  # of ONNX: the first with GELU as one op
+ROOF = 8, 1024  # the roof's matmuls: how many, and the side of their square matrices
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model file in one runtime.
+
+    Attributes:
+        name: What tables call it.
+        runtime: What runs it.
+        precision: Its class: `"float32"`, `"half"` or `"int8"`.
+        packages: What must be installed; the first is the runtime.
+        suffix: Of its file.
+        prepare: From the folder and the file's path, writes the file.
+        load: From the file's path and the number of threads to a function from one image,
+            `[1, H, W, C]` or `[1, C, H, W]`, to its scores.
+        channels_first: Which of the two it takes.
+    """
+
+    name: str
+    runtime: str
+    precision: str
+    packages: tuple[str, ...]
+    suffix: str
+    prepare: Callable
+    load: Callable
+    channels_first: bool = True
+
+    def missing(self):
+        """The packages that are not installed."""
+        return [package for package in self.packages if not _version(package)]
+
+    def versions(self):
+        return " ".join(f"{package} {_version(package)}" for package in self.packages)
+
+
+def serve(candidate, file, images, threads):
+    """A function that answers what `benchmarks.edge` asks a candidate.
+
+    Args:
+        file: Its file.
+        images: Path of the images that it runs on, float32 `[N, ...]`.
+        threads: How many it may use.
+    """
+    images = np.load(images)
+    if candidate.channels_first:
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    run = candidate.load(file, threads)
+
+    def times(runs):
+        """Seconds of each of `runs` runs."""
+        seconds = []
+        for i in range(-WARM, runs):
+            start = perf_counter()
+            run(images[:1])
+            if i >= 0:
+                seconds.append(perf_counter() - start)
+        return seconds
+
+    def scores(count):
+        """Scores of the first `count` images, one at a time."""
+        return np.stack([np.array(run(images[i : i + 1]), np.float32)[0] for i in range(count)])
+
+    return lambda question, number: {"times": times, "scores": scores}[question](number)
+
+
+# ---------------------------------------------------------------------- LiteRT: ours, and the roof
+
+
+def prepare_ours(folder, file, recipe):
+    import keras
+
+    import keras_mixer
+
+    model = keras.models.load_model(folder / "ours.keras")
+    calibrated = keras_mixer.tflite.RECIPES[recipe].calibrated
+    images = np.load(folder / "calibration.npy") if calibrated else None
+    file.write_bytes(keras_mixer.tflite.convert(model, recipe, calibration=images))
+
+
+def prepare_roof(folder, file, dynamic_int8):
+    """Square matrices multiplied one after the other: as fast as LiteRT gets on this machine."""
+    import tensorflow as tf
+
+    count, side = ROOF
+    random = np.random.default_rng(0)
+    kernels = [tf.constant(random.normal(size=(side, side)), tf.float32) for _ in range(count)]
+
+    @tf.function(input_signature=[tf.TensorSpec((side, side), tf.float32)])
+    def chain(x):
+        for kernel in kernels:
+            x = tf.matmul(x, kernel / side**0.5)
+        return x
+
+    function = chain.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    if dynamic_int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    file.write_bytes(converter.convert())
+
+
+def load_litert(file, threads):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(file), num_threads=threads)
+    interpreter.allocate_tensors()
+    [image], [scores] = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(images):
+        interpreter.set_tensor(image["index"], images.reshape(image["shape"]))
+        interpreter.invoke()
+        return interpreter.get_tensor(scores["index"])
+
+    return run
+
+
+# ------------------------------------------------------------------------------------------ PyTorch
+
+
+def torch_model(folder, weights="timm.safetensors", dtype="float32"):
+    """timm's Mixer of the same sizes, with the same weights and the same GELU."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        # Beside a PyTorch for CPUs only, torchvision's wheel misses these ops of its CUDA library.
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from timm.models.mlp_mixer import MlpMixer
+
+    sizes = json.loads((folder / "sizes.json").read_text())
+    model = MlpMixer(
+        num_classes=sizes["classes"],
+        img_size=sizes["image_size"],
+        patch_size=sizes["patch_size"],
+        num_blocks=sizes["depth"],
+        embed_dim=sizes["width"],
+        mlp_ratio=(
+            sizes["token_mlp_dim"] / sizes["width"],
+            sizes["channel_mlp_dim"] / sizes["width"],
+        ),
+        act_layer=partial(torch.nn.GELU, approximate="tanh"),
+    )
+    model.load_state_dict(load_file(folder / weights))
+    return model.to(getattr(torch, dtype)).eval()
+
+
+def prepare_torch(folder, file, dtype):
+    from safetensors.torch import save_file
+
+    save_file(torch_model(folder, dtype=dtype).state_dict(), file)
+
+
+def load_torch(file, threads, dtype, compiled):
+    import torch
+
+    torch.set_num_threads(threads)
+    model = torch_model(file.parent, file.name, dtype)
+    if compiled:
+        model = torch.compile(model)
+
+    def run(images):
+        with torch.inference_mode():
+            return model(torch.from_numpy(images).to(getattr(torch, dtype))).float().numpy()
+
+    return run
+
+
+# ------------------------------------------------------------------------------------- ONNX Runtime
+
+
+def prepare_onnx(folder, file):
+    import torch
+
+    torch.onnx.export(
+        torch_model(folder),
+        (torch.from_numpy(calibration(folder)[:1]),),
+        file,
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+    )
+
+
+def prepare_onnx_int8(folder, file, static):
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    plain, shaped = file.with_suffix(".float.onnx"), file.with_suffix(".shaped.onnx")
+    prepare_onnx(folder, plain)
+    quant_pre_process(plain, shaped)
+    if static:
+        quantization.quantize_static(
+            shaped,
+            file,
+            _Calibration(shaped, calibration(folder)),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+        )
+    else:
+        quantization.quantize_dynamic(shaped, file, per_channel=True)
+    plain.unlink()
+    shaped.unlink()
+
+
+class _Calibration:
+    """Images one at a time, as ONNX Runtime's quantiser asks for them."""
+
+    def __init__(self, file, images):
+        import onnx
+
+        self.name = onnx.load(file, load_external_data=False).graph.input[0].name
+        self.left = iter(images)
+
+    def get_next(self):
+        image = next(self.left, None)
+        return None if image is None else {self.name: image[None]}
+
+
+def load_onnx(file, threads):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: images})[0]
+
+
+# ----------------------------------------------------------------------------------------- OpenVINO
+
+
+def prepare_openvino(folder, file, int8):
+    import openvino
+    import torch
+
+    images = calibration(folder)
+    model = openvino.convert_model(
+        torch_model(folder), example_input=torch.from_numpy(images[:1]), input=images[:1].shape
+    )
+    if int8:
+        import nncf
+
+        model = nncf.quantize(
+            model,
+            nncf.Dataset(images, lambda image: image[None]),
+            subset_size=len(images),
+        )
+    # Half-precision weights are the default of a float file; here it is to be what was asked for.
+    openvino.save_model(model, file, compress_to_fp16=False)
+
+
+def load_openvino(file, threads, precision):
+    import openvino
+
+    if precision == "bf16" and "BF16" not in openvino.Core().get_property(
+        "CPU", "OPTIMIZATION_CAPABILITIES"
+    ):
+        raise RuntimeError("this processor has no bfloat16, and OpenVINO would only imitate it")
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    if precision:
+        settings["INFERENCE_PRECISION_HINT"] = precision
+    model = openvino.compile_model(file, "CPU", settings)
+    request = model.create_infer_request()
+
+    def run(images):
+        request.infer([images], share_inputs=True)
+        return request.get_output_tensor(0).data
+
+    return run
+
+
+def calibration(folder):
+    """The images for calibration, `[N, C, H, W]`."""
+    return np.ascontiguousarray(np.load(folder / "calibration.npy").transpose(0, 3, 1, 2))
+
+
+def ours(recipe):
+    """The candidate of one of our recipes."""
+    return Candidate(
+        f"keras_mixer {recipe}",
+        "LiteRT",
+        {"float32": "float32", "float16": "half"}.get(recipe, "int8"),
+        ("ai-edge-litert",),
+        ".tflite",
+        partial(prepare_ours, recipe=recipe),
+        load_litert,
+        channels_first=False,
+    )
+
+
+def litert_roof(precision, dynamic_int8):
+    """The candidate that only multiplies."""
+    return Candidate(
+        f"roof {precision}",
+        "LiteRT",
+        precision,
+        ("ai-edge-litert",),
+        ".tflite",
+        partial(prepare_roof, dynamic_int8=dynamic_int8),
+        load_litert,
+        channels_first=False,
+    )
+
+
+def pytorch(how, dtype):
+    """The candidate of eager or compiled PyTorch."""
+    return Candidate(
+        f"{how} {dtype}",
+        "PyTorch",
+        {"bfloat16": "half"}.get(dtype, dtype),
+        TORCH,
+        ".safetensors",
+        partial(prepare_torch, dtype=dtype),
+        partial(load_torch, dtype=dtype, compiled=how == "torch.compile"),
+    )
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+TORCH = "torch", "timm", "torchvision"
+ONNX = "onnxruntime", "onnx", "onnxscript", *TORCH
+OPENVINO = "openvino", *TORCH
+
+# fmt: off
+ROOFS = litert_roof("float32", dynamic_int8=False), litert_roof("int8", dynamic_int8=True)
+PEERS = (
+    Candidate("ONNX Runtime float32", "ONNX Runtime", "float32", ONNX, ".onnx",
+              prepare_onnx, load_onnx),
+    Candidate("ONNX Runtime int8 dynamic", "ONNX Runtime", "int8", ONNX, ".onnx",
+              partial(prepare_onnx_int8, static=False), load_onnx),
+    Candidate("ONNX Runtime int8 static", "ONNX Runtime", "int8", ONNX, ".onnx",
+              partial(prepare_onnx_int8, static=True), load_onnx),
+    Candidate("OpenVINO float32", "OpenVINO", "float32", OPENVINO, ".xml",
+              partial(prepare_openvino, int8=False), partial(load_openvino, precision="f32")),
+    Candidate("OpenVINO bfloat16", "OpenVINO", "half", OPENVINO, ".xml",
+              partial(prepare_openvino, int8=False), partial(load_openvino, precision="bf16")),
+    Candidate("OpenVINO int8", "OpenVINO", "int8", ("openvino", "nncf", *TORCH), ".xml",
+              partial(prepare_openvino, int8=True), partial(load_openvino, precision=None)),
+    pytorch("PyTorch", "float32"),
+    pytorch("PyTorch", "bfloat16"),
+    pytorch("torch.compile", "float32"),
+    pytorch("torch.compile", "bfloat16"),
+)
+# fmt: on
