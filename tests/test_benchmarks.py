@@ -1,12 +1,17 @@
 """Benchmarks run, shrunk, and write what README quotes. Their times are not judged here."""
 
 import csv
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_mixer
-from benchmarks import input_pipeline, int8_norm, measure, training_step
+from benchmarks import edge, edge_plot, input_pipeline, int8_norm, measure, peers, training_step
+from benchmarks.processes import Process
+from tests.children import abort, double, refuse
 from tests.conftest import ROOT
 
 
@@ -64,3 +69,108 @@ def test_runs_are_taken_in_turn_and_the_warm_up_is_not_counted():
     seconds = measure.interleaved({n: lambda n=n: calls.append(n) for n in "ab"}, runs=3, warmup=1)
     assert calls == list("abababab")
     assert set(seconds) == {"a", "b"}
+
+
+@pytest.mark.slow
+def test_the_edge_benchmark_writes_its_tables_and_its_picture(
+    tmp_path, tiny_cifar10, monkeypatch, capfd
+):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    monkeypatch.setattr(edge_plot, "PICTURE", tmp_path / "edge.png")
+    monkeypatch.setattr(edge, "MODELS", {"MixerTi4": "cifar10"})
+    monkeypatch.setattr(edge, "RUNS", 1)
+    dying = replace(peers.PEERS[0], name="dying", packages=("numpy",), prepare=abort)
+    monkeypatch.setattr(edge, "PEERS", (dying, *peers.PEERS))
+    wanted = "keras_mixer float32", "keras_mixer dynamic_int8", "PyTorch float32"
+    edge.main(only=["float32", "dynamic_int8", "dying"], rounds=1, images=8, data_dir=tiny_cifar10)
+
+    speeds, accuracies = (table(tmp_path / f"{name}.csv") for name in ("edge", "edge_accuracy"))
+    assert {"roof float32", "roof int8", *wanted} <= {row["candidate"] for row in speeds}
+    assert {row["candidate"] for row in accuracies} >= {*wanted}
+    assert {row["images"] for row in accuracies} == {"8"}
+    exact = {row["agreement"] for row in accuracies if row["precision"] == "float32"}
+    assert exact == {"1.0"}
+    assert float(speeds[2]["ratio"]) == 1
+    for rows, name in (speeds, "edge"), (accuracies, "edge_accuracy"):
+        committed = ROOT / f"benchmarks/results/{name}.csv"
+        if committed.exists():
+            known = table(committed)
+            assert rows[0].keys() == known[0].keys()
+            assert {r["candidate"] for r in rows} <= {r["candidate"] for r in known}
+    assert width(tmp_path / "edge.png") > 1000
+    assert "dying ... left out; it died (SIGABRT)" in capfd.readouterr().out
+
+
+def test_the_edge_benchmark_draws_whatever_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    row = {"runtime": "LiteRT", "version": "", "size_mb": 1, "threads": 2, "runs": 5}
+    row |= {"machine": "a machine, 2 cores", "quartile_1_ms": 1, "quartile_3_ms": 3}
+    speeds = [
+        {**row, "model": "MixerTi4", "candidate": name, "precision": precision, **numbers}
+        for name, precision, numbers in (
+            ("roof int8", "int8", {"median_ms": 9, "ratio": "", "share_of_roof": 1}),
+            ("keras_mixer int8", "int8", {"median_ms": 2, "ratio": 1, "share_of_roof": 0.6}),
+            ("PyTorch bfloat16", "half", {"median_ms": 2, "ratio": "", "share_of_roof": ""}),
+        )
+    ]
+    measure.write_csv("edge", speeds)
+    without = width(edge_plot.draw(tmp_path / "edge.png"))
+    measure.write_csv("edge_accuracy", [{"candidate": "keras_mixer int8", "accuracy": 0.5}])
+    assert width(edge_plot.draw(tmp_path / "edge.png")) > without
+
+
+def test_the_operations_that_are_counted_are_those_of_the_model():
+    model = keras_mixer.MixerTi4(classes=10)
+    sizes = {**keras_mixer.MixerTi4.sizes, "image_size": 32, "classes": 10}
+    tokens, width = 64, 192
+    expected = 0
+    for weight in model.weights:
+        if weight.name == "kernel":
+            rows = width if "token_mlp" in weight.path else 1 if "head" in weight.path else tokens
+            expected += 2 * rows * np.prod(weight.shape)
+    assert edge.operations(**sizes) == expected
+
+
+def test_a_peer_that_is_not_installed_is_named_with_what_to_install(capsys):
+    candidate = replace(peers.PEERS[0], packages=("numpy", "no-such-package"))
+    assert not edge._installed(candidate)
+    said = capsys.readouterr().out
+    assert candidate.name in said
+    assert "it needs no-such-package: python -m pip install" in said
+
+
+def test_a_candidate_sleeps_until_it_is_asked(tmp_path):
+    process = Process(tmp_path / "log.txt", double)
+    try:
+        assert state(process) == "T"  # stopped
+        assert process(21) == 42
+        assert state(process) == "T"
+    finally:
+        process.end()
+
+
+def test_a_candidate_that_fails_or_dies_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match="ValueError: no such model"):
+        Process(tmp_path / "log.txt", refuse)
+    process = Process(tmp_path / "log.txt", double)
+    with pytest.raises(RuntimeError, match=r"it died \(SIGABRT\)"):
+        process("abort")
+    process.end()
+
+
+def table(path):
+    return [*csv.DictReader(path.read_text().splitlines())]
+
+
+def width(path):
+    with Image.open(path) as image:
+        return image.width
+
+
+def state(process):
+    """That of Linux: R running, S sleeping, T stopped."""
+    for _ in range(1000):  # it may still be on its way
+        found = Path(f"/proc/{process.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if found == "T":
+            break
+    return found

@@ -1,0 +1,291 @@
+"""Our exports beside what else runs a Mixer on a CPU: how fast, and how good.
+
+    python -m pip install -e ".[cpu,benchmark]"
+    python -m benchmarks.edge --data-dir ../shared/tfds
+
+The same weights in every runtime, on the same threads, one image at a time. MixerB16 at 224 x 224
+has random weights, which changes no time; MixerTi4 has those that come with the package, so that
+its accuracy on CIFAR-10's test images counts too. Every candidate has a process of its own, stopped
+while others run; in each round all of them run one after the other, and beside them the roof: eight
+1024 x 1024 x 1024 FULLY_CONNECTED of LiteRT, in float32 and in dynamic int8. Accuracy is that of
+the very program that was timed. Peers that are not installed are left out and named.
+
+In `results/edge.csv`, `ratio` is the median over that of the fastest of ours at the same precision
+(ours at "half" store float16 and compute in float32), and `share_of_roof` the speed of the model's
+matmuls over the roof's: int8's roof for "int8", float32's otherwise. "int8" is all that quantises
+weights or activations to integers. `agreement` in `results/edge_accuracy.csv` is the share of
+images that get the class that the Keras model gives them.
+
+`--plot` alone draws `docs/edge.png` again from the two tables.
+"""
+
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+# Keras and its like are imported where they are used: each candidate's process imports this file.
+from benchmarks import measure
+from benchmarks.peers import PEERS, ROOF, ROOFS, ours, serve
+from benchmarks.processes import Process
+
+MODELS = {"MixerB16": None, "MixerTi4": "cifar10"}  # weights; None for random ones
+DATASET = "cifar10"  # on which the accuracy is measured
+CALIBRATION = {"MixerB16": 8, "MixerTi4": 256}  # images; random ones where weights are random
+THREADS = 2
+RUNS = 5  # of a candidate in a round
+CLOSE = 1e-3  # between float32 scores of size 1: twelve blocks of sums in another order
+
+
+def main(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Candidates with this in their names alone; may be repeated."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each candidate is asked.")] = 20,
+    images: Annotated[int, typer.Option(min=1, help="Test images for the accuracy.")] = 10_000,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where TensorFlow Datasets keeps CIFAR-10.")
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Only draw the tables again.")] = False,
+):
+    """Measures all of it, and writes two tables and a picture."""
+    if not plot:
+        run(only, rounds, images, data_dir)
+    from benchmarks.edge_plot import draw
+
+    print(draw())
+
+
+def run(only, rounds, count, data_dir):
+    from keras_mixer.tflite import RECIPES
+
+    candidates = [
+        candidate
+        for candidate in (*map(ours, RECIPES), *PEERS)
+        if not only or any(word.lower() in candidate.name.lower() for word in only)
+    ]
+    candidates = [candidate for candidate in candidates if _installed(candidate)]
+    examples = _examples(count, data_dir)
+    speeds, accuracies = [], []
+    for model in MODELS:
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            work = write_model(model, Path(folder), examples)
+            live = {}
+            for candidate in (*ROOFS, *candidates):
+                process = _started(candidate, Path(folder), stack)
+                if process:
+                    live[candidate] = process
+            seconds = take_turns(model, live, rounds)
+            speeds += _speeds(model, work, live, seconds, Path(folder))
+            if MODELS[model]:
+                accuracies += _accuracies(model, live, Path(folder))
+    measure.write_csv("edge", speeds)
+    if accuracies:
+        measure.write_csv("edge_accuracy", accuracies)
+
+
+def write_model(name, folder, examples):
+    """Writes what candidates start from; gives the operations of the model's matmuls."""
+    import keras
+    from safetensors.numpy import save_file
+
+    import keras_mixer
+    from keras_mixer._backend import predict
+    from keras_mixer.models.mlp_mixer import LAYOUTS
+    from keras_mixer.weights.names import named_weights
+
+    print(f"{name}: writing its weights", flush=True)
+    builder, random = getattr(keras_mixer, name), np.random.default_rng(0)
+    model = builder(weights=MODELS[name], classifier_activation=None)
+    if MODELS[name]:
+        arrays = examples
+    else:
+        for weight in model.weights:
+            noise = random.normal(size=weight.shape)
+            fan_in = np.prod(weight.shape[:-1])
+            weight.assign(weight + 0.1 * noise if noise.ndim == 1 else noise / fan_in**0.5)
+        shape = (CALIBRATION[name], *model.input_shape[1:])
+        arrays = {key: random.uniform(-1, 1, shape) for key in ("calibration", "images")}
+    for key, array in arrays.items():
+        np.save(folder / f"{key}.npy", array.astype(np.int64 if key == "labels" else np.float32))
+    model.save(folder / "ours.keras")
+    np.save(folder / "expected.npy", predict(model, np.load(folder / "images.npy")))
+
+    [timm] = [layout for layout in LAYOUTS if layout.name == "timm"]
+    state = {}
+    for path, weight in named_weights(model):
+        array = keras.ops.convert_to_numpy(weight)
+        array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        state[timm.name_of(path)] = np.ascontiguousarray(array)
+    save_file(state, folder / "timm.safetensors")
+    size = model.input_shape[1]
+    sizes = {**builder.sizes, "image_size": size, "classes": model.output_shape[-1]}
+    (folder / "sizes.json").write_text(json.dumps(sizes))
+
+    _, side = ROOF
+    (folder / "roof").mkdir()
+    np.save(folder / "roof" / "images.npy", np.ones((1, side, side), np.float32))
+    return operations(**sizes)
+
+
+def operations(*, patch_size, width, depth, token_mlp_dim, channel_mlp_dim, image_size, classes):
+    """Multiplications and additions of a Mixer's matmuls, for one image."""
+    tokens = (image_size // patch_size) ** 2
+    stem = tokens * 3 * patch_size**2 * width
+    block = 2 * tokens * width * (token_mlp_dim + channel_mlp_dim)
+    return 2 * (stem + depth * block + width * classes)
+
+
+def take_turns(model, live, rounds):
+    """Seconds of each candidate's runs; a candidate that dies is taken out of `live`."""
+    seconds = {candidate: [] for candidate in live}
+    for done in range(rounds + 1):
+        print(f"\r{model}: round {done} of {rounds}", end="", flush=True)
+        for candidate, process in [*live.items()]:
+            try:
+                times = process("times", RUNS)
+            except RuntimeError as error:
+                print(f"\n{candidate.name}: left out; {error}")
+                del live[candidate]
+                continue
+            if done:  # the first round warms up
+                seconds[candidate] += times
+    print()
+    return seconds
+
+
+def _installed(candidate):
+    missing = candidate.missing()
+    if missing:
+        print(
+            f"{candidate.name}: left out; it needs {', '.join(missing)}: "
+            'python -m pip install -e ".[benchmark]"'
+        )
+    return not missing
+
+
+def _started(candidate, folder, stack):
+    """The candidate's process, ready to be asked, or None and a line that says why."""
+    print(f"  {candidate.name} ...", end="", flush=True)
+    own = folder / "roof" if candidate in ROOFS else folder
+    file = _file(candidate, folder)
+    log = file.with_suffix(".log")
+    try:
+        Process(log, candidate.prepare, folder, file).end()
+        process = Process(log, serve, candidate, file, own / "images.npy", THREADS)
+        stack.callback(process.end)
+        scores = process("scores", 1)
+        expected = np.load(folder / "expected.npy")
+        if candidate.precision == "float32" and candidate not in ROOFS:
+            difference = np.abs(scores - expected[:1]).max()
+            if difference > CLOSE * max(1, np.abs(expected[:1]).max()):
+                raise RuntimeError(f"its scores differ from Keras's by {difference:.2g}")
+    except RuntimeError as error:
+        print(f" left out; {error}")
+        return None
+    print(f" {_megabytes(file):.2f} MB", flush=True)
+    return process
+
+
+def _file(candidate, folder):
+    return folder / f"{candidate.name.replace(' ', '_')}{candidate.suffix}"
+
+
+def _megabytes(file):
+    """With OpenVINO's weights, which lie beside its file."""
+    return sum(path.stat().st_size for path in {file, *file.parent.glob(f"{file.stem}.bin")}) / 1e6
+
+
+def _speeds(model, work, live, seconds, folder):
+    """Rows of the table of speeds."""
+    medians = {candidate: np.median(seconds[candidate]) for candidate in live}
+    count, side = ROOF
+    roofs = {roof.precision: 2 * count * side**3 / medians[roof] for roof in live if roof in ROOFS}
+    best = {}
+    for candidate, value in medians.items():
+        if candidate.name.startswith("keras_mixer "):
+            best[candidate.precision] = min(value, best.get(candidate.precision, value))
+    rows = []
+    for candidate, value in medians.items():
+        is_roof, precision = candidate in ROOFS, candidate.precision
+        speed = 2 * count * side**3 / value if is_roof else work / value
+        top = roofs.get("int8" if precision == "int8" else "float32")
+        low, high = np.percentile(seconds[candidate], (25, 75)) * 1e3
+        rows.append(
+            {
+                "model": model,
+                "candidate": candidate.name,
+                "runtime": candidate.runtime,
+                "version": candidate.versions(),
+                "precision": precision,
+                "median_ms": round(value * 1e3, 3),
+                "quartile_1_ms": round(low, 3),
+                "quartile_3_ms": round(high, 3),
+                "ratio": ""
+                if is_roof or precision not in best
+                else round(value / best[precision], 3),
+                "share_of_roof": round(speed / top, 3) if top else "",
+                "size_mb": "" if is_roof else round(_megabytes(_file(candidate, folder)), 2),
+                "threads": THREADS,
+                "runs": len(seconds[candidate]),
+                "machine": measure.machine(),
+            }
+        )
+        print(f"{candidate.name}: {rows[-1]['median_ms']} ms, {rows[-1]['ratio'] or '-'} of ours")
+    return rows
+
+
+def _accuracies(model, live, folder):
+    """Rows of the table of accuracies."""
+    labels = np.load(folder / "labels.npy")
+    expected = np.load(folder / "expected.npy").argmax(-1)
+    rows = []
+    for candidate, process in live.items():
+        if candidate in ROOFS:
+            continue
+        try:
+            classes = process("scores", len(labels)).argmax(-1)
+        except RuntimeError as error:
+            print(f"{candidate.name}: no accuracy; {error}")
+            continue
+        rows.append(
+            {
+                "model": model,
+                "candidate": candidate.name,
+                "runtime": candidate.runtime,
+                "version": candidate.versions(),
+                "precision": candidate.precision,
+                "accuracy": round(float(np.mean(classes == labels)), 4),
+                "agreement": round(float(np.mean(classes == expected)), 4),
+                "images": len(labels),
+            }
+        )
+        print(f"{candidate.name}: accuracy {rows[-1]['accuracy']:.2%}", flush=True)
+    return rows
+
+
+def _examples(count, data_dir):
+    """Images of CIFAR-10 as models take them: to calibrate with, and to test on."""
+    from keras_mixer import data
+
+    found = {}
+    for split, number in (("train", CALIBRATION["MixerTi4"]), ("test", count)):
+        source = data.tfds(DATASET, split, data_dir=data_dir)
+        batches = data.evaluation_batches(source, 250, 32, crop="resize")
+        images, labels = [], []
+        for batch, one_hot, _ in batches.take(-(-number // 250)).as_numpy_iterator():
+            images.append(batch)
+            labels.append(one_hot.argmax(-1))
+        end = min(number, source.count)  # the last batch may be filled up
+        found[split] = np.concatenate(images)[:end], np.concatenate(labels)[:end]
+    (calibration, _), (images, labels) = found["train"], found["test"]
+    return {"calibration": calibration, "images": images, "labels": labels}
+
+
+if __name__ == "__main__":
+    typer.run(main)
