@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets
 from filelock import FileLock
 
+from keras_mixer import cli
 from keras_mixer.weights import releases
 from tests.bucket import Bucket
 from tests.cases import CASES
@@ -46,6 +47,24 @@ def command(tmp_path_factory):
             text=True,
             env={**environment, "COLUMNS": "120", **variables},
         )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def here(monkeypatch, capfd):
+    """As `command`, but in this process, which need not start Python and TensorFlow again."""
+
+    def run(*arguments, cwd, check=True):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr("sys.argv", ["keras-mixer", *map(str, arguments)])
+        monkeypatch.setattr(cli.console, "width", 120)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        done = subprocess.CompletedProcess(arguments, exit_.value.code, *capfd.readouterr())
         assert not check or done.returncode == 0, done.stderr
         return done
 

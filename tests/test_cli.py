@@ -19,11 +19,11 @@ COMMANDS = (
 )
 
 
-def test_help_names_every_command(command, tmp_path):
+def test_help_names_every_command(command, here, tmp_path):
     done = command("--help", cwd=tmp_path)
     for name in COMMANDS:
         assert f" {name} " in done.stdout
-        assert command(name, "--help", cwd=tmp_path).stdout.count("--help") == 1
+        assert here(name, "--help", cwd=tmp_path).stdout.count("--help") == 1
     assert done.stderr == ""
 
 
@@ -31,13 +31,13 @@ def test_its_recipes_are_the_package_s():
     assert [recipe.value for recipe in Recipe] == list(keras_mixer.tflite.RECIPES)
 
 
-def test_models_lists_exact_sizes(command, tmp_path):
+def test_models_lists_exact_sizes(command, here, tmp_path):
     done = command("models", cwd=tmp_path)
     for name in keras_mixer.list_models():
         [row] = [line for line in done.stdout.splitlines() if f" {name} " in line]
         assert f" {getattr(keras_mixer, name).params:,} " in row
     assert done.stderr == ""
-    assert "MixerS16" not in command("models", "*b16", cwd=tmp_path).stdout
+    assert "MixerS16" not in here("models", "*b16", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize("recipe", [pytest.param("float16", marks=pytest.mark.slow), "int8"])
@@ -254,8 +254,8 @@ def test_a_release_is_fetched_in_sight(bucket, tmp_path):
         (["MixerS16", "--blocks", "9"], "has block_0, block_1"),
     ],
 )
-def test_show_weights_says_in_one_line_what_is_wrong(command, tmp_path, arguments, message):
-    done = command("show-weights", *arguments, cwd=tmp_path, check=False)
+def test_show_weights_says_in_one_line_what_is_wrong(here, tmp_path, arguments, message):
+    done = here("show-weights", *arguments, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -76,12 +76,12 @@ def test_its_python_runs_as_it_stands(tmp_path, monkeypatch, bucket, capsys):
     assert "('n0" in capsys.readouterr().out
 
 
-def test_its_commands_run_as_they_stand(command, quickstarted):
+def test_its_commands_run_as_they_stand(here, quickstarted):
     lines = [line for block in blocks("") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("keras-mixer ")]
     assert len(commands) >= 4
     for line in commands:
-        command(*shlex.split(line)[1:], cwd=quickstarted)
+        here(*shlex.split(line)[1:], cwd=quickstarted)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""`keras-mixer train`, `evaluate` and `predict`, as a shell runs them."""
+"""`keras-mixer train`, `evaluate` and `predict`; once each as a shell runs them."""
 
 import shutil
 
@@ -15,7 +15,7 @@ TINY = [
 ]
 
 
-def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, tmp_path):
+def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here, tmp_path):
     class_folders(tmp_path / "pets", count=15)
     done = command("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path)
     assert "learns from pets, but every 10th: 29 images of 3 classes" in done.stdout
@@ -24,27 +24,23 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, tmp_p
         assert name in done.stdout
     assert "epoch 2: loss" in done.stdout
 
-    done = command("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
+    done = here("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
     assert "images 3" in done.stdout  # those that were held out
     shutil.copytree(tmp_path / "pets", tmp_path / "others")
-    done = command("evaluate", "run", "--dataset", "others", cwd=tmp_path)
+    done = here("evaluate", "run", "--dataset", "others", cwd=tmp_path)
     assert "images 32" in done.stdout
     done = command("predict", "run", "pets/dog/3.PNG", "--top", "2", cwd=tmp_path)
     assert "dog" in done.stdout
-    again = command(
-        "train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path, check=False
-    )
+    again = here("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path, check=False)
     assert again.returncode == 1
     assert "--resume" in again.stderr
-    again = command(
-        "train", "--dataset", "pets", "--output", "run", "--resume", *TINY, cwd=tmp_path
-    )
+    again = here("train", "--dataset", "pets", "--output", "run", "--resume", *TINY, cwd=tmp_path)
     assert "is finished" in again.stdout
 
 
-def test_a_data_set_by_name(command, tmp_path, tiny_cifar10):
+def test_a_data_set_by_name(command, here, tmp_path, tiny_cifar10):
     data = ["--dataset", "cifar10", "--data-dir", tiny_cifar10]
-    done = command("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
+    done = here("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
     assert "learns from cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
     assert "measured on cifar10/3.0.2 test: 30 images" in done.stdout
     done = command("evaluate", "run/last.keras", *data, "--split", "train[:13]", cwd=tmp_path)
@@ -52,16 +48,16 @@ def test_a_data_set_by_name(command, tmp_path, tiny_cifar10):
     assert "keras-mixer train --dataset cifar10" in (tmp_path / "run/README.md").read_text()
 
     arguments = ["evaluate", "MixerTi4", "--weights", "cifar10", *data]
-    done = command(*arguments, "--crop", "resize", cwd=tmp_path)
+    done = here(*arguments, "--crop", "resize", cwd=tmp_path)
     assert "images 30" in done.stdout
-    done = command(*arguments, cwd=tmp_path, check=False)
+    done = here(*arguments, cwd=tmp_path, check=False)
     assert "is of no run that says how images are cut; pass --crop" in done.stderr
 
 
-def test_a_task_brings_its_splits_and_its_length(command, tmp_path, tiny_cifar10):
+def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
     arguments = ["--task", "cifar10", "--data-dir", tiny_cifar10, "--output", "run"]
     steps = ["--set", "steps=4", "--set", "warmup=1"]
-    done = command("train", *arguments, *TINY[:-1], *steps, cwd=tmp_path)
+    done = here("train", *arguments, *TINY[:-1], *steps, cwd=tmp_path)
     assert "cifar10/3.0.2 train: 140 images" in done.stdout
 
 
@@ -95,7 +91,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message, 
     assert not (tmp_path / "run").exists()
 
 
-def test_recipes_and_tasks_are_listed(command, tmp_path):
-    done = command("recipes", cwd=tmp_path)
+def test_recipes_and_tasks_are_listed(here, tmp_path):
+    done = here("recipes", cwd=tmp_path)
     for name in ("mixer_imagenet1k", "small_images", "vtab/kitti"):
         assert name in done.stdout
