@@ -1,4 +1,4 @@
-"""Trains on one CPU device and on two, and prints the losses: `FOLDER OPTIMIZER`."""
+"""Trains on one CPU device and on two, and prints the losses: `FOLDER OPTIMIZER ...`."""
 
 import json
 import sys
@@ -18,13 +18,18 @@ STRATEGIES = {
 }
 
 
-def main(folder, optimizer):
+def main(folder, *optimizers):
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    print(json.dumps({name: both(f"{folder}/{name}", name) for name in optimizers}))
+
+
+def both(folder, optimizer):
     images, held_out = sources(200, 1003)
-    if optimizer == "sgd":  # as on a TPU, where several steps at once are tried first
-        module = import_module("keras_mixer.training.train")
-        module.on_a_tpu = lambda strategy: strategy.num_replicas_in_sync > 1
+    # As on a TPU, where several steps at once are tried first.
+    tried = optimizer == "sgd"
+    module = import_module("keras_mixer.training.train")
+    module.on_a_tpu = lambda strategy: tried and strategy.num_replicas_in_sync > 1
     result = {}
     for name, strategy in STRATEGIES.items():
         losses = Losses()
@@ -46,7 +51,7 @@ def main(folder, optimizer):
                                strategy=strategy(), steps_per_execution=2)  # fmt: skip
             except ValueError as error:
                 result["refused"] = str(error)
-    print(json.dumps(result))
+    return result
 
 
 if __name__ == "__main__":
