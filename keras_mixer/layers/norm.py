@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+FORMS = "centred", "two_stage"
+
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class LayerNorm(keras.layers.Layer):
@@ -15,20 +17,35 @@ class LayerNorm(keras.layers.Layer):
     Args:
         epsilon: Added to the variance. Flax's default 1e-6 is what Google's Mixers were trained
             with; `keras.layers.LayerNormalization` would take 1e-3.
+        form: How it is computed. `"centred"`: as above. `"two_stage"`: the same function for
+            arithmetic in 8 bits, in which a variance, a square, cannot hold both a quiet token's
+            and a loud one's. `d` is first divided by half its mean magnitude, which can, and then
+            as above. `keras_mixer.tflite.convert` chooses; there is no reason to train with it.
+        affine: Whether there are `gamma` and `beta`.
 
     Input shape: `[..., C]`; `C` static.
     Output shape: the input's. Statistics are taken in float32 or better, whatever the dtype policy.
 
-    Weights: `gamma` [C], ones at first; `beta` [C], zeros.
+    Weights, if affine: `gamma` [C], ones at first; `beta` [C], zeros.
 
     Source: Ba et al. 2016 (arXiv 1607.06450), eq. 4.
     """
 
-    def __init__(self, epsilon=1e-6, **kwargs):
+    def __init__(self, epsilon=1e-6, form="centred", affine=True, **kwargs):
         super().__init__(**kwargs)
+        if form not in FORMS:
+            raise ValueError(
+                f"LayerNorm '{self.name}' needs form to be {' or '.join(map(repr, FORMS))}; "
+                f"got {form!r}."
+            )
         self.epsilon = epsilon
+        self.form = form
+        self.affine = affine
 
     def build(self, input_shape):
+        if not self.affine:
+            return
+
         def weight(name, initializer):  # in its full precision also under mixed_bfloat16
             return self.add_weight(
                 shape=input_shape[-1:], initializer=initializer, autocast=False, name=name
@@ -40,10 +57,19 @@ class LayerNorm(keras.layers.Layer):
     def call(self, x):
         dtype = keras.backend.result_type(x.dtype, "float32")
         x = ops.cast(x, dtype)
-        d = x - ops.mean(x, axis=-1, keepdims=True)
+        mean = ops.mean(x, axis=-1, keepdims=True)
+        d, epsilon = x - mean, self.epsilon
+        if self.form == "two_stage":
+            # As much lies above the mean as below it, so this is half of mean(|d|). `mean - x`, not
+            # `-d`, because LiteRT then computes it and its relu in one go.
+            half = ops.mean(ops.relu(mean - x), axis=-1, keepdims=True)
+            root = ops.rsqrt(half + epsilon)
+            scale = root * root
+            d, epsilon = d * scale, epsilon * scale * scale
         # `d * d`, never ops.square(x - mean): the converter would fuse that back together.
-        y = d * ops.rsqrt(ops.mean(d * d, axis=-1, keepdims=True) + self.epsilon)
-        y = y * ops.cast(self.gamma, dtype) + ops.cast(self.beta, dtype)
+        y = d * ops.rsqrt(ops.mean(d * d, axis=-1, keepdims=True) + epsilon)
+        if self.affine:
+            y = y * ops.cast(self.gamma, dtype) + ops.cast(self.beta, dtype)
         return ops.cast(y, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

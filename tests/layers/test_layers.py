@@ -82,9 +82,34 @@ def test_layer_norm_in_mixed_bfloat16_is_float32_rounded_once():
     assert np.array_equal(half(x), expected)
 
 
-def test_layer_norm_stands_the_constant_token():
+@pytest.mark.parametrize("form", ["centred", "two_stage"])
+def test_layer_norm_stands_the_constant_token(form):
     layer, x = built("LayerNorm")
+    layer.form = form
     assert np.allclose(layer(np.ones_like(x)), weights(layer)["it/beta"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1, 1e4])
+def test_both_forms_of_layer_norm_are_one_function(size):
+    """Of tokens loud and quiet, down to where epsilon is what counts."""
+    layer, x = built("LayerNorm")
+    x = size * np.geomspace(1e-3, 1e3, x.shape[1])[:, None] * x
+    expected = layer(x)
+    layer.form = "two_stage"
+    assert np.abs(layer(x) - expected).max() < 1e-5 * np.abs(expected).max()  # float32 rounding
+
+
+def test_layer_norm_without_gamma_and_beta_only_normalises():
+    layer = LayerNorm(affine=False)
+    x = np.random.default_rng(0).normal(3, 5, (4, 64)).astype(np.float32)
+    y = np.asarray(layer(x))
+    assert layer.weights == []
+    assert np.allclose([y.mean(-1), y.std(-1)], [[0] * 4, [1] * 4], atol=1e-5)
+
+
+def test_layer_norm_knows_its_forms():
+    with pytest.raises(ValueError, match="'it' needs form to be 'centred' or 'two_stage'; got 'x'"):
+        LayerNorm(form="x", name="it")
 
 
 def test_mlp_is_dense_gelu_dense():
