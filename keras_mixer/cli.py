@@ -32,7 +32,10 @@ console = Console(
     force_terminal=False if "JPY_PARENT_PID" in os.environ else None,
 )
 
-Recipe = StrEnum("Recipe", ["float32", "float16", "dynamic_int8", "int8"])
+Recipe = StrEnum(
+    "Recipe",
+    ["float32", "float16", "dynamic_int8", "static_int8", "int8", "int16x8", "dynamic_int4"],
+)
 ModelName = Annotated[str, typer.Argument(help="A .keras file, a run's folder, or a model's name.")]
 Weights = Annotated[
     str | None,

@@ -30,6 +30,7 @@ FILES = ("model.keras", *TFLITES.values(), "held_out.npz", "digit.png", "report.
 # a little kind; no held-out digit is ever trained on.
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 3e-3, 0.05
 HELD_OUT = 1 / 3
+CALIBRATION = 128  # images from which int8 reads the ranges of its activations
 
 
 def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, console=None):
@@ -75,7 +76,7 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
     contents, reports = {}, {}
     for recipe, name in TFLITES.items():
         with console.status(f"Exporting and checking {name}"), quiet():
-            calibration = images if recipe == "int8" else None
+            calibration = images[:CALIBRATION] if recipe == "int8" else None
             contents[name] = convert(model, recipe, calibration=calibration)
             reports[name] = verify(model, contents[name], (held_out_images, held_out_labels))
 

@@ -1,9 +1,5 @@
 """A `.tflite` image model, run with LiteRT."""
 
-import os
-
-import numpy as np
-
 from keras_mixer.tflite.metadata import content_of, metadata_in
 
 
@@ -28,13 +24,11 @@ class Runner:
     """
 
     def __init__(self, source, threads=None):
-        from ai_edge_litert.interpreter import Interpreter
+        from keras_mixer.tflite._interpreter import open_interpreter
 
         self.name, content = content_of(source)
-        threads = threads or min(os.cpu_count() or 1, 4)
         try:
-            self.interpreter = Interpreter(model_content=content, num_threads=threads)
-            self.interpreter.allocate_tensors()
+            self.interpreter = open_interpreter(content, threads)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{self.name} does not load; it may be cut short: {error}") from None
 
@@ -48,28 +42,15 @@ class Runner:
                 f"{self.name} is not an image classifier, [1, H, W, C] -> [1, classes]: its inputs "
                 f"and outputs are {', '.join(map(str, shapes))}."
             )
+        self.content = content
         self.input, self.output = inputs[0], outputs[0]
         self.shape = shapes[0][1:]
         self.classes = shapes[1][1]
         self.metadata = metadata_in(self.name, content)
 
     def __call__(self, image):
-        self.interpreter.set_tensor(self.input["index"], _quantise(image[None], self.input))
+        from keras_mixer.tflite._interpreter import dequantised, quantised
+
+        self.interpreter.set_tensor(self.input["index"], quantised(image[None], self.input))
         self.interpreter.invoke()
-        return _dequantise(self.interpreter.get_tensor(self.output["index"])[0], self.output)
-
-
-def _quantise(values, tensor):
-    dtype = tensor["dtype"]
-    if not np.issubdtype(dtype, np.integer):
-        return values.astype(dtype)
-    scale, zero_point = tensor["quantization"]
-    limits = np.iinfo(dtype)
-    return np.clip(np.round(values / scale + zero_point), limits.min, limits.max).astype(dtype)
-
-
-def _dequantise(values, tensor):
-    if not np.issubdtype(tensor["dtype"], np.integer):
-        return values.astype(np.float32)
-    scale, zero_point = tensor["quantization"]
-    return (values.astype(np.float32) - zero_point) * np.float32(scale)
+        return dequantised(self.interpreter.get_tensor(self.output["index"])[0], self.output)

@@ -1,48 +1,95 @@
 """Keras model -> the bytes of a `.tflite` file."""
 
-import tempfile
-from contextlib import contextmanager
-
 import keras
 
 from keras_mixer.tflite import recipes
 from keras_mixer.tflite._data import batches
-from keras_mixer.weights.names import all_layers
+from keras_mixer.tflite._float import deployed, to_float
 
 
-def convert(model, recipe="float32", *, calibration=None):
+def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer_ends=False):
     """Converts an image model for LiteRT, on CPUs and phones.
 
     The file takes one image at a time, float32 `[1, H, W, C]`, and gives what the model gives, in
     float32 whatever the recipe. It uses LiteRT's built-in ops only. A model built under
-    `mixed_bfloat16` is converted in float32. With `"int8"`, an op that has no int8 form stays in
-    float between conversions; the models of this package have none.
+    `mixed_bfloat16` is converted in float32. Before it is quantised the model is rewritten for
+    LiteRT without a change of its function: an input's rescaling and the norms' scales go into the
+    weights of the layers that follow where that can be.
 
     Args:
         model: A built functional or Sequential Keras model with one image input of fixed size,
             `[B, H, W, C]`, and one output.
-        recipe: `"float32"`, `"float16"`, `"dynamic_int8"` or `"int8"`; `RECIPES` says what each is
+        recipe: How numbers are stored and computed: `"float32"`, `"float16"`, `"dynamic_int8"`,
+            `"static_int8"`, `"int8"`, `"int16x8"` or `"dynamic_int4"`; `RECIPES` says what each is
             for.
-        calibration: For `"int8"`, images as the model takes them, from which the ranges of its
-            activations are read (true minimum and maximum): an array `[N, H, W, C]`, a
+        calibration: For `"static_int8"`, `"int8"` and `"int16x8"`, images as the model takes them,
+            from which the ranges of its activations are read: an array `[N, H, W, C]`, a
             `tf.data.Dataset` or an iterable of batches; labels in it are passed over. A hundred or
             so that look like what the file will see are enough.
+        keep_float: Layers that stay in float32, by path, such as `"block_0/token_mlp/expand"`, or
+            `"block_*/token_mlp"` for all that it names and what is within. `sensitivity` tells
+            which are worth it.
+        integer_ends: With `"int8"` and `"int16x8"`: whether the input and the output are integers
+            too, as some NPUs and microcontrollers want. MediaPipe wants float32.
 
     Returns:
         The file's content, as `bytes`. Nothing is written.
 
     Raises:
-        ValueError: An unknown recipe; a model that is not built, has no fixed size or more than one
-            input or output; `"int8"` without calibration, or with images that are none, of the
-            wrong shape or not finite; calibration for a recipe that has no use for it; a model with
-            an op that LiteRT does not have.
+        ValueError: An unknown recipe or layer; a model that is not built, has no fixed size or more
+            than one input or output; a recipe that reads ranges without calibration, or with images
+            that are none, of the wrong shape or not finite; calibration for a recipe that has no
+            use for it; `"dynamic_int4"` with a layer of odd width; a model with an op that LiteRT
+            does not have.
         RuntimeError: Keras runs on another backend than TensorFlow.
     """
     recipe = recipes.find(recipe)
     shape = image_shape(model, "convert")
-    images = _calibration(recipe, calibration, shape)
+    who = f"convert with recipe '{recipe.name}'"
+    images = calibration_images(recipe, calibration, shape, who)
+    if integer_ends and not recipe.every_op:
+        every = ", ".join(f"'{r.name}'" for r in recipes.RECIPES.values() if r.every_op)
+        raise ValueError(f"{who} has float32 ends; integer_ends goes with {every}.")
+    if keep_float and recipe.name == "float32":
+        raise ValueError(f"{who} keeps every layer in float32; leave keep_float out.")
     check_backend("convert")
-    return _convert(_in_float32(model), recipe, shape, images)
+
+    # Here, so that the package does without LiteRT until it is wanted.
+    from keras_mixer.tflite._interpreter import open_interpreter
+    from keras_mixer.tflite._layers import layer_paths, layers_by_tensor, matching
+    from keras_mixer.tflite._quantise import odd_products, quantise
+    from keras_mixer.tflite._ranges import ranges
+
+    kept = matching(keep_float, [*layer_paths(model)], who)
+    content = float_file(model, shape, recipe.every_op)
+    if recipe.name == "float32":
+        return content
+
+    layers = layers_by_tensor(open_interpreter(content), model)
+    in_float = [name for name, layer in layers.items() if layer in kept]
+    if recipe.weights == "int4":
+        odd = odd_products(content, in_float)
+        _check_widths({layers.get(name, name): width for name, width in odd.items()}, who)
+    return quantise(
+        content,
+        recipe,
+        ranges(content, images) if recipe.calibrated else None,
+        keep_float=in_float,
+        integer_ends=integer_ends,
+    )
+
+
+def float_file(model, shape, every_op=False):
+    """The float32 file that recipes start from: those for every op, or the others."""
+    from tensorflow.lite.python.convert import ConverterError
+
+    try:
+        return to_float(deployed(model, "two_stage" if every_op else "centred"), shape)
+    except ConverterError as error:
+        raise ValueError(
+            f"convert: LiteRT cannot run '{model.name}' on its built-in ops. The converter says: "
+            f"{str(error).strip()}"
+        ) from None
 
 
 def check_backend(who):
@@ -78,8 +125,8 @@ def image_shape(model, who):
     return shape[1:]
 
 
-def _calibration(recipe, calibration, shape):
-    who = f"convert with recipe '{recipe.name}'"
+def calibration_images(recipe, calibration, shape, who):
+    """The images to read ranges from, as a list; None where a recipe wants none."""
     if not recipe.calibrated:
         if calibration is not None:
             raise ValueError(f"{who} takes no calibration; only quantised activations need ranges.")
@@ -92,60 +139,10 @@ def _calibration(recipe, calibration, shape):
     return [image for images, _ in batches(calibration, shape, who) for image in images]
 
 
-def _in_float32(model):
-    """The same model computing in float32, which is what LiteRT's kernels take."""
-    if all(layer.compute_dtype == "float32" for layer in all_layers(model)):
-        return model
-
-    def in_float32(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    clone = keras.models.clone_model(model, clone_function=in_float32, recursive=True)
-    clone.set_weights(model.get_weights())
-    return clone
-
-
-@contextmanager
-def _without_greetings(logger):
-    """While it lasts, TensorFlow does not say where it writes what nobody will see."""
-    before = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _convert(model, recipe, shape, images):
-    import tensorflow as tf
-    from tensorflow.lite.python.convert import ConverterError
-
-    # A batch of exactly one: with a dynamic batch the graph fills with shape arithmetic. Traced
-    # before Keras sees it, whose older versions would make the batch dynamic again.
-    @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="image")])
-    def serve(image):
-        return model(image, training=False)
-
-    serve.get_concrete_function()
-    with tempfile.TemporaryDirectory() as folder, _without_greetings(tf.get_logger()):
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint("serve", serve)
-        archive.write_out(folder, verbose=False)
-
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        # No Flex: a model that needs TensorFlow's own kernels fails here and not on a phone.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if recipe.quantise:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if recipe.weights:
-            converter.target_spec.supported_types = [getattr(tf, recipe.weights)]
-        if recipe.calibrated:
-            converter.representative_dataset = lambda: ([image[None]] for image in images)
-        try:
-            return converter.convert()
-        except ConverterError as error:
-            raise ValueError(
-                f"convert: LiteRT cannot run '{model.name}' with recipe '{recipe.name}' on its "
-                f"built-in ops. The converter says: {str(error).strip()}"
-            ) from None
+def _check_widths(odd, who):
+    if odd:
+        found = ", ".join(f"{layer} has {width}" for layer, width in odd.items())
+        raise ValueError(
+            f"{who} needs dense layers with an even number of inputs; {found}. Leave them in "
+            "float32 with keep_float= (--keep-float), or take recipe 'dynamic_int8'."
+        )

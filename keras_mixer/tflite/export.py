@@ -33,6 +33,7 @@ def export(
     *,
     labels=None,
     calibration=None,
+    keep_float=(),
     input_range=None,
     name=None,
     description="",
@@ -58,10 +59,10 @@ def export(
     Args:
         model: A Keras classifier, `[B, H, W, C] -> [B, classes]`, as `convert` takes it.
         folder: Where to write; made if need be.
-        recipe: As in `convert`.
+        recipe: As in `convert`. The ends are float32, as MediaPipe wants them.
         labels: Names of the classes in the order of the scores: a sequence, or the path of a text
             file with one a line.
-        calibration: As in `convert`.
+        calibration, keep_float: As in `convert`.
         input_range: What the model takes for black and for white; by default (0, 255) for a model
             built with `include_preprocessing` and (-1, 1) for others.
         name: What to call the model; by default its own name.
@@ -111,7 +112,8 @@ def export(
         input_range=input_range,
         labels=labels,
     )
-    content = with_metadata(convert(model, recipe, calibration=calibration), metadata)
+    content = convert(model, recipe, calibration=calibration, keep_float=keep_float)
+    content = with_metadata(content, metadata)
     scores = Runner(content)(image)
     sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
     probabilities = gives_probabilities(unpacked(content, who))

@@ -6,34 +6,53 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the converter is told.
+    """One way to store and compute.
+
+    Its name says it: what weights are stored in, with `x8` what activations are multiplied by where
+    the two differ; before that which ops compute in integers. `dynamic`: dense layers and
+    convolutions, which find the range of their input as they run. `static`: those, with ranges read
+    from example images beforehand. Neither: every op.
 
     Attributes:
         name: The name under which `convert` knows it.
-        quantise: Whether weights are stored in fewer bits than 32.
-        weights: Name of the TensorFlow type of stored weights, where it is not int8.
-        calibrated: Whether activations are quantised too, with ranges seen on example images.
-        summary: What it is for, in a line.
+        weights: The type that kernels are stored in.
+        activations: The type that they are multiplied by, `"float32"` where the file knows no
+            ranges.
+        every_op: Whether norms, GELUs and residuals are in integers as well.
+        hardware: What it is for.
+        summary: What it does, in a line.
     """
 
     name: str
-    quantise: bool
-    weights: str | None
-    calibrated: bool
+    weights: str
+    activations: str
+    every_op: bool
+    hardware: str
     summary: str
+
+    @property
+    def calibrated(self):
+        """Whether it wants example images, to read the ranges of activations from."""
+        return self.activations != "float32"
 
 
 # fmt: off
 _TABLE = (
-    #       name          quantise  weights  calibrated
-    Recipe("float32",      False,  None,      False,
+    #      name            weights    activations  every op
+    Recipe("float32",      "float32", "float32", False, "anything, to compare with",
            "the Keras model's own arithmetic"),
-    Recipe("float16",      True,   "float16", False,
-           "half the size; computes in float32 on CPUs, in float16 on GPUs"),
-    Recipe("dynamic_int8", True,   None,      False,
-           "a quarter of the size, int8 products between float activations: for CPUs"),
-    Recipe("int8",         True,   None,      True,
-           "every op in int8 between float32 ends: for NPUs; wants example images"),
+    Recipe("float16",      "float16", "float32", False, "GPUs",
+           "half the size; GPUs compute in float16, CPUs in float32"),
+    Recipe("dynamic_int8", "int8",    "float32", False, "CPUs",
+           "int8 products; each row of activations is scaled as it comes"),
+    Recipe("static_int8",  "int8",    "int8",    False, "CPUs",
+           "int8 products, ranges known beforehand; norms, GELUs and residuals in float32"),
+    Recipe("int8",         "int8",    "int8",    True,  "NPUs, microcontrollers",
+           "every op in int8"),
+    Recipe("int16x8",      "int8",    "int16",   True,  "NPUs that have int16",
+           "every op in int16, with int8 weights; CPUs run it slowly"),
+    Recipe("dynamic_int4", "int4",    "float32", False, "CPUs short of memory",
+           "int4 weights of dense layers, the stem in int8; products as in dynamic_int8"),
 )
 # fmt: on
 

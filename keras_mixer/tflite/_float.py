@@ -1,0 +1,177 @@
+"""Keras model -> the float32 `.tflite` that every recipe starts from."""
+
+import logging
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+
+from keras_mixer.layers import LayerNorm, PatchEmbed
+from keras_mixer.weights.names import all_layers
+
+# What stands between the last norm and the head and leaves channels alone, so that what is done to
+# a channel may as well be done after it.
+BETWEEN = (
+    keras.layers.Dropout,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.Identity,
+)
+
+
+def deployed(model, form="centred"):
+    """A model of the same function as LiteRT runs it best; `model` itself where nothing changes.
+
+    It computes in float32. Its LayerNorms have the given form. Pixels that the model rescales for a
+    convolution are rescaled in the convolution's weights, and the last norm's gamma and beta are in
+    those of the head. What else can go into a neighbour's weights, the converter puts there: a
+    norm's gamma and beta in front of a dense layer, a batch norm or a scale behind one.
+    """
+    chain = _last_norm(model)
+    rescaling = _rescaling(model)
+    norms = [layer for layer in _leaves(model) if isinstance(layer, LayerNorm)]
+    if (
+        not chain
+        and not rescaling
+        and all(layer.compute_dtype == "float32" for layer in all_layers(model))
+        and all(norm.form == form for norm in norms)
+    ):
+        return model
+
+    last, head = chain or (None, None)
+    first, stem = rescaling or (None, None)
+
+    def copy(layer):
+        config = {**layer.get_config(), "dtype": "float32"}
+        if layer is last:
+            config |= {"affine": False}
+        if layer is first:
+            config |= {"scale": 1.0, "offset": 0.0}
+        return type(layer).from_config(config)
+
+    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    for layer, original in zip(clone.layers, model.layers, strict=True):
+        if original is not last:
+            layer.set_weights(original.get_weights())
+    for layer in _leaves(clone):
+        if isinstance(layer, LayerNorm):
+            layer.form = form
+    if chain:
+        _fold_norm(last, clone.get_layer(head.name))
+    if rescaling:
+        _fold_rescaling(first, clone.get_layer(stem.name))
+    return clone
+
+
+def to_float(model, shape):
+    """The float32 `.tflite` of a model of images `(H, W, C)`, as bytes.
+
+    Raises:
+        ConverterError: An op that LiteRT does not have.
+    """
+    import tensorflow as tf
+
+    # A batch of exactly one: with a dynamic batch the graph fills with shape arithmetic.
+    @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="image")])
+    def serve(image):
+        return model(image, training=False)
+
+    with _quiet_logs():
+        # Without a SavedModel on the way, which takes four times as long.
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()])
+        # No Flex: a model that needs TensorFlow's own kernels fails here and not on a phone.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        return _signed(converter.convert())
+
+
+def _signed(content):
+    """The file with a signature: `image` goes in and `scores` come out."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    def named(name, index):
+        entry = flatbuffer_utils.schema_fb.TensorMapT()
+        entry.name, entry.tensorIndex = name, index
+        return entry
+
+    model = flatbuffer_utils.read_model_from_bytearray(content)
+    [graph] = model.subgraphs
+    signature = flatbuffer_utils.schema_fb.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+    signature.inputs = [named("image", *graph.inputs)]
+    signature.outputs = [named("scores", *graph.outputs)]
+    model.signatureDefs = [signature]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _leaves(model):
+    """Every layer that holds no other, models and blocks looked into."""
+    for layer in model._flatten_layers(include_self=False):
+        if not list(layer._flatten_layers(include_self=False)):
+            yield layer
+
+
+def _last_norm(model):
+    """The LayerNorm whose channels reach a dense head unmixed, and that head, or None."""
+    head = model.outputs[0]._keras_history.operation
+    if not isinstance(head, keras.layers.Dense) or not head.use_bias:
+        return None
+    layer = _only_source(head)
+    while isinstance(layer, BETWEEN) or _keeps_channels(layer):
+        layer = _only_source(layer)
+    return (layer, head) if isinstance(layer, LayerNorm) and layer.affine else None
+
+
+def _only_source(layer):
+    """The layer before this one, if nothing else hangs on either."""
+    nodes = getattr(layer, "_inbound_nodes", ())
+    if len(nodes) != 1 or len(nodes[0].parent_nodes) != 1:
+        return None
+    source = nodes[0].parent_nodes[0].operation
+    return source if len(source._outbound_nodes) == 1 else None
+
+
+def _keeps_channels(layer):
+    return isinstance(layer, keras.layers.Reshape) and (
+        layer.output.shape[-1] == layer.input.shape[-1]
+    )
+
+
+def _fold_norm(norm, head):
+    gamma, beta = norm.get_weights()
+    kernel = keras.ops.convert_to_numpy(head.kernel)  # [C, classes]
+    head.kernel.assign(gamma[:, None] * kernel)
+    head.bias.assign_add(beta @ kernel)
+
+
+def _rescaling(model):
+    """A Rescaling of the image, and the convolution without padding that alone sees it, or None."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Rescaling) and len(layer._outbound_nodes) == 1:
+            stem = layer._outbound_nodes[0].operation
+            if isinstance(stem, PatchEmbed) or (
+                type(stem) is keras.layers.Conv2D
+                and (stem.padding, stem.groups, stem.use_bias) == ("valid", 1, True)
+            ):
+                return layer, stem
+    return None
+
+
+def _fold_rescaling(rescaling, stem):
+    kernel = keras.ops.convert_to_numpy(stem.kernel)  # [height, width, C_in, C]
+    scale, offset = (np.reshape(n, (-1, 1)) for n in (rescaling.scale, rescaling.offset))
+    stem.kernel.assign(kernel * scale)
+    stem.bias.assign_add((kernel * offset).sum((0, 1, 2)))
+
+
+@contextmanager
+def _quiet_logs():
+    """While it lasts, TensorFlow does not advise a SavedModel, nor say what the converter skips."""
+    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel("ERROR")
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,94 @@
+"""The float32 `.tflite` -> what a recipe makes of it, by litert-quantizer."""
+
+import io
+import re
+import warnings
+from contextlib import redirect_stderr
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from litert_quantizer import qtyping, quantizer
+
+# What multiplies by weights: the only ops that the recipes which are not for every op touch.
+DENSE = "FULLY_CONNECTED"
+PRODUCTS = DENSE, "CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL"
+EVERY = "*"
+BITS = {"int4": 4, "int8": 8, "int16": 16}
+CHANNELWISE = qtyping.QuantGranularity.CHANNELWISE
+FLOAT = quantizer.AlgorithmName.NO_QUANTIZE
+
+
+def quantise(content, recipe, ranges=None, *, keep_float=(), integer_ends=False):
+    """The bytes of a file with its numbers as a recipe says.
+
+    Args:
+        content: The float32 file.
+        recipe: A `Recipe` other than `float32`.
+        ranges: For a calibrated recipe, tensor name -> (minimum, maximum).
+        keep_float: Names of tensors; the ops that make them stay in float32.
+        integer_ends: Whether input and output are integers too, in recipes for every op.
+    """
+    tool = quantizer.Quantizer(content)
+    for op in _ops(recipe):
+        _add(tool, op, recipe)
+    if recipe.every_op and not integer_ends:
+        for end in ("INPUT", "OUTPUT"):
+            tool.update_quantization_recipe(".*", end, algorithm_key=FLOAT)
+    for name in keep_float:
+        # litert-quantizer looks for the pattern anywhere in the names of an op's outputs.
+        tool.update_quantization_recipe(f"^{re.escape(name)}(;|$)", EVERY, algorithm_key=FLOAT)
+    found = None
+    if ranges is not None:
+        found = {
+            name: {"min": np.float32([[low]]), "max": np.float32([[high]])}
+            for name, (low, high) in ranges.items()
+        }
+    with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        # It draws a bar, asked for or not, and LiteRT warns it of the memory that it takes.
+        warnings.simplefilter("ignore", UserWarning)
+        done = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(done.quantized_model)
+
+
+def outputs_of(content, kinds=None):
+    """Names of the tensors that a file's ops of some kinds make, or all of them."""
+    return {made["name"] for kind, made, _ in ops_of(content) if kinds is None or kind in kinds}
+
+
+def odd_products(content, but=()):
+    """Dense layers that XNNPACK cannot run in int4: name of the output -> odd number of inputs."""
+    widths = {made["name"]: i[1]["shape"][-1] for kind, made, i in ops_of(content) if kind == DENSE}
+    return {name: int(n) for name, n in widths.items() if n % 2 and name not in but}
+
+
+def ops_of(content):
+    """Kind, details of the output and of the inputs of each op of a file."""
+    interpreter = Interpreter(model_content=content)
+    details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    for op in interpreter._get_ops_details():
+        inputs = [details.get(index) for index in op["inputs"]]
+        yield op["op_name"], details[op["outputs"][0]], inputs
+
+
+def _ops(recipe):
+    return [EVERY] if recipe.every_op else PRODUCTS
+
+
+def _add(tool, op, recipe):
+    if recipe.weights == "float16":
+        config = qtyping.OpQuantizationConfig(
+            weight_tensor_config=qtyping.TensorQuantizationConfig(
+                num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+            ),
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        )
+        if op != "BATCH_MATMUL":  # which has no such form
+            key = quantizer.AlgorithmName.FLOAT_CASTING
+            tool.update_quantization_recipe(".*", op, config, algorithm_key=key)
+    elif recipe.calibrated:
+        tool.add_static_config(".*", op, BITS[recipe.activations], BITS[recipe.weights])
+    else:
+        # XNNPACK has convolutions with int8 kernels only.
+        bits = BITS[recipe.weights] if op == DENSE else 8
+        tool.add_dynamic_config(".*", op, bits, CHANNELWISE)
