@@ -12,6 +12,7 @@ import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from keras_mixer._accelerators import tpu_address, tpu_chips
@@ -64,6 +65,27 @@ Labels = Annotated[
     ),
 ]
 TfliteFile = Annotated[Path, typer.Argument(help="A .tflite image classifier.")]
+ImageFiles = Annotated[
+    Path,
+    typer.Option(
+        help="A .npy of images, a .npz with 'images' and 'labels', a folder of pictures, or of "
+        "one folder of pictures a class."
+    ),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        help="For static_int8, int8 and int16x8: about a hundred images to read ranges from. A "
+        ".npy of images, a .npz with 'images', or a folder of pictures."
+    ),
+]
+KeepFloat = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A layer that stays in float32, such as block_0/token_mlp/expand, or 'block_*'; may "
+        "be repeated. `keras-mixer sensitivity` tells which are worth it."
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads; by default one a core, four at most.")
 ]
@@ -308,13 +330,8 @@ def export(
         Path | None, typer.Option(help="The folder for what it writes; by default MODEL_tflite.")
     ] = None,
     labels: Labels = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            help="For int8: about a hundred images to read ranges from. A .npy of images, a .npz "
-            "with 'images', or a folder of pictures."
-        ),
-    ] = None,
+    calibration: Calibration = None,
+    keep_float: KeepFloat = None,
     weights: Weights = None,
     input_range: Annotated[
         tuple[float, float] | None,
@@ -355,6 +372,7 @@ def export(
             str(recipe),
             labels=labels or _class_names(file, weights, keras_model),
             calibration=images,
+            keep_float=keep_float or (),
             input_range=input_range,
             name=name,
             description=description,
@@ -384,15 +402,12 @@ def inspect(
 def verify(
     model: Annotated[str, typer.Argument(help="The model that the .tflite file came from.")],
     tflite: TfliteFile,
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="A .npy of images, a .npz with 'images' and 'labels', a folder of pictures, or of "
-            "one folder of pictures a class."
-        ),
-    ],
+    data: ImageFiles,
     weights: Weights = None,
     threads: Threads = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Compare the output of every layer as well.")
+    ] = False,
 ):
     """Run a .tflite file and its Keras model over the same images and compare the answers."""
     with quiet():
@@ -403,8 +418,64 @@ def verify(
     keras_model = _load(model, weights)
     with quiet():
         images = read(data, image_shape(keras_model, "verify"), image_range(keras_model))
-        report = verify(keras_model, tflite, images, threads=threads)
-    console.print(str(report))
+        report = verify(keras_model, tflite, images, threads=threads, layers=layers)
+    console.print(str(report), highlight=False)
+
+
+@app.command()
+def sensitivity(
+    model: ModelName,
+    recipe: Annotated[Recipe, typer.Option(help="What to quantise to.")],
+    data: ImageFiles,
+    calibration: Calibration = None,
+    count: Annotated[int, typer.Option(min=1, help="How many of the images to use.")] = 64,
+    weights: Weights = None,
+):
+    """List what each layer loses when it alone is quantised, the worst first.
+
+    Export with --keep-float LAYER leaves one in float32.
+    """
+    with quiet():
+        from keras_mixer.tflite import sensitivity
+        from keras_mixer.tflite._data import image_range, read
+        from keras_mixer.tflite.convert import image_shape
+
+    keras_model = _load(model, weights)
+    shape, scale = image_shape(keras_model, "sensitivity"), image_range(keras_model)
+    with quiet():
+        images = read(data, shape, scale)
+        examples = calibration and read(calibration, shape, scale)
+    with Progress(console=console, transient=True) as progress, quiet():
+        losses = sensitivity(
+            keras_model,
+            str(recipe),
+            images,
+            calibration=examples,
+            count=count,
+            progress=lambda layers: progress.track(layers, description="Layers"),
+        )
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("layer", no_wrap=True)
+    table.add_column("error", justify="right")
+    table.add_column("same class", justify="right")
+    for loss in losses:
+        table.add_row(loss.layer, f"{loss.error:.2%}", f"{loss.agreement:.2%}")
+    console.print(table)
+
+
+@app.command()
+def benchmark(
+    tflite: TfliteFile,
+    threads: Threads = None,
+    runs: Annotated[int, typer.Option(min=1, help="How many runs to count.")] = 50,
+):
+    """Time a .tflite file beside this machine's own roof: large products of the same type."""
+    with quiet():
+        from keras_mixer.tflite import benchmark
+
+    with console.status(f"Timing {tflite}"), quiet():
+        timing = benchmark(tflite, threads=threads, runs=runs)
+    console.print(str(timing), highlight=False)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from tests.weights.official import checkpoint
 
 COMMANDS = (
     *("quickstart", "doctor", "models", "train", "evaluate", "recipes", "export"),
-    *("inspect", "verify", "predict", "show-weights"),
+    *("inspect", "verify", "sensitivity", "benchmark", "predict", "show-weights"),
 )
 
 
@@ -89,6 +89,59 @@ def test_predict_shows_the_best_classes(command, quickstarted, held_out, tmp_pat
     assert len(rows) == 2
     assert f"number {digit} " in rows[0]
     assert done.stderr == ""
+
+
+def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(here, quickstarted, tmp_path):
+    folder = quickstarted / "quickstart"
+    held_out = folder / "held_out.npz"
+    arguments = ["model.keras", "--recipe", "static_int8", "--calibration", held_out]
+    done = here("sensitivity", *arguments, "--data", held_out, "--count", 4, cwd=folder)
+    rows = [line.split() for line in done.stdout.splitlines() if "%" in line]
+    errors = [float(error.rstrip("%")) for _, error, _ in rows]
+    assert len(rows) == 6 * 4 + 2  # every product: four a block, the stem and the head
+    assert errors == sorted(errors, reverse=True)
+    assert done.stderr == ""
+
+    arguments += ["--output", tmp_path]
+    here("export", *arguments, cwd=folder)
+    file = tmp_path / "model_static_int8.tflite"
+    size = file.stat().st_size
+    kept = [part for layer, *_ in rows[:2] for part in ("--keep-float", layer)]
+    here("export", *arguments, *kept, "--overwrite", cwd=folder)
+    assert file.stat().st_size > size
+    done = here("verify", "model.keras", file, "--data", held_out, "--layers", cwd=folder)
+    assert "block_0/token_mlp/expand" in done.stdout
+    assert "off by more than a tenth" in done.stdout
+
+
+def test_benchmark_shows_the_share_of_the_roof(here, quickstarted):
+    folder = quickstarted / "quickstart"
+    done = here("benchmark", "model_int8.tflite", "--runs", 5, "--threads", 1, cwd=folder)
+    assert "ms an image" in done.stdout
+    assert "of this machine's roof" in done.stdout
+    assert "12 GELU" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--recipe", "static_int8"], "needs calibration= (--calibration)"),
+        (["--recipe", "int8", "--calibration", "digit.png"], "is neither a readable .npy"),
+        (["--recipe", "float16", "--keep-float", "blok"], "no layer is called 'blok'"),
+        (["--recipe", "float16", "--labels", "report.json"], "one label a class, 10; got"),
+    ],
+)
+def test_a_wrong_export_is_one_line_and_writes_nothing(
+    here, quickstarted, tmp_path, arguments, message
+):
+    folder, output = quickstarted / "quickstart", tmp_path / "app"
+    arguments = ["model.keras", *arguments, "--output", output]
+    done = here("export", *arguments, cwd=folder, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not output.exists()
 
 
 def test_inspect_shows_any_file_and_as_json(command, quickstarted, tmp_path):

@@ -9,7 +9,10 @@ import numpy as np
 from keras_mixer._backend import predict
 from keras_mixer.tflite._data import batches
 from keras_mixer.tflite._runner import Runner
-from keras_mixer.tflite.convert import image_shape
+from keras_mixer.tflite.convert import float_file, image_shape
+
+WATCHED = 16  # Images over which layers are compared: a layer has thousands of values in each.
+DEPARTED = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,11 @@ class Report:
         accuracy: The same for the file.
         agreement: Share of images to which both give the same class, 0 to 1.
         max_abs_difference: Largest difference between two scores, over images and classes.
+        worst_image: Number of the image that it belongs to, from 0, in the order of the data.
         ms_per_image: Median wall-clock time of one call of the file, in milliseconds.
+        layers: With `layers=True`, how far each layer's output is from what it should be, in the
+            order of computation: pairs of a path and the root mean square of the difference over
+            that of the output. Empty otherwise.
     """
 
     images: int
@@ -33,7 +40,14 @@ class Report:
     accuracy: float | None
     agreement: float
     max_abs_difference: float
+    worst_image: int
     ms_per_image: float
+    layers: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def departs(self):
+        """Path of the first layer that is more than a tenth off, or None."""
+        return next((path for path, error in self.layers if error > DEPARTED), None)
 
     def as_dict(self):
         return asdict(self)
@@ -44,13 +58,23 @@ class Report:
             lines += [f"accuracy {self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"]
         lines += [
             f"agreement with Keras {self.agreement:.2%}",
-            f"largest difference of a score {self.max_abs_difference:.3g}",
+            f"largest difference of a score {self.max_abs_difference:.3g}, "
+            f"at image {self.worst_image}",
             f"{self.ms_per_image:.2f} ms an image",
         ]
+        if self.layers:
+            lines += ["error of each layer's output:"]
+            lines += [f"  {path:36} {error:8.2%}" for path, error in self.layers]
+            first = self.departs
+            lines += [
+                f"{first} is the first that is off by more than a tenth."
+                if first
+                else "None is off by more than a tenth."
+            ]
         return "\n".join(lines)
 
 
-def verify(model, tflite, data, *, threads=None):
+def verify(model, tflite, data, *, threads=None, layers=False):
     """Runs a Keras classifier and its `.tflite` file over the same images and compares the answers.
 
     Args:
@@ -60,13 +84,17 @@ def verify(model, tflite, data, *, threads=None):
             `tf.data.Dataset`, or an iterable of batches. Labels, whole numbers `[N]` or one-hot
             `[N, classes]`, give accuracies as well.
         threads: CPU threads for LiteRT; by default one a core, four at most.
+        layers: Whether to compare the output of every layer as well, on the first 16 images, with
+            what the model gives in float32. For files that `convert` made: a layer is known by the
+            names of its tensors.
 
     Returns:
         A `Report`.
 
     Raises:
         FileNotFoundError, ValueError: A missing, damaged or foreign file; a file and a model of
-            different shapes; data that do not fit; labels on some batches only.
+            different shapes; data that do not fit; labels on some batches only; with `layers`, a
+            file none of whose tensors is called after a layer.
     """
     shape = image_shape(model, "verify")
     runner = Runner(tflite, threads)
@@ -78,8 +106,10 @@ def verify(model, tflite, data, *, threads=None):
             f"outputs {ours[1:]}, the file {theirs[0]} to {theirs[1:]}."
         )
 
-    expected, scores, labels, seconds = [], [], [], []
+    expected, scores, labels, seconds, watched = [], [], [], [], []
     for images, batch_labels in batches(data, shape, "verify"):
+        if layers:
+            watched.extend(images[: WATCHED - len(watched)])
         expected.append(predict(model, images))
         labels.append(batch_labels)
         for image in images:
@@ -88,15 +118,59 @@ def verify(model, tflite, data, *, threads=None):
             seconds.append(perf_counter() - start)
     _check_labels(labels, runner.classes)
     expected, scores = np.concatenate(expected).astype(np.float32), np.stack(scores)
+    differences = np.abs(expected - scores).max(-1)
     return Report(
         images=len(scores),
         bytes=len(tflite) if isinstance(tflite, bytes) else Path(tflite).stat().st_size,
         keras_accuracy=_accuracy(expected, labels),
         accuracy=_accuracy(scores, labels),
         agreement=float(np.mean(expected.argmax(-1) == scores.argmax(-1))),
-        max_abs_difference=float(np.abs(expected - scores).max()),
+        max_abs_difference=float(differences.max()),
+        worst_image=int(differences.argmax()),
         ms_per_image=float(np.median(seconds) * 1e3),
+        layers=tuple(layer_errors(model, runner.content, watched).items()) if layers else (),
     )
+
+
+def layer_errors(model, content, images):
+    """How far each layer's output in a file is from the model's: path -> relative error, in order.
+
+    The error is the root mean square of the difference over that of the output, over all images.
+    """
+    from keras_mixer.tflite._interpreter import activations, every_tensor, open_interpreter
+    from keras_mixer.tflite._layers import layers_by_tensor
+
+    interpreter = open_interpreter(content, watched=True)
+    kinds = [tensor["dtype"] for tensor in activations(interpreter).values()]
+    every_op = sum(np.issubdtype(kind, np.integer) for kind in kinds) > len(kinds) / 2
+    reference = float_file(model, image_shape(model, "verify"), every_op)
+    float_interpreter = open_interpreter(reference, watched=True)
+    ours = layers_by_tensor(float_interpreter, model)
+    theirs = layers_by_tensor(interpreter, model)
+    [end], [their_end] = float_interpreter.get_output_details(), interpreter.get_output_details()
+    # Of what a layer computes step by step, the last that both have.
+    last = {
+        path: (name, name)
+        for name, path in ours.items()
+        if theirs.get(name) == path and name != end["name"]
+    }
+    if not last:
+        raise ValueError(
+            "verify finds no tensor in the file that is called after one of the model's layers, so "
+            "it cannot compare them; convert the file with keras_mixer, or leave layers out."
+        )
+    last[ours[end["name"]]] = end["name"], their_end["name"]
+    order = [*ours]
+    last = dict(sorted(last.items(), key=lambda item: order.index(item[1][0])))
+
+    wrong, right = dict.fromkeys(last, 0.0), dict.fromkeys(last, 0.0)
+    pairs = zip(every_tensor(reference, images), every_tensor(content, images), strict=True)
+    for expected, got in pairs:
+        for path, (name, their_name) in last.items():
+            right[path] += float(np.square(expected[name], dtype=np.float64).sum())
+            difference = got[their_name] - expected[name]
+            wrong[path] += float(np.square(difference, dtype=np.float64).sum())
+    return {path: (wrong[path] / right[path]) ** 0.5 if right[path] else 0.0 for path in last}
 
 
 def _check_labels(labels, classes):

@@ -1,9 +1,12 @@
 """`verify` counts right."""
 
+import keras
 import numpy as np
 import pytest
 
-from keras_mixer.tflite import convert, verify
+from keras_mixer.tflite import RECIPES, convert, verify
+from keras_mixer.tflite._layers import layer_paths
+from keras_mixer.tflite._runner import Runner
 from tests.cases import CASES
 
 CASE = CASES[0]
@@ -41,6 +44,47 @@ def test_a_file_of_another_model_disagrees(model):
     assert report.keras_accuracy == 1
     assert report.accuracy == report.agreement < 0.9
     assert report.max_abs_difference > 0.01
+
+
+def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model, content):
+    report = verify(model, content, IMAGES)
+    answers = model.predict(IMAGES, verbose=0)
+    scores = np.stack([Runner(content)(image) for image in IMAGES])
+    differences = np.abs(answers - scores).max(-1)
+    assert differences[report.worst_image] == differences.max()
+    assert f"at image {report.worst_image}" in str(report)
+
+
+@pytest.mark.parametrize("recipe", ["float32", "dynamic_int8", "static_int8", "int8"])
+def test_the_layers_of_a_good_file_do_not_depart(model, recipe):
+    calibration = IMAGES if RECIPES[recipe].calibrated else None
+    content = convert(model, recipe, calibration=calibration)
+    report = verify(model, content, IMAGES, layers=True)
+    paths = [path for path, _ in report.layers]
+    dense = [path for path in layer_paths(model) if path.endswith(("expand", "project"))]
+    assert [path for path in paths if path in dense] == dense  # all, in order
+    assert {"block_0", "block_2/token_norm", "head"} <= {*paths}
+    assert report.departs is None
+    assert "None is off by more than a tenth" in str(report)
+    errors = [error for _, error in report.layers]
+    assert max(errors) < 1e-5 if recipe == "float32" else 1e-3 < max(errors) < 0.1
+
+
+def test_the_first_layer_that_departs_is_named(model):
+    other = CASE.trained()
+    bias = other.get_layer("block_1").channel_mlp.expand.bias
+    bias.assign(bias + 1)
+    report = verify(model, convert(other, "int8", calibration=IMAGES), IMAGES, layers=True)
+    assert report.departs == "block_1/channel_mlp/expand"
+    assert "block_1/channel_mlp/expand is the first" in str(report)
+
+
+def test_layers_of_a_file_without_their_names_are_refused(model):
+    stranger = keras.Sequential(
+        [keras.Input((16, 32, 3)), keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(7)]
+    )
+    with pytest.raises(ValueError, match=r"finds no tensor.*convert the file with keras_mixer"):
+        verify(model, convert(stranger), IMAGES, layers=True)
 
 
 def test_data_may_be_an_array_pairs_one_hot_or_a_data_set(model, content, tmp_path):
