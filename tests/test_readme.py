@@ -17,6 +17,8 @@ from tests.conftest import ROOT
 from tests.pictures import class_folders, encoded, noise
 from tests.weights.official import checkpoint
 
+# tests/tflite/test_convert.py holds them.
+PARTITIONS = dict.fromkeys(RECIPES, "one") | {"int8": "many", "int16x8": "none"}
 TIMM = next(layout for layout in LAYOUTS if layout.name == "timm")
 README = (ROOT / "README.md").read_text()
 
@@ -128,7 +130,10 @@ def test_its_table_of_models_is_the_package_s():
 
 
 def test_its_table_of_recipes_is_the_package_s():
-    assert dict(rows(README, "recipe")) == {r.name: r.summary for r in RECIPES.values()}
+    assert rows(README, "recipe") == [
+        [r.name, r.hardware, "a hundred" if r.calibrated else "none", PARTITIONS[r.name], r.summary]
+        for r in RECIPES.values()
+    ]
 
 
 def test_its_figure_of_the_int8_norm_is_the_one_measured():
