@@ -99,25 +99,10 @@ def prepare_ours(folder, file, recipe):
     file.write_bytes(keras_mixer.tflite.convert(model, recipe, calibration=images))
 
 
-def prepare_roof(folder, file, dynamic_int8):
-    """Square matrices multiplied one after the other: as fast as LiteRT gets on this machine."""
-    import tensorflow as tf
+def prepare_roof(folder, file, kind):
+    from keras_mixer.tflite.benchmark import roof
 
-    count, side = ROOF
-    random = np.random.default_rng(0)
-    kernels = [tf.constant(random.normal(size=(side, side)), tf.float32) for _ in range(count)]
-
-    @tf.function(input_signature=[tf.TensorSpec((side, side), tf.float32)])
-    def chain(x):
-        for kernel in kernels:
-            x = tf.matmul(x, kernel / side**0.5)
-        return x
-
-    function = chain.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    if dynamic_int8:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    file.write_bytes(converter.convert())
+    file.write_bytes(roof(kind))
 
 
 def load_litert(file, threads):
@@ -313,7 +298,7 @@ def ours(recipe):
     )
 
 
-def litert_roof(precision, dynamic_int8):
+def litert_roof(precision, kind):
     """The candidate that only multiplies."""
     return Candidate(
         f"roof {precision}",
@@ -321,7 +306,7 @@ def litert_roof(precision, dynamic_int8):
         precision,
         ("ai-edge-litert",),
         ".tflite",
-        partial(prepare_roof, dynamic_int8=dynamic_int8),
+        partial(prepare_roof, kind=kind),
         load_litert,
         channels_first=False,
     )
@@ -352,7 +337,7 @@ ONNX = "onnxruntime", "onnx", "onnxscript", *TORCH
 OPENVINO = "openvino", *TORCH
 
 # fmt: off
-ROOFS = litert_roof("float32", dynamic_int8=False), litert_roof("int8", dynamic_int8=True)
+ROOFS = litert_roof("float32", "float32"), litert_roof("int8", "dynamic_int8")
 PEERS = (
     Candidate("ONNX Runtime float32", "ONNX Runtime", "float32", ONNX, ".onnx",
               prepare_onnx, load_onnx),

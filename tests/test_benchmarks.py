@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,15 @@ def test_the_operations_that_are_counted_are_those_of_the_model():
             rows = width if "token_mlp" in weight.path else 1 if "head" in weight.path else tokens
             expected += 2 * rows * np.prod(weight.shape)
     assert edge.operations(**sizes) == expected
+
+
+def test_the_roof_is_the_package_s(tmp_path):
+    module = import_module("keras_mixer.tflite.benchmark")  # as a name it is the function
+    assert peers.ROOF == (module.CHAIN, module.SIDE)
+    peers.prepare_roof(tmp_path, tmp_path / "roof.tflite", "float32")
+    found = keras_mixer.tflite.inspect(tmp_path / "roof.tflite")
+    assert found.counts == {"FULLY_CONNECTED": 8}
+    assert found.inputs[0].shape == (1024, 1024)
 
 
 def test_a_peer_that_is_not_installed_is_named_with_what_to_install(capsys):

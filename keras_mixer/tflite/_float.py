@@ -63,7 +63,7 @@ def deployed(model, form="centred"):
     return clone
 
 
-def to_float(model, shape):
+def to_float(model, shape, batch=1):
     """The float32 `.tflite` of a model of images `(H, W, C)`, as bytes.
 
     Raises:
@@ -71,8 +71,8 @@ def to_float(model, shape):
     """
     import tensorflow as tf
 
-    # A batch of exactly one: with a dynamic batch the graph fills with shape arithmetic.
-    @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="image")])
+    # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
+    @tf.function(input_signature=[tf.TensorSpec((batch, *shape), tf.float32, name="image")])
     def serve(image):
         return model(image, training=False)
 

@@ -33,15 +33,13 @@ def activations(interpreter):
 
 
 def every_tensor(content, images):
-    """Runs a float32 file and yields, for each image, all its activations by name.
-
-    The arrays are the interpreter's own: they are gone with the next image.
-    """
+    """Runs a file on images and yields, for each, all its activations by name, in float32."""
     interpreter = open_interpreter(content, watched=True)
     [image_tensor] = interpreter.get_input_details()
     tensors = activations(interpreter)
     for image in images:
-        interpreter.set_tensor(image_tensor["index"], image[None])
+        values = quantised(image, image_tensor).reshape(image_tensor["shape"])
+        interpreter.set_tensor(image_tensor["index"], values)
         interpreter.invoke()
         yield {
             name: dequantised(interpreter.get_tensor(tensor["index"]), tensor)

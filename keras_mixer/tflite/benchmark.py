@@ -138,14 +138,14 @@ def roof(kind):
     from keras_mixer.tflite._quantise import quantise
     from keras_mixer.tflite._ranges import ranges
 
-    shape = SIDE, SIDE
     layers = [keras.layers.Dense(SIDE, use_bias=False) for _ in range(CHAIN)]
-    content = to_float(keras.Sequential([keras.Input(shape), *layers]), shape)
+    model = keras.Sequential([keras.Input((SIDE,)), *layers])
+    content = to_float(model, (SIDE,), batch=SIDE)
     if kind == "float32":
         return content
     recipe = recipes.find(kind)
-    example = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
-    found = ranges(content, example) if recipe.calibrated else None
+    example = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
+    found = ranges(content, [example]) if recipe.calibrated else None
     return quantise(content, recipe, found, integer_ends=recipe.every_op)
 
 

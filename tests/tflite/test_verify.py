@@ -58,7 +58,8 @@ def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model, conten
 @pytest.mark.parametrize("recipe", ["float32", "dynamic_int8", "static_int8", "int8"])
 def test_the_layers_of_a_good_file_do_not_depart(model, recipe):
     calibration = IMAGES if RECIPES[recipe].calibrated else None
-    content = convert(model, recipe, calibration=calibration)
+    ends = RECIPES[recipe].every_op
+    content = convert(model, recipe, calibration=calibration, integer_ends=ends)
     report = verify(model, content, IMAGES, layers=True)
     paths = [path for path, _ in report.layers]
     dense = [path for path in layer_paths(model) if path.endswith(("expand", "project"))]
