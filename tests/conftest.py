@@ -1,8 +1,21 @@
 """What several tests share."""
 
+import atexit
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+if "TF_XLA_FLAGS" not in os.environ:
+    # Before TensorFlow is there: what XLA has compiled for one training is taken by the next of the
+    # same model, also in pytest-xdist's workers and in processes that tests start.
+    COMPILED = tempfile.mkdtemp(prefix="compiled")
+    atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+    os.environ["TF_XLA_FLAGS"] = (
+        f"--tf_xla_persistent_cache_directory={COMPILED} --tf_xla_persistent_cache_device_types=CPU"
+    )
 
 import keras
 import numpy as np
@@ -37,6 +50,7 @@ def mixed_bfloat16():
 def command(tmp_path_factory):
     """Runs `keras-mixer` as a shell would, and gives its exit code, output and errors."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path_factory.mktemp("home"))}
+    environment["TF_XLA_FLAGS"] = os.environ["TF_XLA_FLAGS"]
 
     def run(*arguments, cwd, check=True, **variables):
         script = Path(sys.executable).with_name("keras-mixer")
