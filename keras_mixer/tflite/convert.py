@@ -11,10 +11,10 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
     """Converts an image model for LiteRT, on CPUs and phones.
 
     The file takes one image at a time, float32 `[1, H, W, C]`, and gives what the model gives, in
-    float32 whatever the recipe. It uses LiteRT's built-in ops only. A model built under
-    `mixed_bfloat16` is converted in float32. Before it is quantised the model is rewritten for
-    LiteRT without a change of its function: an input's rescaling and the norms' scales go into the
-    weights of the layers that follow where that can be.
+    float32 whatever the recipe, unless `integer_ends` says otherwise. It uses LiteRT's built-in ops
+    only. A model built under `mixed_bfloat16` is converted in float32. Before it is quantised the
+    model is rewritten for LiteRT without a change of its function: an input's rescaling and the
+    norms' scales go into the weights of the layers that follow where that can be.
 
     Args:
         model: A built functional or Sequential Keras model with one image input of fixed size,
@@ -26,9 +26,9 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
             from which the ranges of its activations are read: an array `[N, H, W, C]`, a
             `tf.data.Dataset` or an iterable of batches; labels in it are passed over. A hundred or
             so that look like what the file will see are enough.
-        keep_float: Layers that stay in float32, by path, such as `"block_0/token_mlp/expand"`, or
-            `"block_*/token_mlp"` for all that it names and what is within. `sensitivity` tells
-            which are worth it.
+        keep_float: Layers that stay in float32: a path such as `"block_0/token_mlp/expand"`, or
+            `"block_*/token_mlp"` for all that it names and what is within; or several of them.
+            `sensitivity` tells which are worth it.
         integer_ends: With `"int8"` and `"int16x8"`: whether the input and the output are integers
             too, as some NPUs and microcontrollers want. MediaPipe wants float32.
 
@@ -60,6 +60,7 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
     from keras_mixer.tflite._quantise import odd_products, quantise
     from keras_mixer.tflite._ranges import ranges
 
+    keep_float = [keep_float] if isinstance(keep_float, str) else keep_float
     kept = matching(keep_float, [*layer_paths(model)], who)
     content = float_file(model, shape, recipe.every_op)
     if recipe.name == "float32":
