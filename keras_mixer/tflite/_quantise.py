@@ -7,6 +7,7 @@ from contextlib import redirect_stderr
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 from litert_quantizer import qtyping, quantizer
 
 # What multiplies by weights: the only ops that the recipes which are not for every op touch.
@@ -47,7 +48,12 @@ def quantise(content, recipe, ranges=None, *, keep_float=(), integer_ends=False)
         # It draws a bar, asked for or not, and LiteRT warns it of the memory that it takes.
         warnings.simplefilter("ignore", UserWarning)
         done = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
-    return bytes(done.quantized_model)
+    # It puts large weights behind the flatbuffer, where not every reader looks for them.
+    whole = flatbuffer_utils.read_model_from_bytearray(done.quantized_model)
+    for buffer in whole.buffers:
+        if buffer.data is not None:  # other than an array it would be packed byte by byte
+            buffer.data = np.frombuffer(buffer.data, np.uint8)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(whole))
 
 
 def outputs_of(content, kinds=None):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.schema_py_generated import ModelT
 
 import keras_mixer
 from keras_mixer.layers import LayerNorm
@@ -67,6 +68,14 @@ def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
         assert (counts["QUANTIZE"], counts["DEQUANTIZE"]) == (1, 1)  # at the two ends, not between
         # XNNPACK has no int16.
         assert len(found.partitions) > 1 if recipe == "int8" else not found.partitions
+
+
+@pytest.mark.parametrize("recipe", ["float16", "dynamic_int8"])
+def test_weights_are_inside_the_flatbuffer_where_every_reader_looks(recipe):
+    content = convert(keras_mixer.MixerTi4(), recipe)
+    buffers = ModelT.InitFromPackedBuf(content).buffers
+    assert max(len(b.data) for b in buffers if b.data is not None) > 30_000  # a kernel
+    assert {(b.offset, b.size) for b in buffers} == {(0, 0)}
 
 
 def float_tensors(content):
