@@ -1,6 +1,5 @@
 """How fast does a file run, and how much faster could this machine run it?"""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -201,5 +200,5 @@ def _peak_memory(content, threads):
         path = Path(folder) / "model.tflite"
         path.write_bytes(content)
         command = [sys.executable, "-c", MEMORY, str(path), str(threads)]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+        done = subprocess.run(command, capture_output=True, text=True)
     return int(done.stdout) if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""Every recipe of the paper's sizes. Takes an hour; `.ci/run` runs S/32's."""
+"""Every recipe of the paper's sizes. Takes long; `.ci/run` runs S/32's."""
 
 import numpy as np
 import pytest
