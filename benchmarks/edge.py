@@ -38,6 +38,7 @@ DATASET = "cifar10"  # on which the accuracy is measured
 CALIBRATION = {"MixerB16": 8, "MixerTi4": 256}  # images; random ones where weights are random
 THREADS = 2
 RUNS = 5  # of a candidate in a round
+SLOW, FEW = 1, 3  # from so many seconds a run on, a candidate runs once in so many rounds alone
 CLOSE = 1e-3  # between float32 scores of size 1: twelve blocks of sums in another order
 
 
@@ -143,18 +144,22 @@ def operations(*, patch_size, width, depth, token_mlp_dim, channel_mlp_dim, imag
 
 def take_turns(model, live, rounds):
     """Seconds of each candidate's runs; a candidate that dies is taken out of `live`."""
-    seconds = {candidate: [] for candidate in live}
+    seconds, slow = {candidate: [] for candidate in live}, set()
     for done in range(rounds + 1):
         print(f"\r{model}: round {done} of {rounds}", end="", flush=True)
         for candidate, process in [*live.items()]:
+            if candidate in slow and done > FEW:
+                continue
             try:
-                times = process("times", RUNS)
+                times = process("times", 1 if candidate in slow or not done else RUNS)
             except RuntimeError as error:
                 print(f"\n{candidate.name}: left out; {error}")
                 del live[candidate]
                 continue
-            if done:  # the first round warms up
+            if done:
                 seconds[candidate] += times
+            elif times[0] > SLOW:  # the first round, which warms up
+                slow.add(candidate)
     print()
     return seconds
 

@@ -12,7 +12,7 @@ class LayerNorm(keras.layers.Layer):
 
     The function of `keras.layers.LayerNormalization`, computed from the centred `d`. Keras expands
     the product instead, which LiteRT can only run with NEG and SQUARED_DIFFERENCE: the first has no
-    int8 form and the second only a slow one. benchmarks/int8_norm.py measures what that costs.
+    int8 form and the second only a slow one. benchmarks/rewrites.py measures what that costs.
 
     Args:
         epsilon: Added to the variance. Flax's default 1e-6 is what Google's Mixers were trained

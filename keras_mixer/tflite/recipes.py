@@ -52,7 +52,7 @@ _TABLE = (
     Recipe("int16x8",      "int8",    "int16",   True,  "NPUs that have int16",
            "every op in int16, with int8 weights; CPUs run it slowly"),
     Recipe("dynamic_int4", "int4",    "float32", False, "CPUs short of memory",
-           "int4 weights of dense layers, the stem in int8; products as in dynamic_int8"),
+           "int4 weights of dense layers; products as in dynamic_int8"),
 )
 # fmt: on
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ai_edge_litert.schema_py_generated import ModelT
 
 import keras_mixer
-from keras_mixer.layers import LayerNorm
+from keras_mixer.layers import LayerNorm, PatchEmbed
 from keras_mixer.tflite import RECIPES, convert, inspect
 from keras_mixer.tflite._interpreter import activations, open_interpreter
 from keras_mixer.tflite._runner import Runner
@@ -153,6 +153,23 @@ def test_a_norm_or_a_scale_goes_into_a_dense_layer_or_convolution_beside_it(make
     expected = model.predict(image[None], verbose=0)[0]
     assert np.abs(expected).max() > 0.1
     assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
+
+
+def test_the_stem_is_a_dense_layer_which_is_faster_in_int8():
+    image = keras.Input((8, 12, 2))  # no side like another, so that none can pass for another
+    model = keras.Model(image, PatchEmbed(5, 4, name="stem")(image))
+    randomised(model)
+    content = convert(model)
+    counts = inspect(content).counts
+    assert (counts["FULLY_CONNECTED"], counts["CONV_2D"]) == (1, 0)
+    example = np.random.default_rng(0).normal(size=(1, 8, 12, 2)).astype(np.float32)
+    expected = model.predict(example, verbose=0)
+    assert np.abs(expected).max() > 0.1
+    interpreter = open_interpreter(content)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example)
+    interpreter.invoke()
+    [output] = interpreter.get_output_details()
+    assert np.abs(interpreter.get_tensor(output["index"]) - expected).max() < 1e-5  # float32
 
 
 def test_a_mixed_bfloat16_model_is_converted_in_float32(case, mixed_bfloat16):

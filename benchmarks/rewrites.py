@@ -1,0 +1,94 @@
+"""What each rewrite of a model for LiteRT is worth.
+
+    python -m benchmarks.rewrites
+
+MixerB16 at 224 x 224 and MixerTi4 at 32 x 32, for pixels from 0 to 255, converted as the package
+does it and then with one rewrite left out at a time: Keras's LayerNormalization in the place of
+ours, the stem left a convolution, the pixels' rescaling and the last norm's scale left layers of
+their own. Same weights, same image, LiteRT on 2 threads, runs in turn. Weights are random, which
+changes no time. `ratio` is the time with the rewrite over the time without it.
+"""
+
+from contextlib import ExitStack
+from importlib.metadata import version
+from unittest.mock import patch
+
+import keras
+import numpy as np
+
+import keras_mixer
+from benchmarks.measure import interleaved, machine, write_csv
+from keras_mixer.layers import PatchEmbed
+from keras_mixer.models import mlp_mixer
+from keras_mixer.tflite import RECIPES, _float
+from keras_mixer.tflite._runner import Runner
+
+RUNS = {"MixerB16": 50, "MixerTi4": 2000}
+THREADS = 2
+
+
+def keras_layer_norm(epsilon, **kwargs):
+    return keras.layers.LayerNormalization(epsilon=epsilon, **kwargs)
+
+
+def nothing(model):
+    return None
+
+
+# What to replace so that a rewrite does not happen.
+WITHOUT = {
+    "norm": [(mlp_mixer, "LayerNorm", keras_layer_norm)],
+    "stem": [(_float, "DensePatchEmbed", PatchEmbed)],
+    "folding": [(_float, "_last_norm", nothing), (_float, "_rescaling", nothing)],
+}
+RECIPE_NAMES = "float32", "dynamic_int8", "int8"
+
+
+def main():
+    rows = []
+    for name, runs in RUNS.items():
+        weights = getattr(keras_mixer, name)(include_preprocessing=True).get_weights()
+        for recipe in RECIPE_NAMES:
+            rows += compare(name, recipe, weights, runs)
+    write_csv("rewrites", rows)
+
+
+def compare(name, recipe, weights, runs):
+    """Rows of the table: one model in one recipe, a row a rewrite."""
+    print(f"{name} {recipe}")
+    runners = {left_out: _runner(name, recipe, weights, left_out) for left_out in (None, *WITHOUT)}
+    pixels = np.full(runners[None].shape, 127, np.float32)
+    seconds = interleaved({key: lambda r=r: r(pixels) for key, r in runners.items()}, runs)
+    for left_out in WITHOUT:
+        row = {
+            "model": name,
+            "recipe": recipe,
+            "rewrite": left_out,
+            "with_ms": round(seconds[None] * 1e3, 3),
+            "without_ms": round(seconds[left_out] * 1e3, 3),
+            "ratio": round(seconds[None] / seconds[left_out], 3),
+            "threads": THREADS,
+            "runs": runs,
+            "machine": machine(),
+            "versions": " ".join(f"{p} {version(p)}" for p in ("keras", "ai-edge-litert")),
+        }
+        print(f"  {left_out}: {row['ratio']} of the time without it", flush=True)
+        yield row
+
+
+def _runner(name, recipe, weights, left_out):
+    """The model in LiteRT, without one of the rewrites."""
+    with ExitStack() as stack:
+        for module, attribute, instead in WITHOUT.get(left_out, ()):
+            stack.enter_context(patch.object(module, attribute, instead))
+        model = getattr(keras_mixer, name)(include_preprocessing=True)
+        model.set_weights(weights)
+        images = None
+        if RECIPES[recipe].calibrated:
+            images = np.random.default_rng(0).uniform(0, 255, (4, *model.input_shape[1:]))
+        content = keras_mixer.tflite.convert(model, recipe, calibration=images)
+    return Runner(content, threads=THREADS)
+
+
+if __name__ == "__main__":
+    main()
