@@ -233,7 +233,7 @@ NAN = np.where(np.arange(4)[:, None, None, None] == 2, np.nan, IMAGES)
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_is_converted(arguments, message, monkeypatch):
-    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_concrete_functions", nothing)
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_saved_model", nothing)
     with pytest.raises(ValueError, match=message):
         convert(CASE.tiny(), **arguments)
 
