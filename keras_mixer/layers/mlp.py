@@ -1,5 +1,7 @@
 """The two-layer perceptron that every model of this family is made of."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
@@ -32,6 +34,7 @@ class Mlp(keras.layers.Layer):
             raise ValueError(f"Mlp '{self.name}' needs gelu to be 'tanh' or 'erf'; got {gelu!r}.")
         self.hidden_dim = hidden_dim
         self.gelu = gelu
+        self.activation = partial(ops.gelu, approximate=GELUS[gelu])
 
     def build(self, input_shape):
         def dense(units, name):
@@ -45,7 +48,7 @@ class Mlp(keras.layers.Layer):
         self.project.build((*input_shape[:-1], self.hidden_dim))
 
     def call(self, x):
-        return self.project(ops.gelu(self.expand(x), approximate=GELUS[self.gelu]))
+        return self.project(self.activation(self.expand(x)))
 
     def compute_output_shape(self, input_shape):
         return input_shape

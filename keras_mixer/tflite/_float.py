@@ -1,6 +1,7 @@
 """Keras model -> the float32 `.tflite` that every recipe starts from."""
 
 import logging
+import math
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mixer.layers import LayerNorm, PatchEmbed
+from keras_mixer.layers import LayerNorm, Mlp, PatchEmbed
 from keras_mixer.weights.names import all_layers
 
 # What stands between the last norm and the head and leaves channels alone, so that what is done to
@@ -21,24 +22,28 @@ BETWEEN = (
 )
 
 
-def deployed(model, form="centred"):
+def deployed(model, every_op=False):
     """A model of the same function as LiteRT runs it best; `model` itself where nothing changes.
 
-    It computes in float32. Its LayerNorms have the given form and a PatchEmbed is a dense layer.
-    Pixels that the model rescales for a stem are rescaled in the stem's weights, and the last
-    norm's gamma and beta are in those of the head. What else can go into a neighbour's weights, the
-    converter puts there: a norm's gamma and beta in front of a dense layer, a batch norm or a scale
-    behind one.
+    It computes in float32, and a PatchEmbed is a dense layer. Pixels that the model rescales for a
+    stem are rescaled in the stem's weights, and the last norm's gamma and beta are in those of the
+    head. What else can go into a neighbour's weights, the converter puts there: a norm's gamma and
+    beta in front of a dense layer, a batch norm or a scale behind one.
+
+    With `every_op`, for recipes that compute every op in integers, LayerNorms are in two stages and
+    GELUs in steps, which is their tanh form, 5e-4 or less from the erf form.
     """
+    form = "two_stage" if every_op else "centred"
     chain = _last_norm(model)
     rescaling = _rescaling(model)
-    leaves = [*_leaves(model)]
+    parts = [*model._flatten_layers(include_self=False)]
     if (
         not chain
         and not rescaling
         and all(layer.compute_dtype == "float32" for layer in all_layers(model))
-        and all(leaf.form == form for leaf in leaves if isinstance(leaf, LayerNorm))
-        and not any(type(leaf) is PatchEmbed for leaf in leaves)
+        and all(part.form == form for part in parts if isinstance(part, LayerNorm))
+        and not any(type(part) is PatchEmbed for part in parts)
+        and not (every_op and any(_has_gelu(part) for part in parts))
     ):
         return model
 
@@ -58,14 +63,30 @@ def deployed(model, form="centred"):
     for layer, original in zip(clone.layers, model.layers, strict=True):
         if original is not last:
             layer.set_weights(original.get_weights())
-    for layer in _leaves(clone):
-        if isinstance(layer, LayerNorm):
-            layer.form = form
+    for part in clone._flatten_layers(include_self=False):
+        if isinstance(part, LayerNorm):
+            part.form = form
+        if every_op and _has_gelu(part):
+            part.activation = gelu_in_steps
     if chain:
         _fold_norm(last, clone.get_layer(head.name))
     if rescaling:
         _fold_rescaling(first, clone.get_layer(stem.name))
     return clone
+
+
+def gelu_in_steps(x):
+    """GELU in its tanh form, of multiplications, an addition and a sigmoid.
+
+    Those every integer runtime has, where LiteRT for microcontrollers, for one, has no GELU.
+    """
+    # GELU(x) = x * sigmoid(a * x + b * x^3), for which the tanh form is another name. Measured in
+    # units of b^(-1/3), x brings b to 1, and the unit goes into the weights of the dense layers on
+    # either side.
+    a, b = 2 * math.sqrt(2 / math.pi) * np.array([1, 0.044715])
+    unit = float(b ** (-1 / 3))
+    z = x / unit
+    return z * ops.sigmoid(z * (z * z + float(a) * unit)) * unit
 
 
 class DensePatchEmbed(PatchEmbed):
@@ -111,11 +132,8 @@ def to_float(model, shape, batch=1):
         return converter.convert()
 
 
-def _leaves(model):
-    """Every layer that holds no other, models and blocks looked into."""
-    for layer in model._flatten_layers(include_self=False):
-        if not list(layer._flatten_layers(include_self=False)):
-            yield layer
+def _has_gelu(layer):
+    return isinstance(layer, Mlp) or getattr(layer, "activation", None) is keras.activations.gelu
 
 
 def _last_norm(model):

@@ -19,10 +19,17 @@ def layer_of(tensor_name, paths):
     """The innermost of `paths` that a tensor's name stands for, or None.
 
     The converter calls a tensor after the ops that it fuses, `model/block_0_1/token_mlp_1/expand_1/
-    Tensordot;...`, and the last of them is the one that computes. Keras may number any part again.
+    Tensordot;...`, and the last of them is the one that computes; or, where that is a layer's own
+    scaling of what a layer within it has computed, the one before.
     """
-    last = [part for part in tensor_name.split(";") if part][-1:]
-    steps = "".join(last).split("/")
+    *before, last = [_innermost(op, paths) for op in tensor_name.split(";") if op] or [None]
+    within = [path for path in before if path and last and path.startswith(f"{last}/")]
+    return within[-1] if within else last
+
+
+def _innermost(op, paths):
+    """The innermost of `paths` that an op's name stands for; Keras may number any part again."""
+    steps = op.split("/")
     best = None
     for path in paths:
         parts = path.split("/")

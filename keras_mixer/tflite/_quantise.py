@@ -40,10 +40,12 @@ def quantise(content, recipe, ranges=None, *, keep_float=(), integer_ends=False)
         tool.update_quantization_recipe(f"^{re.escape(name)}(;|$)", EVERY, algorithm_key=FLOAT)
     found = None
     if ranges is not None:
-        found = {
-            name: {"min": np.float32([[low]]), "max": np.float32([[high]])}
-            for name, (low, high) in ranges.items()
-        }
+        limits = _saturating(content, BITS[recipe.activations])
+        found = {}
+        for name, ends in ranges.items():
+            limit = limits.get(name, np.inf)
+            low, high = np.clip(np.float32(ends), -limit, limit)
+            found[name] = {"min": low.reshape(1, 1), "max": high.reshape(1, 1)}
     with redirect_stderr(io.StringIO()), warnings.catch_warnings():
         # It draws a bar, asked for or not, and LiteRT warns it of the memory that it takes.
         warnings.simplefilter("ignore", UserWarning)
@@ -74,6 +76,12 @@ def ops_of(content):
     for op in interpreter._get_ops_details():
         inputs = [details.get(index) for index in op["inputs"]]
         yield op["op_name"], details[op["outputs"][0]], inputs
+
+
+def _saturating(content, bits):
+    """Inputs of sigmoids -> the size beyond which these are within half a step of 0 or 1."""
+    limit = np.log(2.0 ** (bits + 1))
+    return {i[0]["name"]: limit for kind, _, i in ops_of(content) if kind == "LOGISTIC"}
 
 
 def _ops(recipe):

@@ -9,8 +9,9 @@ import tensorflow as tf
 from ai_edge_litert.schema_py_generated import ModelT
 
 import keras_mixer
-from keras_mixer.layers import LayerNorm, PatchEmbed
+from keras_mixer.layers import LayerNorm, Mlp, PatchEmbed
 from keras_mixer.tflite import RECIPES, convert, inspect
+from keras_mixer.tflite._float import gelu_in_steps
 from keras_mixer.tflite._interpreter import activations, open_interpreter
 from keras_mixer.tflite._runner import Runner
 from tests.cases import CASES, randomised
@@ -61,6 +62,7 @@ def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
     assert found.problem is None
     assert not [name for name in counts if name.startswith(("Flex", "CUSTOM", "NEG", "SQUARED"))]
     assert not {"SHAPE", "PACK", "GATHER"} & set(counts)  # signs of a batch that is not static
+    assert (counts["GELU"] == 0) == RECIPES[recipe].every_op
     if not RECIPES[recipe].every_op:
         assert len(found.partitions) == 1
         assert not found.outside
@@ -153,6 +155,30 @@ def test_a_norm_or_a_scale_goes_into_a_dense_layer_or_convolution_beside_it(make
     expected = model.predict(image[None], verbose=0)[0]
     assert np.abs(expected).max() > 0.1
     assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
+
+
+def test_gelu_in_steps_is_gelu():
+    x = np.linspace(-20, 20, 10_001)
+    expected = x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    got = keras.ops.convert_to_numpy(gelu_in_steps(x.astype(np.float32)))
+    assert np.abs(got - expected).max() < 5e-6  # float32
+
+
+@pytest.mark.parametrize("layer", [Mlp(32), keras.layers.Dense(32, activation="gelu")])
+@pytest.mark.parametrize("size", [1, 10])
+def test_gelu_in_steps_keeps_small_and_large_values_in_8_bits(layer, size):
+    image = keras.Input((16, 16, 8))
+    model = keras.Model(image, type(layer).from_config(layer.get_config())(image))
+    kernel = model.weights[0]
+    kernel.assign(kernel * size)
+    images = np.random.default_rng(0).normal(size=(8, 16, 16, 8)).astype(np.float32)
+    content = convert(model, "int8", calibration=images)
+    assert not inspect(content).counts["GELU"]
+    run = open_interpreter(content).get_signature_runner()
+    got = np.concatenate([run(image=image[None])["scores"] for image in images])
+    expected = model.predict(images, verbose=0)
+    # Five times as much where the sigmoid's input, which grows with the cube, is not cut off.
+    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.03 * expected.std()
 
 
 def test_the_stem_is_a_dense_layer_which_is_faster_in_int8():

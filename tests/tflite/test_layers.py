@@ -22,8 +22,11 @@ PATHS = ["stem", "block_1", "block_1/token_mlp", "block_1/token_mlp/expand", "bl
         # A norm's scale in the weights of the dense layer: the file has only the latter's output.
         ("mixer_1/norm_1/mul;mixer_1/block_1_1/token_mlp_1/expand_1/Add", PATHS[3]),
         ("outer/mixer_1/block_1_1/token_mlp_1/expand_1/Tensordot", PATHS[3]),
+        # A unit that the layer around it brings.
+        ("m/block_1_1/token_mlp_1/expand_1/BiasAdd;m/block_1_1/token_mlp_1/truediv", PATHS[3]),
         ("stem/convolution", None),  # a model that is called after a layer
         ("StatefulPartitionedCall_1:0", None),
+        ("", None),
     ],
 )
 def test_a_tensor_s_name_tells_its_layer(tensor, layer):
