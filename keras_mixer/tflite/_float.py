@@ -83,10 +83,11 @@ def gelu_in_steps(x):
     # GELU(x) = x * sigmoid(a * x + b * x^3), for which the tanh form is another name. Measured in
     # units of b^(-1/3), x brings b to 1, and the unit goes into the weights of the dense layers on
     # either side.
-    a, b = 2 * math.sqrt(2 / math.pi) * np.array([1, 0.044715])
-    unit = float(b ** (-1 / 3))
+    a = 2 * math.sqrt(2 / math.pi)
+    b = a * 0.044715
+    unit = b ** (-1 / 3)
     z = x / unit
-    return z * ops.sigmoid(z * (z * z + float(a) * unit)) * unit
+    return z * ops.sigmoid(z * (z * z + a * unit)) * unit
 
 
 class DensePatchEmbed(PatchEmbed):
