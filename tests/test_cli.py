@@ -119,7 +119,7 @@ def test_benchmark_shows_the_share_of_the_roof(here, quickstarted):
     done = here("benchmark", "model_int8.tflite", "--runs", 5, "--threads", 1, cwd=folder)
     assert "ms an image" in done.stdout
     assert "of this machine's roof" in done.stdout
-    assert "12 GELU" in done.stdout
+    assert "26 RSQRT" in done.stdout
     assert done.stderr == ""
 
 
@@ -154,7 +154,7 @@ def test_inspect_shows_any_file_and_as_json(command, quickstarted, tmp_path):
     assert done.stderr == ""
     found = json.loads(command("inspect", "model_int8.tflite", "--json", cwd=folder).stdout)
     assert found["inputs"][0]["shape"] == [1, 8, 8, 1]
-    assert found["outside"]["GELU"] == 12
+    assert found["outside"]["RSQRT"] == 26
 
 
 def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held_out, tmp_path):
