@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from collections import defaultdict
 from contextlib import redirect_stderr
 
 import numpy as np
@@ -79,9 +80,13 @@ def ops_of(content):
 
 
 def _saturating(content, bits):
-    """Inputs of sigmoids -> the size beyond which these are within half a step of 0 or 1."""
+    """What only a sigmoid takes -> the size beyond which that is within half a step of 0 or 1."""
     limit = np.log(2.0 ** (bits + 1))
-    return {i[0]["name"]: limit for kind, _, i in ops_of(content) if kind == "LOGISTIC"}
+    takers = defaultdict(list)
+    for kind, _, inputs in ops_of(content):
+        for tensor in filter(None, inputs):
+            takers[tensor["name"]].append(kind)
+    return {name: limit for name, kinds in takers.items() if kinds == ["LOGISTIC"]}
 
 
 def _ops(recipe):

@@ -164,9 +164,11 @@ def test_gelu_in_steps_is_gelu():
     assert np.abs(got - expected).max() < 5e-6  # float32
 
 
-@pytest.mark.parametrize("layer", [Mlp(32), keras.layers.Dense(32, activation="gelu")])
+@pytest.mark.parametrize(
+    "layer", [Mlp(32), *(keras.layers.Dense(32, activation=a) for a in ("gelu", "silu", "sigmoid"))]
+)
 @pytest.mark.parametrize("size", [1, 10])
-def test_gelu_in_steps_keeps_small_and_large_values_in_8_bits(layer, size):
+def test_what_goes_by_a_sigmoid_keeps_small_and_large_values_in_8_bits(layer, size):
     image = keras.Input((16, 16, 8))
     model = keras.Model(image, type(layer).from_config(layer.get_config())(image))
     kernel = model.weights[0]
