@@ -125,7 +125,7 @@ def to_float(model, shape, batch=1):
     module = tf.Module()
     module.variables_read = function.variables
     with _quiet_logs(), TemporaryDirectory() as folder:
-        # From the function itself the converter takes four times the memory.
+        # From the function itself the converter would hold many more copies of the weights.
         tf.saved_model.save(module, folder, signatures=function)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         # No Flex: a model that needs TensorFlow's own kernels fails here and not on a phone.
