@@ -40,6 +40,7 @@ __all__ = [
     "save_weights",
     "show_weights",
     "tflite",
+    "tpu",
     "training",
     "unfreeze",
     "weights",
@@ -74,7 +75,7 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
 
 
 def __getattr__(name):
-    if name in ("data", "tflite", "training"):
+    if name in ("data", "tflite", "tpu", "training"):
         return import_module(f"keras_mixer.{name}")
     if name == "show_weights":
         return import_module("keras_mixer.visualize").show_weights

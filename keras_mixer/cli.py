@@ -55,6 +55,10 @@ DataDir = Annotated[
         help="Where TensorFlow Datasets are, or will be; by default ~/tensorflow_datasets."
     ),
 ]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(help="An argument of the model, such as patch_size=4; may be repeated."),
+]
 Device = Annotated[str, typer.Option(help="tpu, gpu, cpu, or auto.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Labels = Annotated[
@@ -184,10 +188,7 @@ def train(
     ] = None,
     model: Annotated[str, typer.Option(help="A model's name.")] = "MixerB16",
     weights: Weights = None,
-    model_option: Annotated[
-        list[str] | None,
-        typer.Option(help="An argument of the model, such as patch_size=4; may be repeated."),
-    ] = None,
+    model_option: ModelOption = None,
     set: Annotated[
         list[str] | None,
         typer.Option(help="A recipe's field, such as epochs=10; may be repeated."),
@@ -314,6 +315,67 @@ def recipes():
         table.add_row(name, length, f"{recipe.batch_size:,}", recipe.source)
     console.print(table)
     console.print(f"Tasks: {', '.join(TASKS)}")
+
+
+@app.command()
+def preflight(
+    model: ModelName,
+    tpu: Annotated[str, typer.Option(help="A slice, such as v5e-1, v3-8 or v6e-8.")],
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images in a step, over all cores.")
+    ] = None,
+    find_batch: Annotated[
+        bool, typer.Option("--find-batch", help="Find the largest batch that fits.")
+    ] = False,
+    train: Annotated[
+        bool, typer.Option("--train/--predict", help="A train step, or the forward pass.")
+    ] = True,
+    optimizer: Annotated[
+        str, typer.Option(help="One of Keras's, by name: adamw, sgd, lamb, ...")
+    ] = "adamw",
+    precision: Annotated[
+        str | None,
+        typer.Option(help="For a model by name; mixed_bfloat16 unless float32 is asked for."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="For a model by name: side of its images in pixels.")
+    ] = None,
+    model_option: ModelOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+):
+    """Compile a model for a TPU that you do not have: does it fit, how fast, where does time go?
+
+    Exits with 3 if it does not fit. Needs the extra [preflight], and no network.
+    """
+    from keras_mixer._text import option
+    from keras_mixer.tpu import preflight
+
+    if (batch is None) != find_batch:
+        raise ValueError("preflight needs either --batch or --find-batch.")
+    stderr = Console(stderr=True, markup=False, highlight=False)
+    with stderr.status("") as status:
+
+        def progress(doing):
+            if stderr.is_terminal:
+                status.update(doing)
+            else:
+                stderr.print(doing)
+
+        found = preflight(
+            _model_file(Path(model)),
+            tpu,
+            batch,
+            train=train,
+            optimizer=optimizer,
+            precision=precision,
+            image_size=image_size,
+            options=dict(map(option, model_option or ())),
+            progress=progress,
+        )
+    text = json.dumps(found.as_dict(), indent=2) if as_json else str(found)
+    console.print(text, soft_wrap=True, highlight=False)
+    if not found.fits:
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from keras_mixer.cli import Recipe, main
 from tests.weights.official import checkpoint
 
 COMMANDS = (
-    *("quickstart", "doctor", "models", "train", "evaluate", "recipes", "export"),
+    *("quickstart", "doctor", "models", "train", "evaluate", "recipes", "preflight", "export"),
     *("inspect", "verify", "sensitivity", "benchmark", "predict", "show-weights"),
 )
 

@@ -19,6 +19,7 @@ MAY = {
     "models": {"layers", "weights", "models", "_text"},
     "imagenet": {"layers", "imagenet"},
     "data": {"data", "_files", "_text"},
+    "tpu": {"tpu", "models", "_text"},
     "training": {
         *("training", "data", "models", "weights"),
         *("_accelerators", "_backend", "_files", "_text"),

@@ -1,8 +1,8 @@
 """What a run starts from: a model by name, perhaps with weights of another size."""
 
-import ast
 from difflib import get_close_matches
 
+from keras_mixer._text import option
 from keras_mixer.models import builder
 from keras_mixer.weights import fetch, resize
 
@@ -20,7 +20,7 @@ def starting_from(model, weights=None, *options):
         ValueError: No such model, or an option that is no `key=value` or not one of the model's.
     """
     builds = builder(model)
-    given = dict(map(_option, options))
+    given = dict(map(option, options))
     unknown = [key for key in given if key not in builds.__signature__.parameters]
     if unknown:
         close = get_close_matches(unknown[0], builds.__signature__.parameters, n=1)
@@ -39,13 +39,3 @@ def starting_from(model, weights=None, *options):
         return resize(built, input_shape[0])
 
     return build
-
-
-def _option(text):
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"An option of the model is written key=value; got {text!r}.")
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value  # a word

@@ -1,0 +1,128 @@
+"""TPU slices, as data: what they are called, how their chips are wired, what a core can do."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A generation of TPUs.
+
+    A core is what a framework sees as one device: on v4 and v5p, whose two halves work as one, the
+    whole chip.
+
+    Attributes:
+        name: Such as `"v5e"`.
+        cores: Cores of a chip.
+        teraflops: What Google publishes for a chip in bfloat16.
+        products: Multiplications that a core's matrix units do in a cycle.
+        memory: Bytes of a core's memory that a program may have: what the compiler says is
+            available, a little less than what is there.
+        config: Which of the chip's configurations the compiler is asked for.
+    """
+
+    name: str
+    cores: int
+    teraflops: float
+    products: int
+    memory: int
+    config: str = "default"
+
+    @property
+    def peak(self):
+        """Floating-point operations of a core in a second."""
+        return self.teraflops * 1e12 / self.cores
+
+    @property
+    def clock(self):
+        """Cycles in a second: what brings the matrix units to the published peak."""
+        return self.peak / (2 * self.products)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Chips that train one model together.
+
+    Attributes:
+        name: Such as `"v5e-8"`.
+        chip: Its `Chip`.
+        shape: How its chips are wired, such as `"2x4"`.
+    """
+
+    name: str
+    chip: Chip
+    shape: str
+
+    @property
+    def cores(self):
+        """How many parts a batch is divided into."""
+        count = self.chip.cores
+        for side in self.shape.split("x"):
+            count *= int(side)
+        return count
+
+    @property
+    def host(self):
+        """Chips of one machine, in each direction."""
+        sides = [min(int(side), 2) for side in self.shape.split("x")]
+        return (*sides[:2], 1)
+
+
+def find_slice(name):
+    """The slice of that name: `"v5e-8"`, or `"v5litepod-8"` as Google Cloud has it.
+
+    Raises:
+        ValueError: There is none.
+    """
+    known = str(name).lower().replace("v5litepod-", "v5e-")
+    if known not in SLICES:
+        close = get_close_matches(known, SLICES, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"There is no TPU {name!r}. {hint}There are {', '.join(SLICES)}.")
+    return SLICES[known]
+
+
+# Peaks: cloud.google.com/tpu/docs/{v2,v3,v4,v5e,v5p,v6e}. Matrix units: 128 x 128, of which a core
+# has 1 (v2), 2 (v3), 4 (v5e), and 8 where two halves work as one (v4, v5p); v6e has 4 of 256 x 256.
+# Memory: what the compiler names when a program needs more.
+# fmt: off
+#                  cores TFLOP/s  products        memory
+_CHIPS = [
+    Chip("v2",         2,   45.9, 1 * 128**2, int( 7.48 * GIB)),
+    Chip("v3",         2,  123.0, 2 * 128**2, int(15.48 * GIB)),
+    Chip("v4",         1,  275.0, 8 * 128**2, int(30.75 * GIB), "megacore"),
+    Chip("v5e",        1,  197.0, 4 * 128**2, int(15.75 * GIB)),
+    Chip("v5p",        1,  459.0, 8 * 128**2, int(95.74 * GIB), "megacore"),
+    Chip("v6e",        1,  918.0, 4 * 256**2, int(31.25 * GIB)),
+]
+# fmt: on
+CHIPS = {chip.name: chip for chip in _CHIPS}
+
+# Google counts v2 to v5p by halves of a chip, v5e and v6e by chips.
+_SHAPES = {
+    "v2": {8: "2x2", 32: "4x4", 128: "8x8", 256: "8x16", 512: "16x16"},
+    "v3": {
+        **{8: "2x2", 32: "4x4", 64: "4x8", 128: "8x8", 256: "8x16", 512: "16x16"},
+        **{1024: "16x32", 2048: "32x32"},
+    },
+    "v4": {
+        **{8: "2x2x1", 16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4", 256: "4x4x8"},
+        **{512: "4x8x8", 1024: "8x8x8"},
+    },
+    "v5e": {
+        **{1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16"},
+        **{256: "16x16"},
+    },
+    "v5p": {8: "2x2x1", 16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4"},
+    "v6e": {
+        **{1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16"},
+        **{256: "16x16"},
+    },
+}
+SLICES = {
+    f"{chip}-{count}": Slice(f"{chip}-{count}", CHIPS[chip], shape)
+    for chip, shapes in _SHAPES.items()
+    for count, shape in shapes.items()
+}

@@ -1,0 +1,191 @@
+"""Models are compiled for TPUs by their own compiler, here, where there is none."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+
+import keras
+import pytest
+
+import keras_mixer
+from keras_mixer.tpu import preflight
+from tests.conftest import ROOT
+from tests.tpu.layers import Subclassed, Thrice, Twice
+
+ENVIRONMENT = import_module("keras_mixer.tpu.preflight").ENVIRONMENT
+
+
+ANY_SIZE = keras.Sequential(
+    [keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()], name="any"
+)
+
+
+def dense(*layers):
+    return keras.Sequential([keras.Input((16,)), *layers, keras.layers.Dense(10)], name="small")
+
+
+def program(*arguments, backend="jax"):
+    """What a program of the tests prints, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        env=os.environ | ENVIRONMENT | {"KERAS_BACKEND": backend},
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("model", "batch"),
+    [("MixerTi4", 64), pytest.param("MixerB16", 1024, marks=pytest.mark.slow)],
+)
+def test_it_says_what_a_direct_compile_of_the_same_step_says(command, tmp_path, model, batch):
+    done = command(*("preflight", model, "--tpu", "v3-8", "--batch", batch, "--json"), cwd=tmp_path)
+    found = json.loads(done.stdout)
+    direct = program("tests.tpu.directly", model, "v3:2x2", 8, batch)
+    assert direct == {key: found[key] for key in direct}
+    assert found["fits"]
+    assert found["cores"] == 8
+    assert found["memory_bytes"] < found["available_bytes"]
+    assert len(found["costliest"]) == 10
+    assert any(row["layer"].startswith("block_*/") for row in found["costliest"])
+    assert sum(row["cycles"] for row in found["costliest"]) < direct["estimated_cycles"]
+    assert "compiling for v3-8" in done.stderr
+
+
+@pytest.mark.parametrize("model", ["MixerTi4", pytest.param("MixerB16", marks=pytest.mark.slow)])
+def test_tensorflow_s_train_step_has_the_same_operations(model):
+    jax, tensorflow = (
+        program("tests.tpu.operations", model, 64, backend=backend)
+        for backend in ("jax", "tensorflow")
+    )
+    assert tensorflow == pytest.approx(jax, rel=0.02)
+
+
+def test_what_does_not_fit_says_so_with_exit_code_3(command, tmp_path):
+    arguments = ("preflight", "MixerL16", "--tpu", "v5e-1", "--batch", 100_000, "--predict")
+    done = command(*arguments, "--json", cwd=tmp_path, check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert not found["fits"]
+    assert found["memory_bytes"] > found["available_bytes"]
+    assert found["estimated_cycles"] is None
+
+
+def test_the_largest_batch_fits_and_the_next_does_not():
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((256, 256, 3)),
+            layers.Conv2D(32, 3),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(10),
+        ]
+    )
+    found = preflight(model, "v2-8", train=False)
+    assert found.fits
+    assert found.batch % (8 * 8) == 0
+    assert not preflight(model, "v2-8", found.batch + 8 * 8, train=False).fits
+    assert not preflight(model, "v2-8", 2 * found.batch, train=False).fits
+
+
+def test_where_nothing_fits_the_smallest_batch_is_reported():
+    found = preflight("MixerTi4", "v3-8", image_size=2**13)
+    assert not found.fits
+    assert found.batch == 8
+    assert "does not fit" in str(found)
+
+
+def test_a_model_of_several_inputs_and_outputs_and_of_loops():
+    image, number = keras.Input((12, 8), name="image"), keras.Input((3,), name="number")
+    x = keras.layers.LSTM(16)(image)
+    outputs = {
+        "kind": keras.layers.Dense(10, name="kind")(keras.layers.Concatenate()([x, number])),
+        "place": keras.layers.Dense(4, name="place")(x),
+    }
+    model = keras.Model([image, number], outputs, name="two")
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    found = preflight(model, "v3-8", 64, optimizer=optimizer)
+    assert (found.model, found.optimizer, found.precision) == ("two", "sgd", "float32")
+    layers = {operation.layer for operation in found.costliest}
+    assert {"kind", "place", "lstm/lstm_cell"} & layers
+
+
+def test_layers_and_models_of_one_s_own_are_found_in_their_module():
+    assert preflight(dense(Twice(), Thrice()), "v3-8", 8, train=False).fits
+    model = Subclassed()
+    model(keras.ops.ones((2, 16)))
+    assert preflight(model, "v3-8", 8).fits
+
+
+def test_a_file_is_compiled_as_the_model_in_it(tmp_path):
+    model = keras_mixer.MixerTi4(include_top=False, pooling="avg")
+    model.save(tmp_path / "model.keras")
+    from_file = preflight(tmp_path / "model.keras", "v3-8", 8, train=False)
+    assert from_file.flops == preflight(model, "v3-8", 8, train=False).flops
+
+
+def test_two_at_once_do_not_collide_and_no_network_is_needed():
+    # Each in a network of its own, in which there is nothing.
+    line = "from keras_mixer.tpu import preflight; print(preflight('MixerTi4', 'v3-8', 8).fits)"
+    alone = ["unshare", "--map-root-user", "--net", sys.executable, "-c", line]
+
+    def run(_):
+        return subprocess.run(alone, capture_output=True, text=True, cwd=ROOT).stdout.split()[-1:]
+
+    with ThreadPoolExecutor() as both:
+        assert [*both.map(run, range(2))] == [["True"], ["True"]]
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ("MixerTi4", {"tpu": "v5e-2"}, r"no TPU 'v5e-2'.*v2-8, .*v6e-256"),
+        ("MixerTi4", {"batch": 12}, r"v3-8 has 8 cores.* multiple of 8; got 12"),
+        ("MixerTi5", {}, r"no model called 'MixerTi5'.*'MixerTi4'"),
+        ("MixerTi4", {"options": {"dept": 3}}, r"unexpected keyword argument 'dept'"),
+        ("MixerTi4", {"optimizer": "adamx"}, r"no optimizer 'adamx'.*adamw, .*sgd"),
+        ("MixerTi4", {"image_size": 30}, r"multiples of 4; got 30 x 30"),
+        (dense(), {"precision": "float32"}, r"any other model is compiled as it is"),
+        (dense(keras.layers.Lambda(lambda x: x)), {}, r"Lambda"),
+        (ANY_SIZE, {}, r"fixed shapes.*'any' takes \[None, None, None, 3\].*input_shape"),
+        (Subclassed(name="own"), {}, r"what 'own' takes"),
+        ("nothing.keras", {}, r"nothing\.keras"),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_with_the_reason(model, arguments, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=f"(?s){message}"):
+        preflight(model, **{"tpu": "v3-8", "batch": 8, "train": True} | arguments)
+
+
+def test_a_layer_of_a_notebook_is_refused_with_a_way_out():
+    notebook = {"__name__": "__main__", "keras": keras}
+    exec("class Mine(keras.layers.Layer):\n    def call(self, x):\n        return x", notebook)
+    with pytest.raises(ValueError, match=r"cannot import Mine .* move the code to a module"):
+        preflight(dense(notebook["Mine"]()), "v3-8", 8)
+
+
+def test_without_the_extra_the_error_is_the_line_that_installs_it(monkeypatch):
+    module = import_module("keras_mixer.tpu.preflight")
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "libtpu" else name)
+    with pytest.raises(ImportError, match=r'libtpu.*pip install "keras-mixer\[preflight\]"'):
+        preflight("MixerTi4", "v3-8", 8)
+
+
+def test_when_the_compiler_dies_its_words_are_passed_on(monkeypatch):
+    module = import_module("keras_mixer.tpu.preflight")
+    monkeypatch.setitem(module.ENVIRONMENT, "TPU_LOAD_LIBRARY", "0")
+    with pytest.raises(RuntimeError, match="not loading libtpu"):
+        preflight("MixerTi4", "v3-8", 8)
+
+
+@pytest.mark.parametrize("batch", [[], ["--batch", "8", "--find-batch"]])
+def test_the_command_wants_a_batch_or_to_find_one(here, tmp_path, batch):
+    done = here("preflight", "MixerTi4", "--tpu", "v3-8", *batch, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "either --batch or --find-batch" in done.stderr
