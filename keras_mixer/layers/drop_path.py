@@ -14,20 +14,22 @@ class DropPath(keras.layers.Layer):
     Args:
         rate: Probability of dropping a branch, in [0, 1).
         seed: Optional integer that makes the draws repeatable.
+        batch_axis: Where the samples are.
 
-    Input shape: any, the batch first.
+    Input shape: any, by default the batch first.
     Output shape: the input's.
 
     Source: Huang et al. 2016 (arXiv 1603.09382), with the division of later implementations, which
     big_vision's Mixer leaves out.
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate, seed=None, batch_axis=0, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"DropPath '{self.name}' needs a rate in [0, 1); got {rate!r}.")
         self.rate = rate
         self.seed = seed
+        self.batch_axis = batch_axis
         if rate:
             self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -35,7 +37,8 @@ class DropPath(keras.layers.Layer):
         if not training or self.rate == 0:
             return x
         keep = 1 - self.rate
-        one_a_sample = (ops.shape(x)[0], *(1 for _ in x.shape[1:]))
+        one_a_sample = [1 for _ in x.shape]
+        one_a_sample[self.batch_axis] = ops.shape(x)[self.batch_axis]
         kept = keras.random.uniform(one_a_sample, seed=self.seed_generator) < keep
         return x * (ops.cast(kept, x.dtype) / keep)
 

@@ -5,6 +5,8 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mixer.layers.gradients import gelu_tanh
+
 GELUS = {"tanh": True, "erf": False}  # name -> the `approximate` of keras.ops.gelu
 
 
@@ -35,6 +37,8 @@ class Mlp(keras.layers.Layer):
         self.hidden_dim = hidden_dim
         self.gelu = gelu
         self.activation = partial(ops.gelu, approximate=GELUS[gelu])
+        if gelu == "tanh" and self.compute_dtype == "bfloat16":
+            self.activation = gelu_tanh  # the same, of which a TPU makes a shorter gradient
 
     def build(self, input_shape):
         def dense(units, name):

@@ -47,8 +47,14 @@ class PatchEmbed(keras.layers.Layer):
     def call(self, image):
         patch = self.patch_size
         x = ops.conv(image, self.kernel, patch, "valid", data_format="channels_last")
-        # [B, h, w, C] -> [B, S, C]
-        return ops.reshape(x + self.bias, (-1, x.shape[1] * x.shape[2], self.width))
+        x = x + self.bias
+        tokens = x.shape[1] * x.shape[2]
+        if self.compute_dtype != "bfloat16":
+            return ops.reshape(x, (-1, tokens, self.width))  # [B, h, w, C] -> [B, S, C]
+        # The same by way of [h, w, B, C] and [S, B, C], as blocks compute on a TPU; the other way
+        # round each of the two costs it a pass over the activations.
+        x = ops.reshape(ops.transpose(x, (1, 2, 0, 3)), (tokens, -1, self.width))
+        return ops.transpose(x, (1, 0, 2))
 
     def compute_output_shape(self, input_shape):
         self._check(input_shape)

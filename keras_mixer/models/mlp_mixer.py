@@ -22,6 +22,7 @@ import keras
 from keras import ops
 
 from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
+from keras_mixer.layers.gradients import norm_dense
 from keras_mixer.models._variant import variant
 from keras_mixer.weights import Release, Shipped, flax, pytorch
 
@@ -82,6 +83,11 @@ class MixerBlock(keras.layers.Layer):
         channel_mlp_dim: Hidden width `D_C` of the channel-mixing MLP, shared by all tokens.
         drop_path_rate: Probability with which each of the two branches is dropped in training.
         gelu: `"tanh"` or `"erf"`, see `keras_mixer.layers.Mlp`.
+        remat: Whether training computes what is inside both branches once more for the gradient,
+            instead of keeping it.
+
+    In bfloat16 the tokens are outermost inside, [S, B, C], and the second norm is in the product
+    that follows: the same function in the form that a TPU computes fastest.
 
     Input shape: `[B, S, C]`; `S` and `C` static.
     Output shape: the input's.
@@ -89,18 +95,30 @@ class MixerBlock(keras.layers.Layer):
     Source: Mixer paper, eq. 1; `MixerBlock` in vit_jax/models_mixer.py.
     """
 
-    def __init__(self, token_mlp_dim, channel_mlp_dim, drop_path_rate=0.0, gelu="tanh", **kwargs):
+    def __init__(
+        self,
+        token_mlp_dim,
+        channel_mlp_dim,
+        drop_path_rate=0.0,
+        gelu="tanh",
+        remat=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.token_mlp_dim = token_mlp_dim
         self.channel_mlp_dim = channel_mlp_dim
         self.drop_path_rate = drop_path_rate
         self.gelu = gelu
+        self.remat = remat
         dtype = self.dtype_policy
         self.token_norm = LayerNorm(EPSILON, dtype=dtype, name="token_norm")
         self.token_mlp = Mlp(token_mlp_dim, gelu, dtype=dtype, name="token_mlp")
         self.channel_norm = LayerNorm(EPSILON, dtype=dtype, name="channel_norm")
         self.channel_mlp = Mlp(channel_mlp_dim, gelu, dtype=dtype, name="channel_mlp")
-        self.drop_path = DropPath(drop_path_rate, dtype=dtype, name="drop_path")
+        self.tokens_first = self.compute_dtype == "bfloat16"  # as on a TPU
+        self.drop_path = DropPath(
+            drop_path_rate, batch_axis=int(self.tokens_first), dtype=dtype, name="drop_path"
+        )
 
     def build(self, input_shape):
         batch, tokens, width = input_shape
@@ -110,11 +128,28 @@ class MixerBlock(keras.layers.Layer):
         self.channel_mlp.build(input_shape)
 
     def call(self, x, training=False):
-        y = ops.transpose(self.token_norm(x), (0, 2, 1))  # [B, S, C] -> [B, C, S]
-        y = ops.transpose(self.token_mlp(y), (0, 2, 1))  # [B, C, S] -> [B, S, C]
-        x = x + self.drop_path(y, training=training)
-        y = self.channel_mlp(self.channel_norm(x))
-        return x + self.drop_path(y, training=training)
+        mix_tokens, mix_channels = self._mix_tokens, self._mix_channels
+        if self.remat and training:
+            mix_tokens, mix_channels = keras.remat(mix_tokens), keras.remat(mix_channels)
+        if self.tokens_first:
+            x = ops.transpose(x, (1, 0, 2))  # [B, S, C] -> [S, B, C]
+        x = x + self.drop_path(mix_tokens(x), training=training)
+        x = x + self.drop_path(mix_channels(x), training=training)
+        if self.tokens_first:
+            x = ops.transpose(x, (1, 0, 2))  # and back, which the next block undoes
+        return x
+
+    def _mix_tokens(self, x):
+        there, back = ((1, 2, 0), (2, 0, 1)) if self.tokens_first else ((0, 2, 1), (0, 2, 1))
+        y = ops.transpose(self.token_norm(x), there)  # [B, S, C] or [S, B, C] -> [B, C, S]
+        return ops.transpose(self.token_mlp(y), back)
+
+    def _mix_channels(self, x):
+        if not self.tokens_first:
+            return self.channel_mlp(self.channel_norm(x))
+        with keras.name_scope("channel_mlp"):
+            y = norm_dense(x, self.channel_norm, self.channel_mlp.expand)
+            return self.channel_mlp.project(self.channel_mlp.activation(y))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -150,6 +185,7 @@ def mlp_mixer(
     channel_mlp_dim,
     drop_path_rate=0.0,
     gelu=None,
+    remat=False,
 ):
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
@@ -167,10 +203,14 @@ def mlp_mixer(
             trains on ImageNet with 0.1.
         gelu: `"tanh"` as in Google's checkpoints, or `"erf"` as in timm's. `None` for the form that
             goes with `weights`, `"tanh"` without them.
+        remat: Rematerialisation: training computes what is inside the blocks once more for the
+            gradient instead of keeping it, for a larger batch in the same memory.
     """
     x = PatchEmbed(width, patch_size, name="stem")(image)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
-        x = MixerBlock(token_mlp_dim, channel_mlp_dim, rate, gelu or "tanh", name=f"block_{i}")(x)
+        x = MixerBlock(
+            token_mlp_dim, channel_mlp_dim, rate, gelu or "tanh", remat, name=f"block_{i}"
+        )(x)
     x = LayerNorm(EPSILON, name="norm")(x)
     height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size
     return keras.layers.Reshape((height, width_, width), name="map")(x)

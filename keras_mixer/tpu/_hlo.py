@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from itertools import groupby
 
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 NAME = re.compile(r'op_name="([^"]*)"')
@@ -92,5 +93,6 @@ def place(name, train):
     else:
         phase = "forward" if "jvp(" in name or not train else "update"
     parts = WRITTEN_AROUND.sub("", WRITTEN_BETWEEN.sub("", name)).split("/")
-    *layer, operation = [part for part in parts if part and part not in NO_LAYERS] or [""]
+    parts = [part for part in parts if part and part not in NO_LAYERS] or [""]
+    *layer, operation = [part for part, _ in groupby(parts)]  # checkpoint says a layer twice
     return "/".join(layer), phase, operation

@@ -99,6 +99,17 @@ def test_both_forms_of_layer_norm_are_one_function(size):
     assert np.abs(layer(x) - expected).max() < 1e-5 * np.abs(expected).max()  # float32 rounding
 
 
+def test_of_16_bits_layer_norm_takes_the_variance_in_one_pass_to_no_loss():
+    """Also of a token whose mean is far from zero, for which one pass is the worse way."""
+    layer, _ = built("LayerNorm", dtype="mixed_bfloat16")
+    full, _ = built("LayerNorm")
+    x = np.random.default_rng(0).normal(size=(2, 5, 8)) + np.geomspace(0.1, 100, 5)[:, None]
+    x = keras.ops.cast(x, "bfloat16")
+    expected = np.asarray(full(keras.ops.cast(x, "float32")))
+    error = np.abs(np.asarray(keras.ops.cast(layer(x), "float32")) - expected)
+    assert error.max() < 2**-8 * np.abs(expected).max()  # half a bfloat16's last digit, and half
+
+
 def test_layer_norm_without_gamma_and_beta_only_normalises():
     layer = LayerNorm(affine=False)
     x = np.random.default_rng(0).normal(3, 5, (4, 64)).astype(np.float32)

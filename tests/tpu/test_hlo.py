@@ -55,7 +55,7 @@ def test_layers_that_numbers_tell_apart_are_one_row():
             ("block_3/channel_mlp/expand", "backward", "dot_general"),
         ),
         (
-            "jit(step)/transpose(jvp(block_3))/checkpoint/rematted_computation/mlp/tanh",
+            "jit(step)/transpose(jvp(block_3))/checkpoint/rematted_computation/block_3/mlp/tanh",
             ("block_3/mlp", "recomputed", "tanh"),
         ),
         ("jit(step)/jvp(compile_loss)/jit(log_softmax)/exp", ("compile_loss", "forward", "exp")),

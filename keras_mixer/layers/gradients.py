@@ -1,0 +1,97 @@
+"""Functions with gradients of their own, for training in 16 bits.
+
+XLA makes its program from the gradient as it is written; what is left out here a TPU does not
+compute and need not keep. `python -m benchmarks.tpu_estimates` shows what that is worth.
+"""
+
+import math
+
+from keras import ops
+
+ROOT = math.sqrt(2 / math.pi)
+CUBIC = 0.044715
+
+
+def gelu_tanh(x):
+    """GELU in its tanh form, [...] -> [...], computed in float32 whatever it takes.
+
+    `x * p` with `p = (1 + tanh(u)) / 2` and `u = sqrt(2 / pi) * (x + 0.044715 x^3)`, the derivative
+    `p * (1 + x * (1 - tanh(u)) * u')`.
+
+    Source: Hendrycks and Gimpel 2016 (arXiv 1606.08415), section 2.
+    """
+
+    @ops.custom_gradient
+    def function(x):
+        def gradient(*upstream_, upstream=None):
+            (upstream,) = upstream_ or (upstream,)
+            z, square, tanh, share = _parts(x)
+            slope = share * (1 + z * (ROOT + 3 * ROOT * CUBIC * square) * (1 - tanh))
+            return ops.cast(ops.cast(upstream, "float32") * slope, x.dtype)
+
+        z, _, _, share = _parts(x)
+        return ops.cast(z * share, x.dtype), gradient
+
+    return function(x)
+
+
+def _parts(x):
+    z = ops.cast(x, "float32")
+    square = z * z
+    tanh = ops.tanh(z * (ROOT + ROOT * CUBIC * square))
+    return z, square, tanh, 0.5 + 0.5 * tanh
+
+
+def norm_dense(x, norm, dense):
+    """`dense(norm(x))` in one product, [..., C] -> [..., D].
+
+    With the norm's `gamma` and `beta` in the weights of the product, and `W = gamma * kernel` less
+    its mean over the channels, what is left of the norm comes after: `x W / deviation + beta kernel
+    + bias`. Such a `W` takes no notice of the mean of `x`, but for its own rounding, which is made
+    good. Statistics are taken in one pass, in float32. The normalised `x` is computed once more for
+    the kernel's gradient and so need not be kept.
+
+    Args:
+        x: A tensor of 16 bits.
+        norm: A `LayerNorm` with gamma and beta, built.
+        dense: A `keras.layers.Dense` without activation, built.
+    """
+    axes = tuple(range(len(x.shape) - 1))
+    dtype = x.dtype
+
+    def full(x):
+        return ops.cast(x, "float32")
+
+    def half(x):
+        return ops.cast(x, dtype)
+
+    @ops.custom_gradient
+    def function(x, gamma, beta, kernel, bias):
+        z = full(x)
+        mean = ops.mean(z, axis=-1, keepdims=True)
+        variance = ops.mean(z * z, axis=-1, keepdims=True) - mean * mean
+        scale = ops.rsqrt(ops.maximum(variance, 0) + norm.epsilon)
+
+        def gradient(*upstream_, upstream=None):
+            (upstream,) = upstream_ or (upstream,)
+            z = full(x)
+            normalised = half(z * (scale * gamma) + (beta - mean * scale * gamma))
+            d_kernel = full(ops.tensordot(normalised, upstream, (axes, axes)))
+            d_bias = ops.sum(full(upstream), axes)
+            d = full(ops.matmul(upstream, ops.transpose(half(kernel))))
+            unit = (z - mean) * scale
+            g = d * gamma
+            d_x = scale * (
+                g
+                - ops.mean(g, axis=-1, keepdims=True)
+                - unit * ops.mean(g * unit, axis=-1, keepdims=True)
+            )
+            return half(d_x), ops.sum(d * unit, axes), ops.sum(d, axes), d_kernel, d_bias
+
+        folded = gamma[:, None] * kernel
+        folded = half(folded - ops.mean(folded, axis=0))
+        y = full(ops.matmul(x, folded)) - mean * ops.sum(full(folded), axis=0)
+        return half(y * scale + (ops.matmul(beta, kernel) + bias)), gradient
+
+    weights = (norm.gamma, norm.beta, dense.kernel, dense.bias)
+    return function(x, *(full(ops.convert_to_tensor(weight)) for weight in weights))

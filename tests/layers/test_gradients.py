@@ -1,0 +1,108 @@
+"""Gradients written by hand are those of the function."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from keras_mixer.layers import LayerNorm
+from keras_mixer.layers.gradients import gelu_tanh, norm_dense
+from keras_mixer.models.mlp_mixer import MixerBlock
+from tests.cases import randomised
+
+
+def values(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def gradients(function, *inputs, weights=()):
+    """The function's value, and the gradients of a sum that weighs all of it."""
+    inputs = [tf.constant(x) for x in inputs]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        y = function(*inputs)
+        loss = tf.reduce_sum(tf.cast(y, "float32") * values(*y.shape, seed=1))
+    return [y, *tape.gradient(loss, [*inputs, *weights])]
+
+
+def assert_near(found, expected, tolerance):
+    for one, other in zip(found, expected, strict=True):
+        one, other = (ops.convert_to_numpy(ops.cast(x, "float32")) for x in (one, other))
+        assert np.abs(one - other).max() <= tolerance * np.abs(other).max()
+
+
+@pytest.mark.parametrize("size", [0.1, 3, 30])
+def test_gelu_and_its_gradient(size):
+    x = size * values(64, 8)
+    expected = gradients(lambda x: ops.gelu(x, approximate=True), x)
+    assert_near(gradients(gelu_tanh, x), expected, 3e-6)  # float32 rounding
+
+
+@pytest.mark.parametrize("mean", [0, 10])
+@pytest.mark.parametrize("shape", [(6, 12), (3, 5, 12), (2, 3, 4, 12)])
+def test_a_norm_in_a_product_and_its_gradients(shape, mean):
+    norm, dense = LayerNorm(1e-3), keras.layers.Dense(7)
+    norm.build(shape)
+    dense.build(shape)
+    randomised(norm)
+    randomised(dense)
+    weights = [weight.value for weight in (*norm.weights, *dense.weights)]
+    x = values(*shape) + mean
+    expected = gradients(lambda x: dense(norm(x)), x, weights=weights)
+    found = gradients(lambda x: norm_dense(x, norm, dense), x, weights=weights)
+    # Float32 rounding, of which a mean that is ten times the deviation leaves a hundredth.
+    assert_near(found, expected, 1e-4 if mean else 2e-6)
+
+
+@pytest.mark.parametrize("mean", [0, 10, 100])
+def test_in_16_bits_a_norm_in_a_product_is_as_good_as_before_it(mean):
+    shape = (64, 128)
+    norm, dense = (
+        LayerNorm(dtype="mixed_bfloat16"),
+        keras.layers.Dense(32, dtype="mixed_bfloat16"),
+    )
+    norm.build(shape)
+    dense.build(shape)
+    dense.kernel.assign(values(*dense.kernel.shape, seed=2) / 11)
+    x = ops.cast(values(*shape) + mean, "bfloat16")
+    z = ops.convert_to_numpy(ops.cast(x, "float32")).astype(float)
+    z = (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + norm.epsilon)
+    exact = z @ np.asarray(dense.kernel, float)
+    before, inside = (
+        np.sqrt(np.mean((np.asarray(ops.cast(y, "float32")) - exact) ** 2))
+        for y in (dense(norm(x)), norm_dense(x, norm, dense))
+    )
+    # Of the product and what follows each is rounded; a TPU rounds once.
+    assert inside < 1.5 * before
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("tokens_first", [False, True])
+def test_a_block_is_one_function_in_all_its_forms(tokens_first, remat):
+    def made(**arguments):
+        block = MixerBlock(6, 20, **arguments)
+        block.build((None, 5, 8))
+        return randomised(block)
+
+    plain, block = made(), made(remat=remat)
+    block.tokens_first = tokens_first
+    x = values(3, 5, 8)
+    expected, found = (
+        gradients(partial(block, training=True), x, weights=[w.value for w in block.weights])
+        for block in (plain, block)
+    )
+    assert_near(found, expected, 1e-5)  # float32 rounding
+
+
+def test_a_dropped_path_is_that_of_a_sample_also_with_tokens_first():
+    block = MixerBlock(6, 20, drop_path_rate=0.5, dtype="mixed_bfloat16")
+    block.build((None, 5, 8))
+    randomised(block)
+    x = tf.constant(values(64, 5, 8))
+    y = np.asarray(ops.cast(block(x, training=True) - ops.cast(x, "bfloat16"), "float32"))
+    untouched = (y == 0).all(axis=(1, 2))
+    assert 0.1 < untouched.mean() < 0.45  # a quarter loses both branches
+    assert (np.abs(y[~untouched]).max(axis=2) > 0).all()
