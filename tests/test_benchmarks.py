@@ -5,13 +5,25 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 import keras_mixer
-from benchmarks import edge, edge_plot, input_pipeline, measure, peers, rewrites, training_step
+from benchmarks import (
+    edge,
+    edge_plot,
+    flax_mixer,
+    input_pipeline,
+    measure,
+    peers,
+    rewrites,
+    tpu_estimates,
+    training_step,
+)
 from benchmarks.processes import Process
+from tests import oracles
 from tests.children import abort, double, refuse
 from tests.conftest import ROOT
 
@@ -185,3 +197,58 @@ def state(process):
         if found == "T":
             break
     return found
+
+
+def flattened(weights, prefix=""):
+    """Nested weights of the Flax model -> arrays by the names of its checkpoints."""
+    for name, value in weights.items():
+        if name == "blocks":
+            for i, block in enumerate(value):
+                yield from flattened(block, f"MixerBlock_{i}/")
+        elif isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def test_what_tpu_estimates_compares_with_is_the_official_network(monkeypatch):
+    sizes = {"patch_size": 4, "width": 16, "depth": 2, "token_mlp_dim": 6, "channel_mlp_dim": 20}
+    random = np.random.default_rng(0)
+    shapes = flax_mixer.parameters(8, **sizes)
+    weights = jax.tree.map(lambda s: random.normal(size=s.shape).astype(np.float32) / 3, shapes)
+    image = random.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
+    expected = oracles.official_mlp_mixer(dict(flattened(weights)), image.astype(float))
+    half = np.asarray(flax_mixer.mlp_mixer(weights, image), float)
+    monkeypatch.setattr(flax_mixer, "HALF", np.float32)
+    full = np.asarray(flax_mixer.mlp_mixer(weights, image), float)
+    largest = np.abs(expected).max()
+    assert np.abs(full - expected).max() < 1e-5 * largest  # float32 rounding
+    assert 1e-4 * largest < np.abs(half - expected).max() < 0.1 * largest  # it was in bfloat16
+
+
+@pytest.mark.parametrize("name", ["MixerS32", "MixerB16"])
+def test_it_has_the_parameters_of_the_model(name):
+    builder = getattr(keras_mixer, name)
+    shapes = jax.tree.leaves(flax_mixer.parameters(224, **builder.sizes))
+    assert sum(np.prod(s.shape) for s in shapes) == builder.params
+
+
+@pytest.mark.slow
+def test_tpu_estimates_writes_its_table_and_its_picture(tmp_path, monkeypatch, capsys):
+    for module in (measure, tpu_estimates):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(tpu_estimates, "PICTURE", tmp_path / "tpu.png")
+    monkeypatch.setattr(tpu_estimates, "TPUS", {"v3": "v3-8"})
+    tpu_estimates.main(["MixerTi4"])
+    tables = [tmp_path / "tpu_estimates.csv", ROOT / "benchmarks/results/tpu_estimates.csv"]
+    ours, committed = ([*csv.DictReader(path.read_text().splitlines())] for path in tables)
+    committed = [row for row in committed if (row["model"], row["tpu"]) == ("MixerTi4", "v3")]
+    for one, other in zip(ours, committed, strict=True):
+        for column in (
+            "ours_mcycles",
+            "flax_mcycles",
+            "ratio",
+        ):  # another Keras may differ a little
+            assert float(one[column]) == pytest.approx(float(other[column]), rel=0.02)
+    assert Image.open(tmp_path / "tpu.png").size[0] > 1000
+    assert "of Flax's" in capsys.readouterr().out

@@ -83,6 +83,47 @@ def _guess(found, limit, low, high, grain):
     return max(min(guess, high - grain) if high else guess, low + grain)
 
 
+def shardings(slice):
+    """How arrays lie on a slice: whole on every core, and divided along their first axis."""
+    described = topologies.get_topology_desc(
+        platform="tpu",
+        topology_name=f"{slice.chip.name}:{slice.shape}",
+        chip_config_name=slice.chip.config,
+        chips_per_host_bounds=slice.host,
+        num_slices=1,
+        wrap=(False,) * 3,
+    )
+    mesh = Mesh(np.array(described.devices), ("batch",))
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("batch"))
+
+
+def measured(lowered, train):
+    """Compiles a program of JAX's: what the compiler says of it, as a dict."""
+    try:
+        program = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        needed = NEEDED.search(str(error))
+        if "RESOURCE_EXHAUSTED" not in str(error) or not needed:
+            raise
+        return {"fits": False, "memory_bytes": int(float(needed[1]) * UNITS[needed[2]])}
+    memory = program.memory_analysis()
+    results = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    parts = {
+        "arguments_bytes": memory.argument_size_in_bytes,
+        "activations_bytes": memory.temp_size_in_bytes + results,
+        "code_bytes": memory.generated_code_size_in_bytes,
+    }
+    costs = operations(program.as_text())
+    return {
+        "fits": True,
+        "memory_bytes": sum(parts.values()),
+        **parts,
+        "flops": int(program.cost_analysis()["flops"]),
+        "estimated_cycles": sum(cycles for _, cycles in costs),
+        "costliest": by_layer(costs, train)[:COSTLIEST],
+    }
+
+
 class Program:
     """A train step or forward pass, ready to be compiled for any batch.
 
@@ -105,46 +146,13 @@ class Program:
             self.model.compile(_optimizer(job["optimizer"]), losses)
             with keras.StatelessScope(initialize_variables=False):
                 self.model.optimizer.build(self.model.trainable_variables)
-        described = topologies.get_topology_desc(
-            platform="tpu",
-            topology_name=f"{self.slice.chip.name}:{self.slice.shape}",
-            chip_config_name=self.slice.chip.config,
-            chips_per_host_bounds=self.slice.host,
-            num_slices=1,
-            wrap=(False,) * 3,
-        )
-        mesh = Mesh(np.array(described.devices), ("batch",))
-        self.whole = NamedSharding(mesh, PartitionSpec())
-        self.divided = NamedSharding(mesh, PartitionSpec("batch"))
+        self.whole, self.divided = shardings(self.slice)
 
     def compiled(self, batch):
         """Compiles it for a batch over all cores: what the compiler says, as a dict."""
         self.tell(f"compiling for {self.slice.name}, {batch:,} images")
         found = {"batch": batch, "precision": self.model.dtype_policy.name}
-        try:
-            program = self.lowered(batch).compile()
-        except jax.errors.JaxRuntimeError as error:
-            needed = NEEDED.search(str(error))
-            if "RESOURCE_EXHAUSTED" not in str(error) or not needed:
-                raise
-            used = int(float(needed[1]) * UNITS[needed[2]])
-            return found | {"fits": False, "memory_bytes": used}
-        memory = program.memory_analysis()
-        results = memory.output_size_in_bytes - memory.alias_size_in_bytes
-        parts = {
-            "arguments_bytes": memory.argument_size_in_bytes,
-            "activations_bytes": memory.temp_size_in_bytes + results,
-            "code_bytes": memory.generated_code_size_in_bytes,
-        }
-        costs = operations(program.as_text())
-        return found | {
-            "fits": True,
-            "memory_bytes": sum(parts.values()),
-            **parts,
-            "flops": int(program.cost_analysis()["flops"]),
-            "estimated_cycles": sum(cycles for _, cycles in costs),
-            "costliest": by_layer(costs, self.train)[:COSTLIEST],
-        }
+        return found | measured(self.lowered(batch), self.train)
 
     def lowered(self, batch):
         """The program for a batch, as JAX hands it to the compiler."""

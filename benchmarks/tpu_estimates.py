@@ -1,0 +1,178 @@
+"""How fast every model would be on TPUs, by their compiler's estimate, beside the official code.
+
+    python -m benchmarks.tpu_estimates
+    python -m benchmarks.tpu_estimates --model MixerB16 --model MixerS16
+
+Train step and forward pass on v3 and v5e, with as many images a core as fit both, 128 at most: ours
+(`keras_mixer.tpu.preflight`) and the official Flax model's (`benchmarks.flax_mixer`), with Adam,
+activations in bfloat16 and parameters in float32. Needs no TPU, the extra [preflight], and an hour
+or two for all models. Writes `results/tpu_estimates.csv`, in which rows of models that are not
+asked for stay, and from it `docs/tpu.png`. An estimate is a figure of the compiler, not of this
+machine.
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.measure import RESULTS, write_csv
+from keras_mixer.models import list_models
+from keras_mixer.tpu import SLICES, preflight
+from keras_mixer.tpu.preflight import ENVIRONMENT
+
+PICTURE = Path(__file__).parents[1] / "docs" / "tpu.png"
+TPUS = {"v3": "v3-8", "v5e": "v5e-1"}
+STEPS = ("predict", "train")
+LARGEST, SMALLEST = 128, 8  # images a core
+# Mixer paper, table 3 (appendix): images a second a core of TPUv3, the best over batch sizes.
+PAPER = {
+    "MixerS32": 11489,
+    "MixerB32": 4208,
+    "MixerS16": 3994,
+    "MixerB16": 1384,
+    "MixerL32": 1314,
+    "MixerL16": 419,
+    "MixerH14": 194,
+}
+OURS, FLAX, MEASURED, INK = "#1668b8", "#8a8f98", "#c8501e", "#30343b"
+
+
+def flax(model, tpu, batch, step):
+    """What the compiler says of the official program: a dict."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.flax_mixer", model, tpu, str(batch), step],
+        stdout=subprocess.PIPE,
+        check=True,
+        env=os.environ | ENVIRONMENT,
+    )
+    return json.loads(done.stdout)
+
+
+def row(model, chip, step):
+    """One line of the table."""
+    tpu = SLICES[TPUS[chip]]
+    images = LARGEST
+    while True:
+        batch = images * tpu.cores
+        ours = preflight(model, tpu.name, batch, train=step == "train", optimizer="adam")
+        theirs = flax(model, tpu.name, batch, step)
+        if (ours.fits and theirs["fits"]) or images == SMALLEST:
+            break
+        images //= 2
+    speed = ours.images_per_second_per_core
+    ratio = ours.estimated_cycles / theirs["estimated_cycles"]
+    measured = PAPER.get(model) if (chip, step) == ("v3", "predict") else None
+    return {
+        "model": model,
+        "tpu": chip,
+        "step": step,
+        "images_per_core": images,
+        "ours_mcycles": round(ours.estimated_cycles / 1e6, 2),
+        "flax_mcycles": round(theirs["estimated_cycles"] / 1e6, 2),
+        "ratio": round(ratio, 4),
+        "ours_activations_gb": round(ours.activations_bytes / 1e9, 3),
+        "flax_activations_gb": round(theirs["activations_bytes"] / 1e9, 3),
+        "ours_images_per_second_per_core": round(speed, 1),
+        "flax_images_per_second_per_core": round(speed * ratio, 1),
+        "share_of_peak": round(ours.share_of_peak, 3),
+        "paper_measured": measured or "",
+        "flax_over_paper": round(speed * ratio / measured, 2) if measured else "",
+        "versions": " ".join(f"{name} {version(name)}" for name in ("keras", "jax", "libtpu")),
+    }
+
+
+def table():
+    """The rows that are there, by model, TPU and step."""
+    file = RESULTS / "tpu_estimates.csv"
+    if not file.exists():
+        return {}
+    with file.open(encoding="utf-8") as lines:
+        return {(row["model"], row["tpu"], row["step"]): row for row in csv.DictReader(lines)}
+
+
+def draw(path=None):
+    """Draws the table: images a second a core of every model, a panel a TPU and step.
+
+    Args:
+        path: Where to; by default `docs/tpu.png`.
+
+    Returns:
+        The path.
+    """
+    from matplotlib.figure import Figure
+
+    rows = table()
+    models = [m for m in list_models() if any(key[0] == m for key in rows)]
+    figure = Figure(figsize=(10, 2.2 + 0.55 * len(models)), layout="constrained")
+    panels = figure.subplots(2, len(TPUS), sharey=True, sharex="col", squeeze=False)
+    marks = (
+        ("flax_images_per_second_per_core", "official Flax model", FLAX, "o"),
+        ("ours_images_per_second_per_core", "keras_mixer", OURS, "o"),
+        ("paper_measured", "measured on TPUv3 in the paper", MEASURED, "|"),
+    )
+    for line, step in zip(panels, STEPS, strict=True):
+        for axis, chip in zip(line, TPUS, strict=True):
+            axis.set_xscale("log")
+            axis.set_title(
+                f"{chip}, {'a train step' if step == 'train' else 'the forward pass'}",
+                loc="left",
+                fontsize=10,
+                color=INK,
+            )
+            for key, label, color, mark in marks:
+                found = [
+                    (float(rows[model, chip, step][key]), place)
+                    for place, model in enumerate(models)
+                    if rows.get((model, chip, step), {}).get(key)
+                ]
+                axis.plot(
+                    *zip(*found, strict=True) if found else ((), ()),
+                    mark,
+                    color=color,
+                    markersize=12 if mark == "|" else 6,
+                    markeredgewidth=2,
+                    label=label,
+                )
+            axis.set_yticks(range(len(models)), models)
+            axis.set_ylim(len(models) - 0.4, -0.6)
+            axis.grid(axis="x", which="both", linewidth=0.3)
+            for side in ("top", "right", "left"):
+                axis.spines[side].set_visible(False)
+    for axis in panels[-1]:
+        axis.set_xlabel("images/s a core, by the compiler's estimate", color=INK)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=3, frameon=False, fontsize=9, loc="outside upper left")
+    figure.savefig(path or PICTURE, dpi=150)
+    return path or PICTURE
+
+
+def main(
+    model: Annotated[
+        list[str] | None, typer.Option(help="Which to compile; may be repeated. All by default.")
+    ] = None,
+):
+    for name in model or list_models():
+        for chip in TPUS:
+            for step in STEPS:
+                found = row(name, chip, step)
+                print(
+                    f"{name} {chip} {step}: {found['ours_mcycles']} million cycles, "
+                    f"{found['ratio']} of Flax's, activations {found['ours_activations_gb']} GB, "
+                    f"Flax's {found['flax_activations_gb']}",
+                    flush=True,
+                )
+                rows = table() | {(name, chip, step): found}
+                order = [(m, c, s) for m in list_models() for c in TPUS for s in STEPS]
+                write_csv("tpu_estimates", [rows[key] for key in order if key in rows])
+    print(draw())
+
+
+if __name__ == "__main__":
+    typer.run(main)
