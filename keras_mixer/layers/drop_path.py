@@ -34,13 +34,18 @@ class DropPath(keras.layers.Layer):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, x, training=False):
-        if not training or self.rate == 0:
-            return x
+        return x * self.draw(x) if training and self.rate else x
+
+    def draw(self, x):
+        """What to multiply a branch of `x` with: 0 or `1 / (1 - rate)` a sample, [B, 1, ...].
+
+        For a block that is rematerialised, in which nothing random may happen.
+        """
         keep = 1 - self.rate
         one_a_sample = [1 for _ in x.shape]
         one_a_sample[self.batch_axis] = ops.shape(x)[self.batch_axis]
         kept = keras.random.uniform(one_a_sample, seed=self.seed_generator) < keep
-        return x * (ops.cast(kept, x.dtype) / keep)
+        return ops.cast(kept, x.dtype) / keep
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -18,6 +18,8 @@ Where we differ: stochastic depth divides what it keeps by the keeping probabili
 leaves out; at rate 0, the default, and in inference the two are the same.
 """
 
+from itertools import zip_longest
+
 import keras
 from keras import ops
 
@@ -83,8 +85,8 @@ class MixerBlock(keras.layers.Layer):
         channel_mlp_dim: Hidden width `D_C` of the channel-mixing MLP, shared by all tokens.
         drop_path_rate: Probability with which each of the two branches is dropped in training.
         gelu: `"tanh"` or `"erf"`, see `keras_mixer.layers.Mlp`.
-        remat: Whether training computes what is inside both branches once more for the gradient,
-            instead of keeping it.
+        remat: Whether training computes what is inside once more for the gradient, instead of
+            keeping it.
 
     In bfloat16 the tokens are outermost inside, [S, B, C], and the second norm is in the product
     that follows: the same function in the form that a TPU computes fastest.
@@ -128,15 +130,20 @@ class MixerBlock(keras.layers.Layer):
         self.channel_mlp.build(input_shape)
 
     def call(self, x, training=False):
-        mix_tokens, mix_channels = self._mix_tokens, self._mix_channels
-        if self.remat and training:
-            mix_tokens, mix_channels = keras.remat(mix_tokens), keras.remat(mix_channels)
         if self.tokens_first:
             x = ops.transpose(x, (1, 0, 2))  # [B, S, C] -> [S, B, C]
-        x = x + self.drop_path(mix_tokens(x), training=training)
-        x = x + self.drop_path(mix_channels(x), training=training)
+        drops = training and self.drop_path_rate
+        factors = [self.drop_path.draw(x), self.drop_path.draw(x)] if drops else []
+        mix = keras.remat(self._mix) if self.remat and training else self._mix
+        x = mix(x, *factors)
         if self.tokens_first:
             x = ops.transpose(x, (1, 0, 2))  # and back, which the next block undoes
+        return x
+
+    def _mix(self, x, *factors):
+        for branch, factor in zip_longest((self._mix_tokens, self._mix_channels), factors):
+            y = branch(x)
+            x = x + (y if factor is None else factor * y)
         return x
 
     def _mix_tokens(self, x):

@@ -76,7 +76,9 @@ def _guess(found, limit, low, high, grain):
         # Memory grows in a straight line, more or less: as two programs foretell.
         n, m = sorted(found)[-2:] if high is None else (low, high)
         used, more = found[n]["memory_bytes"], found[m]["memory_bytes"]
-        guess = min(m + int((limit - more) * (m - n) / max(more - used, 1)), 16 * m)
+        guess = m + int((limit - more) * (m - n) / max(more - used, 1))
+        if high is None:  # Short of memory, the compiler finds more than was foretold.
+            guess = min(max(guess, 3 * m // 2), 16 * m)
     else:  # and now and then the middle, where it does not
         guess = (low + high) // 2
     guess = guess // grain * grain

@@ -79,17 +79,19 @@ def test_in_16_bits_a_norm_in_a_product_is_as_good_as_before_it(mean):
     assert inside < 1.5 * before
 
 
+@pytest.mark.parametrize("drop_path_rate", [0, 0.5])
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("tokens_first", [False, True])
-def test_a_block_is_one_function_in_all_its_forms(tokens_first, remat):
+def test_a_block_is_one_function_in_all_its_forms(tokens_first, remat, drop_path_rate):
     def made(**arguments):
-        block = MixerBlock(6, 20, **arguments)
+        keras.utils.set_random_seed(0)
+        block = MixerBlock(6, 20, drop_path_rate, **arguments)
         block.build((None, 5, 8))
         return randomised(block)
 
     plain, block = made(), made(remat=remat)
-    block.tokens_first = tokens_first
-    x = values(3, 5, 8)
+    block.tokens_first, block.drop_path.batch_axis = tokens_first, int(tokens_first)
+    x = values(8, 5, 8)
     expected, found = (
         gradients(partial(block, training=True), x, weights=[w.value for w in block.weights])
         for block in (plain, block)

@@ -130,6 +130,10 @@ def test_a_file_is_compiled_as_the_model_in_it(tmp_path):
     assert from_file.flops == preflight(model, "v3-8", 8, train=False).flops
 
 
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--map-root-user", "--net", "true"]).returncode != 0,
+    reason="no network of one's own here",
+)
 def test_two_at_once_do_not_collide_and_no_network_is_needed():
     # Each in a network of its own, in which there is nothing.
     line = "from keras_mixer.tpu import preflight; print(preflight('MixerTi4', 'v3-8', 8).fits)"
