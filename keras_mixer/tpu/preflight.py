@@ -258,6 +258,11 @@ def _described(model, precision, image_size, options):
         )
     if isinstance(model, str | os.PathLike):
         return Path(model).stem, {"config": _config_in(Path(model)), "classes": {}}
+    if not hasattr(model, "to_json"):
+        raise ValueError(
+            "preflight compiles a Keras model, a .keras file or a model by name; got "
+            f"{type(model).__name__}."
+        )
     config = model.to_json()
     return model.name, {"config": config, "classes": _classes(config)}
 

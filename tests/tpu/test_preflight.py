@@ -160,6 +160,7 @@ def test_two_at_once_do_not_collide_and_no_network_is_needed():
         (ANY_SIZE, {}, r"fixed shapes.*'any' takes \[None, None, None, 3\].*input_shape"),
         (Subclassed(name="own"), {}, r"what 'own' takes"),
         ("nothing.keras", {}, r"nothing\.keras"),
+        (keras_mixer.MixerTi4, {}, r"by name; got function"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_with_the_reason(model, arguments, message):
