@@ -78,7 +78,8 @@ def _guess(found, limit, low, high, grain):
         used, more = found[n]["memory_bytes"], found[m]["memory_bytes"]
         guess = m + int((limit - more) * (m - n) / max(more - used, 1))
         if high is None:  # Short of memory, the compiler finds more than was foretold.
-            guess = min(max(guess, 3 * m // 2), 16 * m)
+            farthest = 16 * m if 2 * more < limit else 3 * m // 2
+            guess = min(max(guess, 3 * m // 2), farthest)
     else:  # and now and then the middle, where it does not
         guess = (low + high) // 2
     guess = guess // grain * grain
