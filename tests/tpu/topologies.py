@@ -7,21 +7,15 @@ import json
 import re
 
 import jax
-from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
+from keras_mixer.tpu._compile import shardings
 from keras_mixer.tpu.slices import CHIPS, SLICES
 
 
 def devices(slice):
-    return topologies.get_topology_desc(
-        platform="tpu",
-        topology_name=f"{slice.chip.name}:{slice.shape}",
-        chip_config_name=slice.chip.config,
-        chips_per_host_bounds=slice.host,
-        num_slices=1,
-        wrap=(False,) * 3,
-    ).devices
+    whole, _ = shardings(slice)
+    return whole.mesh.devices
 
 
 def available(device):
