@@ -1,7 +1,7 @@
 """Functions with gradients of their own, for training in 16 bits.
 
 XLA makes its program from the gradient as it is written; what is left out here a TPU does not
-compute and need not keep. `python -m benchmarks.tpu_estimates` shows what that is worth.
+compute and need not keep. `python -m benchmarks.tpu_estimates` compares with the official program.
 """
 
 import math
@@ -23,8 +23,8 @@ def gelu_tanh(x):
 
     @ops.custom_gradient
     def function(x):
-        def gradient(*upstream_, upstream=None):
-            (upstream,) = upstream_ or (upstream,)
+        def gradient(*arguments, upstream=None):
+            upstream = arguments[0] if upstream is None else upstream  # a keyword on PyTorch
             z, square, tanh, share = _parts(x)
             slope = share * (1 + z * (ROOT + 3 * ROOT * CUBIC * square) * (1 - tanh))
             return ops.cast(ops.cast(upstream, "float32") * slope, x.dtype)
@@ -72,8 +72,8 @@ def norm_dense(x, norm, dense):
         variance = ops.mean(z * z, axis=-1, keepdims=True) - mean * mean
         scale = ops.rsqrt(ops.maximum(variance, 0) + norm.epsilon)
 
-        def gradient(*upstream_, upstream=None):
-            (upstream,) = upstream_ or (upstream,)
+        def gradient(*arguments, upstream=None):
+            upstream = arguments[0] if upstream is None else upstream  # a keyword on PyTorch
             z = full(x)
             normalised = half(z * (scale * gamma) + (beta - mean * scale * gamma))
             d_kernel = full(ops.tensordot(normalised, upstream, (axes, axes)))

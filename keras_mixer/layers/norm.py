@@ -60,7 +60,7 @@ class LayerNorm(keras.layers.Layer):
 
     def call(self, x):
         dtype = keras.backend.result_type(x.dtype, "float32")
-        one_pass = self.form == "centred" and x.dtype != dtype  # of 16 bits
+        of_16_bits = keras.backend.standardize_dtype(x.dtype) != dtype
         x = ops.cast(x, dtype)
         mean = ops.mean(x, axis=-1, keepdims=True)
         d, epsilon = x - mean, self.epsilon
@@ -71,7 +71,7 @@ class LayerNorm(keras.layers.Layer):
             root = ops.rsqrt(half + epsilon)
             scale = root * root
             d, epsilon = d * scale, epsilon * scale * scale
-        if one_pass:
+        if of_16_bits and self.form == "centred":
             variance = ops.mean(x * x, axis=-1, keepdims=True) - mean * mean
             variance = ops.maximum(variance, 0)  # which rounding can take it below
         else:
