@@ -1,6 +1,5 @@
 """Released files: whatever goes wrong on the way, the cache has a correct file or none."""
 
-import resource
 import subprocess
 import sys
 
@@ -20,12 +19,10 @@ def kept(cache):
     return sorted(p.name for p in files if p.suffix != ".lock")
 
 
-def fetching(release, **arguments):
-    """`fetch` in a process of its own."""
-    code = FETCH.format(release.url, release.mib)
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1, text=True, **arguments
-    )
+def fetching(release, first=""):
+    """`fetch` in a process of its own, after some lines of code."""
+    code = first + FETCH.format(release.url, release.mib)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1, text=True)
 
 
 def test_a_file_is_fetched_once_with_a_progress_bar(bucket, cache, capfd):
@@ -167,11 +164,8 @@ def test_a_file_larger_than_the_disk_is_an_error_before_anything_is_written(buck
 
 def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing(bucket, cache):
     """The kernel's limit on a file's size stands in for a full disk: the write itself fails."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
-
-    process = fetching(bucket.release, preexec_fn=limit)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))\n"
+    process = fetching(bucket.release, first=limit)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors.splitlines()[-1].startswith("OSError: There is no room for 2.9 MiB in ")
