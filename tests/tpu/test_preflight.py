@@ -95,7 +95,7 @@ def test_the_largest_batch_fits_and_the_next_does_not():
 
 
 def test_where_nothing_fits_the_smallest_batch_is_reported():
-    found = preflight("MixerTi4", "v3-8", image_size=2**13)
+    found = preflight("MixerTi4", "v3-8", image_size=2**14, train=False)
     assert not found.fits
     assert found.batch == 8
     assert "does not fit" in str(found)
@@ -136,8 +136,11 @@ def test_a_file_is_compiled_as_the_model_in_it(tmp_path):
 )
 def test_two_at_once_do_not_collide_and_no_network_is_needed():
     # Each in a network of its own, in which there is nothing.
-    line = "from keras_mixer.tpu import preflight; print(preflight('MixerTi4', 'v3-8', 8).fits)"
-    alone = ["unshare", "--map-root-user", "--net", sys.executable, "-c", line]
+    code = (
+        "from keras_mixer.tpu import preflight\n"
+        "print(preflight('MixerTi4', 'v3-8', 8, train=False).fits)"
+    )
+    alone = ["unshare", "--map-root-user", "--net", sys.executable, "-c", code]
 
     def run(_):
         return subprocess.run(alone, capture_output=True, text=True, cwd=ROOT).stdout.split()[-1:]

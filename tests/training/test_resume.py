@@ -22,18 +22,13 @@ from keras_mixer.training import run as running
 from keras_mixer.training.run import LOG, STATE
 from tests.conftest import ROOT
 from tests.training import runs
-from tests.training.runs import BUILD, RECIPE, sources
+from tests.training.runs import BUILD, RECIPE, sources, train
 
 UNTIMED = ("images_per_second", "seconds")
 
 
-def train(folder, **arguments):
-    images, held_out = sources()
-    return training.train(BUILD, images, held_out, folder=folder, **{"recipe": RECIPE} | arguments)
-
-
-def start(folder, *changes, save_every=0.05):
-    command = [sys.executable, "-m", "tests.training.runs", folder, str(save_every), *changes]
+def start(folder, save_every, xla, *changes):
+    command = [sys.executable, "-m", "tests.training.runs", folder, save_every, xla, *changes]
     return subprocess.Popen(
         list(map(str, command)),
         cwd=ROOT,
@@ -117,7 +112,7 @@ def test_steps_that_are_done_at_once_are_the_same_steps(whole, tmp_path, monkeyp
     [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, -2, marks=pytest.mark.slow)],
 )
 def test_a_signal_keeps_the_state_and_ends_the_process(whole, tmp_path, number, code):
-    process = start(tmp_path, save_every=1e9)
+    process = start(tmp_path, 1e9, "without")
     while not (tmp_path / STATE).exists():  # it begins
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.01)
@@ -195,7 +190,7 @@ def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
         for i in range(kills):
             output = tmp_path / f"output{i}.txt"
             process = forks.Process(
-                target=from_a_fork, args=(output, tmp_path / name, 0.05, *changes)
+                target=from_a_fork, args=(output, tmp_path / name, 0.05, "xla", *changes)
             )
             process.start()
             while not output.exists() or b"epoch " not in output.read_bytes():  # it trains
@@ -205,7 +200,7 @@ def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
             process.kill()
             process.join()
             assert process.exitcode == -signal.SIGKILL, "killed too late to show anything"
-        process = start(tmp_path / name, *changes)
+        process = start(tmp_path / name, 0.05, "xla", *changes)
         seen, _ = process.communicate()
         assert process.returncode == 0, seen
         assert kills == 0 or "finished" not in seen, "killed too late to show anything"
