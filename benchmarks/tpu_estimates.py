@@ -97,8 +97,18 @@ def table():
         return {(row["model"], row["tpu"], row["step"]): row for row in csv.DictReader(lines)}
 
 
+def beside(axis):
+    """How to write right of a panel, at the height of a row."""
+    return {
+        "transform": axis.get_yaxis_transform(),
+        "ha": "center",
+        "fontsize": 8,
+        "color": INK,
+    }
+
+
 def draw(path=None):
-    """Draws the table: images a second a core of every model, a panel a TPU and step.
+    """Draws the table: images a second a core, and cycles as a ratio; a panel a TPU and step.
 
     Args:
         path: Where to; by default `docs/tpu.png`.
@@ -120,6 +130,7 @@ def draw(path=None):
     for line, step in zip(panels, STEPS, strict=True):
         for axis, chip in zip(line, TPUS, strict=True):
             axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:,.0f}")
             axis.set_title(
                 f"{chip}, {'a train step' if step == 'train' else 'the forward pass'}",
                 loc="left",
@@ -140,6 +151,11 @@ def draw(path=None):
                     markeredgewidth=2,
                     label=label,
                 )
+            for place, model in enumerate(models):
+                if (model, chip, step) in rows:
+                    ratio = float(rows[model, chip, step]["ratio"])
+                    axis.text(1.06, place, f"{ratio:.3f}", **beside(axis), va="center")
+            axis.text(1.06, -0.9, "cycles ÷\nFlax's", **beside(axis), va="bottom")
             axis.set_yticks(range(len(models)), models)
             axis.set_ylim(len(models) - 0.4, -0.6)
             axis.grid(axis="x", which="both", linewidth=0.3)

@@ -21,8 +21,9 @@ FLAVOURS = {
 }
 FRAMEWORKS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 OPTIONAL = {
-    "jax": "several machines, and TPUs and GPUs through JAX",
-    "keras-cv": "KerasCV's augmentation layers",
+    "jax": "pip install jax, for several machines, and TPUs and GPUs through JAX",
+    "libtpu": 'pip install "keras-mixer[preflight]", to compile for TPUs that are not here',
+    "keras-cv": "pip install keras-cv, for KerasCV's augmentation layers",
 }
 LITTLE_SPACE = 5 * 2**30  # bytes: less than a released model and a small data set
 
@@ -138,14 +139,10 @@ def _any(*packages):
 
 
 def _extras():
-    for package, purpose in OPTIONAL.items():
+    for package, cure in OPTIONAL.items():
         found = _version(package)
-        yield Finding(
-            package,
-            GOOD if found else NOTE,
-            found or "not installed",
-            "" if found else f"pip install {package}, for {purpose}",
-        )
+        state = GOOD if found else NOTE
+        yield Finding(package, state, found or "not installed", "" if found else cure)
 
 
 def _folders(data_dir):

@@ -87,7 +87,7 @@ def here(monkeypatch, capfd):
 
 @pytest.fixture(scope="session")
 def quickstarted(tmp_path_factory, worker_id, command):
-    """A folder in which a short `keras-mixer quickstart` was run: `.ci/run` runs the whole of it."""
+    """A folder in which a short `keras-mixer quickstart` was run; `.ci/run` runs the whole."""
     shared = tmp_path_factory.getbasetemp()
     if worker_id != "master":  # the first of pytest-xdist's workers runs it for all of them
         shared = shared.parent

@@ -23,6 +23,7 @@ from benchmarks import (
     training_step,
 )
 from benchmarks.processes import Process
+from keras_mixer.tpu.preflight import CALIBRATION
 from tests import oracles
 from tests.children import abort, double, refuse
 from tests.conftest import ROOT
@@ -233,6 +234,16 @@ def test_it_has_the_parameters_of_the_model(name):
     assert sum(np.prod(s.shape) for s in shapes) == builder.params
 
 
+def test_what_preflight_says_of_its_estimates_is_in_the_table():
+    rows = tpu_estimates.table().values()
+    over = {r["model"]: float(r["flax_over_paper"]) for r in rows if r["flax_over_paper"]}
+    assert over.keys() == tpu_estimates.PAPER.keys()
+    huge = over.pop("MixerH14")
+    assert len(over) == 6
+    assert f"{min(over.values()):.2f} to {max(over.values()):.2f} times" in CALIBRATION
+    assert f"of H/14's {huge:.2f} times" in CALIBRATION
+
+
 @pytest.mark.slow
 def test_tpu_estimates_writes_its_table_and_its_picture(tmp_path, monkeypatch, capsys):
     for module in (measure, tpu_estimates):
@@ -244,11 +255,7 @@ def test_tpu_estimates_writes_its_table_and_its_picture(tmp_path, monkeypatch, c
     ours, committed = ([*csv.DictReader(path.read_text().splitlines())] for path in tables)
     committed = [row for row in committed if (row["model"], row["tpu"]) == ("MixerTi4", "v3")]
     for one, other in zip(ours, committed, strict=True):
-        for column in (
-            "ours_mcycles",
-            "flax_mcycles",
-            "ratio",
-        ):  # another Keras may differ a little
+        for column in ("ours_mcycles", "flax_mcycles", "ratio"):  # another Keras differs a little
             assert float(one[column]) == pytest.approx(float(other[column]), rel=0.02)
     assert Image.open(tmp_path / "tpu.png").size[0] > 1000
     assert "of Flax's" in capsys.readouterr().out

@@ -110,6 +110,16 @@ def test_folders_are_looked_at_and_not_made(machine, tmp_path):
     assert not (tmp_path / "keras").exists()
 
 
+def test_what_is_optional_is_noted_with_the_line_that_brings_it(machine):
+    [missing] = machine(CPU)["libtpu"]
+    assert (missing.state, missing.cure.split(",")[0]) == (
+        NOTE,
+        'pip install "keras-mixer[preflight]"',
+    )
+    [there] = machine(CPU | {"libtpu": "0.0.42"})["libtpu"]
+    assert (there.state, there.text, there.cure) == (GOOD, "0.0.42", "")
+
+
 def test_keras_s_own_settings_count(machine, tmp_path):
     (tmp_path / "keras").mkdir()
     (tmp_path / "keras" / "keras.json").write_text(json.dumps({"backend": "jax"}))

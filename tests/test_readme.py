@@ -185,6 +185,15 @@ def test_its_figure_of_the_int8_norm_is_the_one_measured():
     assert f"takes {float(row['ratio']):.2f} of the time" in README.replace("\n", " ")
 
 
+def test_its_table_of_cycles_on_tpus_is_the_one_measured():
+    found = results("tpu_estimates", "model", "tpu", "step")
+    kinds = [(tpu, step) for step in ("train", "predict") for tpu in ("v3", "v5e")]
+    assert rows(README, "cycles to Flax's") == [
+        [name, *(f"{float(found[name, *kind]['ratio']):.2f}" for kind in kinds)]
+        for name in keras_mixer.list_models()
+    ]
+
+
 def test_every_file_that_it_links_is_there():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

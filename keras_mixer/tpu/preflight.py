@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import wrap
 from zipfile import BadZipFile, ZipFile
 
 from keras_mixer._text import listed
@@ -29,7 +30,8 @@ ENVIRONMENT = {
 }
 CALIBRATION = (
     "The compiler's own estimate, of what one core computes; what cores send each other is not in "
-    "it."
+    "it. Of six official Mixers' forward passes on v3 it promises 1.20 to 1.30 times the images/s "
+    "that the Mixer paper measured, of H/14's 0.51 times."
 )
 
 
@@ -122,15 +124,16 @@ class Preflight:
         if not self.fits:
             more = f"{needed - available:.2f} GiB too much"
             return "\n".join([*lines, f"does not fit: {memory}, {more}"])
+        indent = " " * 10
         lines += [
             f"fits: {memory}: {self.arguments_bytes / GIB:.2f} arguments, "
             f"{self.activations_bytes / GIB:.2f} activations, {self.code_bytes / GIB:.2f} code",
             f"estimate: {self.estimated_cycles / 1e6:,.2f} million cycles or "
             f"{self.estimated_seconds * 1e3:,.2f} ms for {self.flops / 1e12:,.3f} TFLOP, "
             f"{self.share_of_peak:.0%} of the chip's peak",
-            f"          {self.images_per_second_per_core:,.0f} images/s a core, "
+            f"{indent}{self.images_per_second_per_core:,.0f} images/s a core, "
             f"{self.images_per_second:,.0f} in all",
-            f"          {self.calibration}",
+            *wrap(self.calibration, 100, initial_indent=indent, subsequent_indent=indent),
             "costliest operations:",
             f"  {'layer':32} {'phase':10} {'operation':22} times  share",
         ]
