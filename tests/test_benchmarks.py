@@ -257,5 +257,6 @@ def test_tpu_estimates_writes_its_table_and_its_picture(tmp_path, monkeypatch, c
     for one, other in zip(ours, committed, strict=True):
         for column in ("ours_mcycles", "flax_mcycles", "ratio"):  # another Keras differs a little
             assert float(one[column]) == pytest.approx(float(other[column]), rel=0.02)
-    assert Image.open(tmp_path / "tpu.png").size[0] > 1000
+    with Image.open(tmp_path / "tpu.png") as picture:
+        assert picture.size[0] > 1000
     assert "of Flax's" in capsys.readouterr().out

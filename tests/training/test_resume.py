@@ -196,7 +196,7 @@ def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
             while not output.exists() or b"epoch " not in output.read_bytes():  # it trains
                 assert process.is_alive(), output.read_text()
                 time.sleep(0.01)
-            time.sleep(moments.uniform(0, 2.5))
+            time.sleep(moments.uniform(0, 1.2))
             process.kill()
             process.join()
             assert process.exitcode == -signal.SIGKILL, "killed too late to show anything"
