@@ -108,7 +108,7 @@ def test_layers_that_are_kept_compute_in_float(case):
         calibration = images if RECIPES[recipe].calibrated else None
         kept = [
             convert(model, recipe, calibration=calibration, keep_float=layers)
-            for layers in ((), ["block_1/*_mlp", head.name], "*")
+            for layers in ((), "block_1/*_mlp", ["block_1/*_mlp", head.name], ["*"])
         ]
         sizes = [*map(len, kept)]
         assert sizes == sorted(set(sizes))  # the more is kept, the larger

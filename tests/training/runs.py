@@ -1,4 +1,7 @@
-"""A small run; as a program `runs.py FOLDER SECONDS_BETWEEN_SAVINGS XLA [field=value ...]`."""
+"""A small run.
+
+As a program: `runs.py FOLDER SECONDS_BETWEEN_SAVINGS xla|without [field=value ...]`.
+"""
 
 import functools
 import sys
