@@ -8,6 +8,8 @@ import math
 
 from keras import ops
 
+from keras_mixer.layers.norm import one_pass_variance
+
 ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 
@@ -69,8 +71,7 @@ def norm_dense(x, norm, dense):
     def function(x, gamma, beta, kernel, bias):
         z = full(x)
         mean = ops.mean(z, axis=-1, keepdims=True)
-        variance = ops.mean(z * z, axis=-1, keepdims=True) - mean * mean
-        scale = ops.rsqrt(ops.maximum(variance, 0) + norm.epsilon)
+        scale = ops.rsqrt(one_pass_variance(z, mean) + norm.epsilon)
 
         def gradient(*arguments, upstream=None):
             upstream = arguments[0] if upstream is None else upstream  # a keyword on PyTorch

@@ -6,6 +6,11 @@ from keras import ops
 FORMS = "centred", "two_stage"
 
 
+def one_pass_variance(x, mean):
+    """`mean(x * x) - mean * mean` over the last axis, which it keeps; never below 0 by rounding."""
+    return ops.maximum(ops.mean(x * x, axis=-1, keepdims=True) - mean * mean, 0)
+
+
 @keras.saving.register_keras_serializable("keras_mixer")
 class LayerNorm(keras.layers.Layer):
     """`d = x - mean(x); d / sqrt(mean(d * d) + epsilon) * gamma + beta`, over the last axis.
@@ -26,6 +31,9 @@ class LayerNorm(keras.layers.Layer):
             and a loud one's. `d` is first divided by half its mean magnitude, which can, and then
             as above. `keras_mixer.tflite.convert` chooses; there is no reason to train with it.
         affine: Whether there are `gamma` and `beta`.
+        tokens_first: Whether what it takes is [B, S, C] that was computed as [S, B, C], as a
+            `MixerBlock` does in bfloat16. It is then computed so here too, if it is of 16 bits: a
+            TPU's compiler joins the gradient with the block's only where both are of one shape.
 
     Input shape: `[..., C]`; `C` static.
     Output shape: the input's. Statistics are taken in float32 or better, whatever the dtype policy.
@@ -35,7 +43,7 @@ class LayerNorm(keras.layers.Layer):
     Source: Ba et al. 2016 (arXiv 1607.06450), eq. 4.
     """
 
-    def __init__(self, epsilon=1e-6, form="centred", affine=True, **kwargs):
+    def __init__(self, epsilon=1e-6, form="centred", affine=True, tokens_first=False, **kwargs):
         super().__init__(**kwargs)
         if form not in FORMS:
             raise ValueError(
@@ -45,6 +53,7 @@ class LayerNorm(keras.layers.Layer):
         self.epsilon = epsilon
         self.form = form
         self.affine = affine
+        self.tokens_first = tokens_first
 
     def build(self, input_shape):
         if not self.affine:
@@ -61,6 +70,8 @@ class LayerNorm(keras.layers.Layer):
     def call(self, x):
         dtype = keras.backend.result_type(x.dtype, "float32")
         of_16_bits = keras.backend.standardize_dtype(x.dtype) != dtype
+        if tokens_first := self.tokens_first and of_16_bits:
+            x = ops.transpose(x, (1, 0, 2))  # [B, S, C] -> [S, B, C]
         x = ops.cast(x, dtype)
         mean = ops.mean(x, axis=-1, keepdims=True)
         d, epsilon = x - mean, self.epsilon
@@ -72,15 +83,15 @@ class LayerNorm(keras.layers.Layer):
             scale = root * root
             d, epsilon = d * scale, epsilon * scale * scale
         if of_16_bits and self.form == "centred":
-            variance = ops.mean(x * x, axis=-1, keepdims=True) - mean * mean
-            variance = ops.maximum(variance, 0)  # which rounding can take it below
+            variance = one_pass_variance(x, mean)
         else:
             # `d * d`, never ops.square(x - mean): the converter would fuse that back together.
             variance = ops.mean(d * d, axis=-1, keepdims=True)
         y = d * ops.rsqrt(variance + epsilon)
         if self.affine:
             y = y * ops.cast(self.gamma, dtype) + ops.cast(self.beta, dtype)
-        return ops.cast(y, self.compute_dtype)
+        y = ops.cast(y, self.compute_dtype)
+        return ops.transpose(y, (1, 0, 2)) if tokens_first else y
 
     def compute_output_shape(self, input_shape):
         return input_shape

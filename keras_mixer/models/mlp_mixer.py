@@ -218,7 +218,7 @@ def mlp_mixer(
         x = MixerBlock(
             token_mlp_dim, channel_mlp_dim, rate, gelu or "tanh", remat, name=f"block_{i}"
         )(x)
-    x = LayerNorm(EPSILON, name="norm")(x)
+    x = LayerNorm(EPSILON, tokens_first=True, name="norm")(x)
     height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size
     return keras.layers.Reshape((height, width_, width), name="map")(x)
 

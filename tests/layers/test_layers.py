@@ -82,6 +82,14 @@ def test_layer_norm_in_mixed_bfloat16_is_float32_rounded_once():
     assert np.array_equal(half(x), expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_layer_norm_is_the_same_with_the_tokens_first(dtype):
+    layer, x = built("LayerNorm", dtype=dtype)
+    expected = keras.ops.cast(layer(x), "float32")
+    layer.tokens_first = True
+    assert np.array_equal(keras.ops.cast(layer(x), "float32"), expected)
+
+
 @pytest.mark.parametrize("form", ["centred", "two_stage"])
 def test_layer_norm_stands_the_constant_token(form):
     layer, x = built("LayerNorm")
