@@ -86,7 +86,8 @@ class MixerBlock(keras.layers.Layer):
         drop_path_rate: Probability with which each of the two branches is dropped in training.
         gelu: `"tanh"` or `"erf"`, see `keras_mixer.layers.Mlp`.
         remat: Whether training computes what is inside once more for the gradient, instead of
-            keeping it.
+            keeping it; `"nested"` for the token-mixing branch twice more, instead of keeping it
+            then. That is for the last block, whose gradient is computed while most is kept.
 
     In bfloat16 the tokens are outermost inside, [S, B, C], and the second norm is in the product
     that follows: the same function in the form that a TPU computes fastest.
@@ -134,16 +135,19 @@ class MixerBlock(keras.layers.Layer):
             x = ops.transpose(x, (1, 0, 2))  # [B, S, C] -> [S, B, C]
         drops = training and self.drop_path_rate
         factors = [self.drop_path.draw(x), self.drop_path.draw(x)] if drops else []
-        mix = keras.remat(self._mix) if self.remat and training else self._mix
-        x = mix(x, *factors)
+        mix_tokens = self._mix_tokens
+        if self.remat == "nested" and training:
+            mix_tokens = keras.remat(mix_tokens)
+
+        def mix(x, *factors):
+            for branch, factor in zip_longest((mix_tokens, self._mix_channels), factors):
+                y = branch(x)
+                x = x + (y if factor is None else factor * y)
+            return x
+
+        x = (keras.remat(mix) if self.remat and training else mix)(x, *factors)
         if self.tokens_first:
             x = ops.transpose(x, (1, 0, 2))  # and back, which the next block undoes
-        return x
-
-    def _mix(self, x, *factors):
-        for branch, factor in zip_longest((self._mix_tokens, self._mix_channels), factors):
-            y = branch(x)
-            x = x + (y if factor is None else factor * y)
         return x
 
     def _mix_tokens(self, x):
@@ -215,8 +219,9 @@ def mlp_mixer(
     """
     x = PatchEmbed(width, patch_size, name="stem")(image)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
+        again = remat and ("nested" if i == depth - 1 else True)
         x = MixerBlock(
-            token_mlp_dim, channel_mlp_dim, rate, gelu or "tanh", remat, name=f"block_{i}"
+            token_mlp_dim, channel_mlp_dim, rate, gelu or "tanh", again, name=f"block_{i}"
         )(x)
     x = LayerNorm(EPSILON, tokens_first=True, name="norm")(x)
     height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size

@@ -80,7 +80,7 @@ def test_in_16_bits_a_norm_in_a_product_is_as_good_as_before_it(mean):
 
 
 @pytest.mark.parametrize("drop_path_rate", [0, 0.5])
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [False, True, "nested"])
 @pytest.mark.parametrize("tokens_first", [False, True])
 def test_a_block_is_one_function_in_all_its_forms(tokens_first, remat, drop_path_rate):
     def made(**arguments):

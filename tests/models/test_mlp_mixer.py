@@ -29,6 +29,16 @@ def test_stochastic_depth_rises_in_a_straight_line_to_the_last_block():
     assert rates == pytest.approx([0, 0.05, 0.1, 0.15, 0.2], rel=1e-12)
 
 
+def test_it_learns_the_same_with_rematerialisation():
+    def losses(remat):
+        keras.utils.set_random_seed(0)
+        model = MIXER.trained(classifier_activation=None, drop_path_rate=0.5, remat=remat)
+        model.compile("adam", "mse", jit_compile=False)
+        return [model.train_on_batch(MIXER.images(), np.ones((4, 7))) for _ in range(3)]
+
+    assert losses(True) == pytest.approx(losses(False), rel=1e-5)  # float32 rounding
+
+
 def test_the_paths_of_its_weights_are_the_public_ones():
     paths = {w.path for w in MIXER.tiny(depth=1).weights}
     assert paths == {
