@@ -38,6 +38,7 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here,
     assert "is finished" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_data_set_by_name(command, here, tmp_path, tiny_cifar10):
     data = ["--dataset", "cifar10", "--data-dir", tiny_cifar10]
     done = here("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)

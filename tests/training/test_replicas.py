@@ -34,7 +34,7 @@ def program(name, *arguments):
 
 
 def result(process):
-    seen, errors = process.communicate(timeout=400)
+    seen, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return json.loads(seen.splitlines()[-1])
 

@@ -143,8 +143,16 @@ class Terminate(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("epoch", [0, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("where", ["training", "evaluation"])
+@pytest.mark.parametrize(
+    ("where", "epoch"),
+    [
+        ("training", 0),
+        *(
+            pytest.param(*moment, marks=pytest.mark.slow)
+            for moment in (("evaluation", 0), ("training", 3), ("evaluation", 3))
+        ),
+    ],
+)
 def test_a_signal_at_the_end_of_a_round_loses_neither_the_round_nor_its_row(
     whole, tmp_path, where, epoch
 ):
