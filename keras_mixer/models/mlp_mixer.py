@@ -86,8 +86,9 @@ class MixerBlock(keras.layers.Layer):
         drop_path_rate: Probability with which each of the two branches is dropped in training.
         gelu: `"tanh"` or `"erf"`, see `keras_mixer.layers.Mlp`.
         remat: Whether training computes what is inside once more for the gradient, instead of
-            keeping it; `"nested"` for the token-mixing branch twice more, instead of keeping it
-            then. That is for the last block, whose gradient is computed while most is kept.
+            keeping it. `"nested"`: the token-mixing branch twice more, so that nothing inside it is
+            kept beside the channels' gradient. That is for the last block, whose gradient comes
+            first, while what enters every block is still kept.
 
     In bfloat16 the tokens are outermost inside, [S, B, C], and the second norm is in the product
     that follows: the same function in the form that a TPU computes fastest.
