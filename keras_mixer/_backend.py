@@ -1,5 +1,6 @@
 """What Keras's backend must be told, and what to say when it is not installed."""
 
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from os import environ
 
@@ -28,6 +29,30 @@ def jit_compile():
 
     looking = is_for_tpus() and environ.get(LOAD) != "0"
     return False if looking and keras.backend.backend() == "tensorflow" else "auto"
+
+
+@contextmanager
+def settings(precision="float32"):
+    """While it lasts, Keras's own defaults of what a user may have set otherwise.
+
+    `keras.json` and `keras.config` decide the type of numbers (`floatx`), the layout of images and
+    the policy of layers for whatever is made without being told: layers, losses, metrics.
+
+    Args:
+        precision: The policy of layers.
+    """
+    from keras import config
+
+    before = config.floatx(), config.image_data_format(), config.dtype_policy()
+    config.set_floatx("float32")
+    config.set_image_data_format("channels_last")
+    config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        config.set_floatx(before[0])
+        config.set_image_data_format(before[1])
+        config.set_dtype_policy(before[2])
 
 
 def predict(model, images):

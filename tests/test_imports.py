@@ -18,7 +18,7 @@ MAY = {
     "weights": {"weights", "_files", "_text"},
     "models": {"layers", "weights", "models", "_text"},
     "imagenet": {"layers", "imagenet"},
-    "data": {"data", "_files", "_text"},
+    "data": {"data", "_backend", "_files", "_text"},
     "tpu": {"tpu", "models", "_text"},
     "training": {
         *("training", "data", "models", "weights"),

@@ -6,21 +6,25 @@ layers of Keras and of KerasCV have, and is given both in a dict.
 """
 
 from contextlib import ExitStack, contextmanager
-from unittest.mock import patch
 
 import keras
 import tensorflow as tf
 
+from keras_mixer._backend import settings
+
 # What the method for labels is called: in Keras, in KerasCV, and in KerasCV's layers for batches.
 OF_LABELS = ("transform_labels", "augment_label", "augment_labels")
+# Has such a method, which leaves labels as they are, but fails in Keras 3.15 where it is given any.
+IMAGES_ONLY = (keras.layers.RandomGrayscale,)
 
 
 def augmented(images, labels, augmentation, seed):
     """One augmentation of one batch.
 
     Random numbers that a Keras layer draws from its seed generators follow `seed` alone, so a run
-    repeats, and goes on where it stopped. What draws its own, as KerasCV's layers do, does not
-    repeat.
+    repeats, and goes on where it stopped. What draws its own, as KerasCV's layers and Keras's
+    AugMix do, does not repeat. Layers compute in float32 here, whatever policy they were made with:
+    in 16 bits several of Keras's fail, and others give different pixels.
 
     Args:
         images: Pixels from 0 to 255, float32 [B, H, W, C].
@@ -32,60 +36,98 @@ def augmented(images, labels, augmentation, seed):
         Images and labels of the same shapes.
 
     Raises:
-        ValueError: The augmentation changed the images' shape, which a model cannot take.
+        ValueError: The augmentation takes images with channels first, or changed their shape, which
+            a model cannot take.
     """
+    check_augmentation(augmentation)
     shape = images.shape
-    with _drawing(augmentation, seed):
-        if any(hasattr(augmentation, method) for method in OF_LABELS):
+    mixes = any(hasattr(augmentation, method) for method in OF_LABELS)
+    with settings(), _in_float32(augmentation), _drawing(augmentation, seed):
+        if mixes and not isinstance(augmentation, IMAGES_ONLY):
             both = augmentation({"images": images, "labels": labels})
             images, labels = both["images"], both["labels"]
         else:
             images = augmentation(images)
     if images.shape.rank != 4 or not shape.is_compatible_with(images.shape):
-        name = getattr(augmentation, "__name__", type(augmentation).__name__)
         raise ValueError(
-            f"The augmentation {name} must keep the shape of images, {tuple(shape)}; it gave "
-            f"{tuple(images.shape)}."
+            f"The augmentation {_name(augmentation)} must keep the shape of images, "
+            f"{tuple(shape)}; it gave {tuple(images.shape)}."
         )
     return tf.ensure_shape(tf.cast(images, tf.float32), shape), tf.cast(labels, tf.float32)
 
 
+def check_augmentation(augmentation):
+    """Refuses what cannot take images [B, H, W, C].
+
+    Raises:
+        ValueError: A layer in it was made for images with channels first.
+    """
+    for layer in _inside(augmentation, keras.layers.Layer):
+        if getattr(layer, "data_format", None) == "channels_first":
+            within = "" if layer is augmentation else f" (its layer {_name(layer)})"
+            raise ValueError(
+                f"The augmentation {_name(augmentation)}{within} takes images with channels first; "
+                "here they are [batch, height, width, channels]. Call "
+                "keras.config.set_image_data_format('channels_last') before you make it."
+            )
+
+
+def _name(augmentation):
+    return getattr(augmentation, "__name__", type(augmentation).__name__)
+
+
 @contextmanager
-def _drawing(layer, seed):
-    """While it is traced, all seed generators inside `layer` take what they give from `seed`."""
+def _in_float32(augmentation):
+    """While it lasts, the layers inside compute in float32."""
+    layers = list(_inside(augmentation, keras.layers.Layer))
+    before = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = "float32"
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, before, strict=True):
+            layer.dtype_policy = policy
+
+
+@contextmanager
+def _drawing(augmentation, seed):
+    """While it is traced, all seed generators inside take what they give from `seed`."""
     drawn = 0
 
     def draw(ordered=True):
         nonlocal drawn
         drawn += 1
-        return tf.bitcast(tf.random.fold_in(tf.cast(seed, tf.int32), drawn), tf.uint32)
+        bits = tf.random.fold_in(tf.cast(seed, tf.int32), drawn)
+        return tf.cast(tf.bitcast(bits, tf.uint32), tf.int64)  # the type of Keras's on TensorFlow
 
-    with ExitStack() as patches:
-        for generator in _generators(layer, set()):
-            patches.enter_context(patch.object(generator, "next", draw))
+    with ExitStack() as restored:
+        for generator in _inside(augmentation, keras.random.SeedGenerator):
+            generator.next = draw
+            restored.callback(delattr, generator, "next")
         yield
 
 
-def _generators(thing, seen):
-    """The seed generators of a Keras layer and of the layers inside it."""
+def _inside(thing, kind, seen=None):
+    """The objects of a kind, Keras layers or seed generators, in a layer and the layers in it."""
+    seen = set() if seen is None else seen
     if id(thing) in seen:
         return
     seen.add(id(thing))
-    if isinstance(thing, keras.random.SeedGenerator):
+    if isinstance(thing, kind):
         yield thing
-    elif isinstance(thing, keras.layers.Layer):
+    if isinstance(thing, keras.layers.Layer):
         if hasattr(thing, "generator") and hasattr(thing, "_get_seed_generator"):
             # Under another backend Keras keeps a second generator for tf.data, made when needed.
             thing.backend.set_backend("tensorflow")
             try:
-                yield thing._get_seed_generator("tensorflow")
+                yield from _inside(thing._get_seed_generator("tensorflow"), kind, seen)
             finally:
                 thing.backend.reset()
-        for part in list(vars(thing).values()):
-            yield from _generators(part, seen)
+        parts = list(vars(thing).values())
     elif isinstance(thing, dict):
-        for part in list(thing.values()):
-            yield from _generators(part, seen)
-    elif isinstance(thing, list | tuple):
-        for part in thing:
-            yield from _generators(part, seen)
+        parts = list(thing.values())
+    else:
+        parts = thing if isinstance(thing, list | tuple) else ()
+    for part in parts:
+        yield from _inside(part, kind, seen)

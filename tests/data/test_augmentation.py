@@ -1,23 +1,47 @@
 """Keras's augmentation layers in tf.data, repeatable."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_mixer import data
+from keras_mixer._backend import settings
 from tests.pictures import labelled
 
 SEED = tf.constant([5, 6], tf.int64)
+# What Keras's augmentation layers need to be told to do something.
+ARGUMENTS = {
+    "CutMix": {"factor": 1.0},
+    "MixUp": {"alpha": 0.5},
+    "RandAugment": {},
+    "RandomBrightness": {"factor": 0.2},
+    "RandomColorDegeneration": {"factor": 0.5},
+    "RandomColorJitter": {"brightness_factor": 0.5, "contrast_factor": 0.5},
+    "RandomContrast": {"factor": 0.2},
+    "RandomElasticTransform": {"factor": 1.0},
+    "RandomErasing": {"factor": 1.0},
+    "RandomFlip": {},
+    "RandomGaussianBlur": {"factor": 1.0, "sigma": 1.0},
+    "RandomGrayscale": {},
+    "RandomHue": {"factor": 0.2},
+    "RandomInvert": {"factor": 0.5},
+    "RandomPerspective": {"scale": 0.5},
+    "RandomPosterization": {"factor": 4},
+    "RandomRotation": {"factor": 0.3},
+    "RandomSaturation": {"factor": 0.5},
+    "RandomSharpness": {"factor": 0.5},
+    "RandomShear": {"x_factor": 0.2},
+    "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
+    "RandomZoom": {"height_factor": 0.2},
+}
 LAYERS = {
-    "RandomErasing": lambda: keras.layers.RandomErasing(1.0),
-    "RandAugment": lambda: keras.layers.RandAugment(),
-    "RandomRotation": lambda: keras.layers.RandomRotation(0.3),
-    "RandomColorJitter": lambda: keras.layers.RandomColorJitter(
-        brightness_factor=0.5, contrast_factor=0.5
-    ),
-    "MixUp": lambda: keras.layers.MixUp(0.5),
-    "CutMix": lambda: keras.layers.CutMix(1.0),
+    name: partial(getattr(keras.layers, name), **arguments)
+    for name, arguments in ARGUMENTS.items()
+    if hasattr(keras.layers, name)  # Keras 3.13 has fewer
+} | {
     "Sequential": lambda: keras.Sequential(
         [keras.layers.RandomFlip(), keras.layers.RandomTranslation(0.2, 0.2)]
     ),
@@ -47,6 +71,43 @@ def test_a_layer_s_random_numbers_follow_the_seed_alone(name):
     [(other, _)] = through(layer, tf.constant([5, 7], tf.int64))
     assert not np.array_equal(images, other)
     assert not np.array_equal(images, batch()[0])
+
+
+def told(floatx="float32", policy="float32", layout="channels_last"):
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
+    keras.config.set_image_data_format(layout)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_computes_in_float32_whatever_keras_was_told_before(name):
+    [(images, labels)] = through(LAYERS[name]())
+    for floatx, policy in (("float32", "mixed_bfloat16"), ("float16", "float16")):
+        with settings():  # which are put back afterwards
+            told(floatx, policy)
+            layer = LAYERS[name]()
+            told(floatx, policy, "channels_first")  # after it was made
+            [(same, labels_too)] = through(layer)
+            assert layer.dtype_policy.name == policy
+        np.testing.assert_array_equal(same, images)
+        np.testing.assert_array_equal(labels_too, labels)
+
+
+def test_a_layer_for_channels_first_is_refused_with_the_cure(tmp_path):
+    with settings():
+        told(layout="channels_first")
+        layers = [keras.layers.CutMix(), keras.Sequential([keras.layers.RandomFlip()])]
+    for layer, who in zip(layers, ("CutMix", r"Sequential \(its layer RandomFlip\)"), strict=True):
+        with pytest.raises(
+            ValueError, match=rf"{who} takes images with channels first.*Call keras"
+        ):
+            through(layer)
+
+
+def test_every_random_layer_of_keras_is_among_these():
+    random = {name for name in dir(keras.layers) if name.startswith("Random")}
+    # Sizes change with RandomCrop; AugMix draws its operations with Python's random numbers.
+    assert random - {"RandomCrop"} <= set(LAYERS)
 
 
 def test_a_layer_s_own_numbers_are_its_own_again_afterwards():
