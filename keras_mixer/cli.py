@@ -60,6 +60,14 @@ ModelOption = Annotated[
     typer.Option(help="An argument of the model, such as patch_size=4; may be repeated."),
 ]
 Device = Annotated[str, typer.Option(help="tpu, gpu, cpu, or auto.")]
+Replicas = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="With --device cpu: devices to divide the CPU into, to try what several TPU cores or "
+        "GPUs will do.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Labels = Annotated[
     Path | None,
@@ -197,6 +205,7 @@ def train(
     held_out: Annotated[str | None, typer.Option(help="The images to measure on.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
+    replicas: Replicas = None,
     tpu: Annotated[
         str | None, typer.Option(help="Name or address of a TPU that is not in this machine.")
     ] = None,
@@ -237,7 +246,12 @@ def train(
         raise ValueError("train needs either --dataset or --task.")
     with quiet():
         found = training.strategy(
-            device, tpu=tpu, coordinator=coordinator, processes=processes, process=process
+            device,
+            replicas=replicas,
+            tpu=tpu,
+            coordinator=coordinator,
+            processes=processes,
+            process=process,
         )
         if task:
             images, measured = data.task(task, data_dir=data_dir)
@@ -271,6 +285,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 256,
     data_dir: DataDir = None,
     device: Device = "auto",
+    replicas: Replicas = None,
 ):
     """Measure a model on test images, each of them once: loss, top-1 and top-5.
 
@@ -285,12 +300,13 @@ def evaluate(
         raise ValueError("evaluate needs --dataset.")
     file = _model_file(Path(model))
     with quiet():
+        found = training.strategy(device, replicas=replicas)
         run = record_of(file.parent) if file.suffix == ".keras" else None
         images = _for_tests(dataset, split, data_dir, run)
         if not (crop or run):
             raise ValueError(f"{model} is of no run that says how images are cut; pass --crop.")
         crop = crop or run["recipe"].evaluation_crop
-        with training.strategy(device).scope():
+        with found.scope():
             result = training.evaluate(
                 _load(file, weights), images, crop=crop, batch_size=batch_size
             )

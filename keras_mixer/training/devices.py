@@ -16,9 +16,15 @@ PLAIN_TENSORFLOW = (
     '`pip uninstall -y tensorflow tensorflow-cpu && pip install "keras-mixer[tpu]"` brings the one '
     "that has. "
 )
+TOO_LATE = (
+    "The CPU is divided into {} before {} first computes something. Start Python again, in a "
+    "notebook its kernel, and call keras_mixer.training.strategy before anything else."
+)
 
 
-def strategy(kind="auto", *, tpu=None, coordinator=None, processes=None, process=None):
+def strategy(
+    kind="auto", *, replicas=None, tpu=None, coordinator=None, processes=None, process=None
+):
     """Finds what to train on, and prints it.
 
     Models are built, and trained, inside its scope: `with strategy().scope(): ...`, as
@@ -30,6 +36,9 @@ def strategy(kind="auto", *, tpu=None, coordinator=None, processes=None, process
 
     Args:
         kind: `"tpu"`, `"gpu"`, `"cpu"`, or `"auto"` for the first of them that is there.
+        replicas: With `"cpu"`: into how many devices the CPU is divided, each with a copy of the
+            model and its share of every batch. No faster than one; it tries what several TPU cores
+            or GPUs will do.
         tpu: Name or address of a TPU that is not in this machine (TensorFlow only).
         coordinator: `ADDRESS:PORT` of the first of several machines (JAX only).
         processes: How many machines there are.
@@ -46,6 +55,11 @@ def strategy(kind="auto", *, tpu=None, coordinator=None, processes=None, process
         raise ValueError(f"strategy takes {', '.join(KINDS)}; got {kind!r}.")
     backend = keras.backend.backend()
     several = (coordinator, processes, process)
+    if replicas is not None and (kind != "cpu" or replicas < 1):
+        raise ValueError(
+            "replicas is into how many devices a CPU is divided, 1 or more, and needs kind 'cpu'; "
+            f"got replicas={replicas} with {kind!r}. A TPU's cores and GPUs are all used."
+        )
     if any(part is not None for part in several) and None in several:
         raise ValueError(
             "Several machines need coordinator, processes and process; got "
@@ -54,7 +68,7 @@ def strategy(kind="auto", *, tpu=None, coordinator=None, processes=None, process
     if backend == "jax":
         if tpu:
             raise ValueError("On the JAX backend a TPU is in this machine; tpu= is TensorFlow's.")
-        return _on_jax(kind, *several)
+        return _on_jax(kind, replicas, *several)
     if backend != "tensorflow":
         raise RuntimeError(f"Training needs Keras on TensorFlow or JAX; it runs on {backend}.")
     if coordinator:
@@ -62,7 +76,7 @@ def strategy(kind="auto", *, tpu=None, coordinator=None, processes=None, process
             "Several machines work together on Keras's JAX backend only: set KERAS_BACKEND=jax. "
             "TensorFlow's MultiWorkerMirroredStrategy does not work with fit in Keras 3.15."
         )
-    return _on_tensorflow(kind, tpu or tpu_address())
+    return _on_tensorflow(kind, tpu or tpu_address(), replicas)
 
 
 def replicas(strategy):
@@ -122,7 +136,7 @@ def wait_for_all():
         multihost_utils.sync_global_devices("keras_mixer")
 
 
-def _on_tensorflow(kind, address):
+def _on_tensorflow(kind, address, replicas):
     if kind == "tpu" or (kind == "auto" and (address or tpu_chips())):
         if not address and not tpu_chips():
             raise RuntimeError(
@@ -144,8 +158,22 @@ def _on_tensorflow(kind, address):
     if found and kind != "cpu":
         print(f"Running on {len(found)} GPU{'s' * (len(found) > 1)} with TensorFlow.")
         return tf.distribute.MirroredStrategy() if len(found) > 1 else tf.distribute.get_strategy()
+    if (replicas or 1) > 1:
+        return _on_parts_of_the_cpu(replicas)
     print("Running on the CPU with TensorFlow.")
     return tf.distribute.OneDeviceStrategy("/cpu:0") if found else tf.distribute.get_strategy()
+
+
+def _on_parts_of_the_cpu(count):
+    [cpu] = tf.config.list_physical_devices("CPU")
+    if len(tf.config.get_logical_device_configuration(cpu) or [cpu]) != count:
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        try:
+            tf.config.set_logical_device_configuration(cpu, parts)
+        except RuntimeError as error:
+            raise RuntimeError(TOO_LATE.format(count, "TensorFlow")) from error
+    print(f"Running on {count} parts of the CPU with TensorFlow.")
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
 
 
 def _tpu(address):
@@ -167,9 +195,14 @@ def _tpu(address):
     return found
 
 
-def _on_jax(kind, coordinator, processes, process):
+def _on_jax(kind, replicas, coordinator, processes, process):
     import jax
 
+    if replicas:
+        try:
+            jax.config.update("jax_num_cpu_devices", replicas)
+        except RuntimeError as error:
+            raise RuntimeError(TOO_LATE.format(replicas, "JAX")) from error
     if coordinator or _on_a_tpu_slice():
         with contextlib.suppress(AttributeError):  # how CPUs talk to each other, in tests
             jax.config.update("jax_cpu_collectives_implementation", "gloo")

@@ -2,16 +2,17 @@
 
 import hashlib
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from keras_mixer._backend import jit_compile
+from keras_mixer._backend import jit_compile, settings
 from keras_mixer._files import whole_file
 from keras_mixer.data import Augment, evaluation_batches, training_batches
+from keras_mixer.data.augmentation import check_augmentation
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
     jit_compile_for_training,
@@ -69,8 +70,9 @@ def train(
     Writes into `folder`: `best.keras` and `last.keras`, models ready for use; `labels.txt`, the
     classes; `log.csv`, a row for each round; `tensorboard/`; `README.md`, a model card;
     `skipped.txt` where files were no pictures; and `state.safetensors`, from which training is
-    taken up. On a CPU a run that was stopped, by SIGTERM or by anything else, ends at the same
-    weights as one that was not, bit by bit.
+    taken up. The recipe decides the precision, and `keras.json` and `keras.config` change nothing.
+    On a CPU a run that was stopped, by SIGTERM or by anything else, ends at the same weights as one
+    that was not, bit by bit.
 
     Args:
         build: A function that builds the model: called with `input_shape`, `classes`,
@@ -103,9 +105,9 @@ def train(
     recipe = named(recipe)
     folder, strategy = Path(folder), strategy or find()
     plan = _plan(recipe, images, replicas(strategy), evaluate_every)
-    _check(folder, resume, images, held_out)
+    _check(folder, resume, images, held_out, augment)
     keras.utils.set_random_seed(seed)
-    with strategy.scope(), _precision(recipe.precision):
+    with strategy.scope(), settings(recipe.precision):
         model = build(
             input_shape=(recipe.image_size, recipe.image_size, images.channels),
             classes=len(images.classes),
@@ -198,7 +200,7 @@ def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, st
     batches = evaluation_batches(
         images, batch_size, height, crop=crop, mean=mean, std=std, **_part()
     )
-    with _scope(model):
+    with _scope(model), settings():
         same = keras.Model(model.inputs[0], model.outputs[0])
         same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
         result = same.evaluate(batches, return_dict=True, verbose=0)
@@ -265,8 +267,10 @@ def _at_once(plan, step, most, strategy):
     return max(n for n in range(1, most + 1) if left % n == 0)
 
 
-def _check(folder, resume, images, held_out):
+def _check(folder, resume, images, held_out, augment):
     """What can be known to go wrong, before it costs anything."""
+    for augmentation in augment:
+        check_augmentation(augmentation)
     if (folder / STATE).exists() and not resume:
         raise FileExistsError(
             f"There is a run in {folder} already; resume it (--resume, resume=True) or choose "
@@ -381,13 +385,3 @@ def _tensorboard(folder):
     if process()[0]:
         return []
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
-
-
-@contextmanager
-def _precision(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

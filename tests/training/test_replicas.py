@@ -86,6 +86,18 @@ def test_what_is_not_there_is_not_trained_on(monkeypatch):
         training.strategy("TPU")
 
 
+def test_a_cpu_is_divided_before_it_computes_and_nothing_else_is():
+    with pytest.raises(ValueError, match=r"needs kind 'cpu'; got replicas=2 with 'auto'"):
+        training.strategy(replicas=2)
+    with pytest.raises(ValueError, match=r"1 or more.* got replicas=0 with 'cpu'"):
+        training.strategy("cpu", replicas=0)
+    tf.zeros(())
+    with pytest.raises(
+        RuntimeError, match=r"divided into 2 before TensorFlow .*Start Python again"
+    ):
+        training.strategy("cpu", replicas=2)
+
+
 def test_the_best_that_is_there_is_found_and_said(capsys, monkeypatch):
     for name in ("TPU_NAME", "COLAB_TPU_ADDR"):
         monkeypatch.delenv(name, raising=False)

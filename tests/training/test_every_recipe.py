@@ -1,0 +1,111 @@
+"""Every recipe as it stands, but for its length, batch and image size, on a folder of pictures."""
+
+import csv
+import math
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from keras_mixer import data, training
+from keras_mixer._backend import settings
+from keras_mixer.training import RECIPES
+from tests.pictures import class_folders
+
+CLASSES, EPOCHS = 3, 3
+SMALL = (f"epochs={EPOCHS}", "batch_size=28", "image_size=16", "warmup=1")
+SIZES = {"patch_size": 4, "width": 16, "depth": 1, "token_mlp_dim": 8, "channel_mlp_dim": 32}
+
+
+@pytest.fixture
+def pets(tmp_path):
+    return class_folders(tmp_path / "pets", count=15)
+
+
+def arguments(name):
+    """Of `keras-mixer`, for a run into the folder `run`."""
+    options = [f"--model-option={key}={value}" for key, value in SIZES.items()]
+    changes = [f"--set={change}" for change in SMALL]
+    where = ["--dataset", "pets", "--output", "run", "--device", "cpu"]
+    return ["train", "--recipe", name, "--model", "MlpMixer", *options, *changes, *where]
+
+
+def log(folder):
+    with (folder / "log.csv").open() as file:
+        rows = csv.DictReader(file)
+        return [{key: float(value or "nan") for key, value in row.items()} for row in rows]
+
+
+def assert_trained(folder, recipe):
+    """It began where a head of zeros does, learnt, and kept a model as the recipe says."""
+    rows = log(folder)
+    assert len(rows) == EPOCHS
+    # In an epoch of one step the loss is that of the weights as they start. The shares of the
+    # classes have the sum 1, however they are mixed and smoothed.
+    expected = {
+        "softmax": math.log(CLASSES),
+        "sigmoid": CLASSES * math.log1p(math.exp(recipe.head_bias)) - recipe.head_bias,
+    }
+    assert rows[0]["loss"] == pytest.approx(expected[recipe.loss], rel=1e-5)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert rows[-1]["val_loss"] < rows[0]["val_loss"]
+    model = keras.saving.load_model(folder / "last.keras")
+    assert model.get_layer("block_0").dtype_policy.name == recipe.precision
+    assert model.get_layer("head").compute_dtype == "float32"
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert model.get_layer("head").activation is getattr(keras.activations, recipe.loss)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_by_the_command(here, tmp_path, pets, name):
+    here(*arguments(name), cwd=tmp_path)
+    assert_trained(tmp_path / "run", RECIPES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_by_the_command_on_two_replicas(command, tmp_path, pets, name):
+    done = command(*arguments(name), "--replicas", 2, cwd=tmp_path)
+    assert "Running on 2 parts of the CPU with TensorFlow" in done.stdout
+    assert_trained(tmp_path / "run", RECIPES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mixer_imagenet1k", "small_images"])
+def test_it_trains_on_two_devices_of_jax_too(command, tmp_path, pets, name):
+    jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = command(*arguments(name), "--replicas", 2, cwd=tmp_path, **jax)
+    assert "Running on 2 CPU devices with JAX" in done.stdout
+    assert_trained(tmp_path / "run", RECIPES[name])
+
+
+@pytest.mark.slow
+def test_evaluate_says_the_same_on_one_device_and_on_two(command, here, tmp_path, pets):
+    here(*arguments("mixer_imagenet1k"), cwd=tmp_path)
+    line = ["evaluate", "run/last.keras", "--dataset", "pets", "--device", "cpu"]
+    one = here(*line, cwd=tmp_path).stdout.splitlines()[-1]
+    assert command(*line, "--replicas", 2, cwd=tmp_path).stdout.splitlines()[-1] == one
+    assert f"accuracy {log(tmp_path / 'run')[-1]['val_accuracy']:.4f}, images 3" in one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_is_the_same_in_python_whatever_keras_was_told_before(here, tmp_path, pets, name):
+    here(*arguments(name), cwd=tmp_path)
+    with settings():  # which are put back afterwards
+        keras.config.set_floatx("float16")
+        keras.config.set_image_data_format("channels_first")
+        keras.config.set_dtype_policy("mixed_float16")
+        training.train(
+            partial(keras_mixer.MlpMixer, **SIZES),
+            *data.load("pets"),
+            recipe=RECIPES[name].set(*SMALL),
+            folder=tmp_path / "again",
+            strategy=training.strategy("cpu"),
+        )
+        assert keras.config.floatx() == "float16"
+    for row, again in zip(log(tmp_path / "run"), log(tmp_path / "again"), strict=True):
+        for key in row.keys() - {"seconds", "images_per_second"}:
+            np.testing.assert_equal(again[key], row[key], err_msg=key)
