@@ -189,11 +189,6 @@ def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, st
             f"{images.channels} channels, and images are made square."
         )
     activation = keras.activations.serialize(getattr(head(model), "activation", None))
-    measured = {
-        "softmax": keras.losses.CategoricalCrossentropy(),
-        "sigmoid": keras.losses.BinaryCrossentropy(),
-        "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
-    }[activation]
     strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
     count = replicas(strategy) if strategy else 1
     batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
@@ -201,6 +196,11 @@ def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, st
         images, batch_size, height, crop=crop, mean=mean, std=std, **_part()
     )
     with _scope(model), settings():
+        measured = {
+            "softmax": keras.losses.CategoricalCrossentropy(),
+            "sigmoid": keras.losses.BinaryCrossentropy(),
+            "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
+        }[activation]
         same = keras.Model(model.inputs[0], model.outputs[0])
         same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
         result = same.evaluate(batches, return_dict=True, verbose=0)

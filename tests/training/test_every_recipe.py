@@ -91,7 +91,8 @@ def test_evaluate_says_the_same_on_one_device_and_on_two(command, here, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RECIPES)
+# The paper's other two differ from its first in magnitudes alone.
+@pytest.mark.parametrize("name", ["mixer_imagenet1k", "fine_tuning", "small_images"])
 def test_a_run_is_the_same_in_python_whatever_keras_was_told_before(here, tmp_path, pets, name):
     here(*arguments(name), cwd=tmp_path)
     with settings():  # which are put back afterwards

@@ -11,6 +11,7 @@ from keras import ops
 
 import keras_mixer
 from keras_mixer import data, training
+from keras_mixer._backend import settings
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.heads import give_logits
 from keras_mixer.training.optimizers import loss, optimizer, schedule
@@ -99,6 +100,13 @@ def test_evaluation_is_what_numpy_computes(run):
         assert found["accuracy"] == pytest.approx(right.mean())
         assert found["loss"] == pytest.approx(cross_entropy.mean(), rel=1e-4)
         assert found["images"] == 43
+        with settings():  # which are put back afterwards
+            keras.config.set_floatx("float16")
+            keras.config.set_dtype_policy("mixed_float16")
+            again = training.evaluate(
+                model, data.arrays(images, labels), crop="resize", batch_size=batch_size
+            )
+        assert again == found
     assert (model.optimizer, model.loss) == (optimizer, "mse")  # as the user compiled it
 
 
