@@ -33,26 +33,29 @@ def jit_compile():
 
 @contextmanager
 def settings(precision="float32"):
-    """While it lasts, Keras's own defaults of what a user may have set otherwise.
+    """Replaces the user's global settings of Keras by its defaults, and restores them afterwards.
 
-    `keras.json` and `keras.config` decide the type of numbers (`floatx`), the layout of images and
-    the policy of layers for whatever is made without being told: layers, losses, metrics.
+    Layers, losses and metrics take their data type, image layout and epsilon from `keras.json` and
+    `keras.config` when they are made without these arguments.
 
     Args:
-        precision: The policy of layers.
+        precision: The dtype policy meanwhile.
     """
     from keras import config
 
-    before = config.floatx(), config.image_data_format(), config.dtype_policy()
+    floatx, epsilon = config.floatx(), config.epsilon()
+    layout, policy = config.image_data_format(), config.dtype_policy()
     config.set_floatx("float32")
+    config.set_epsilon(1e-7)
     config.set_image_data_format("channels_last")
     config.set_dtype_policy(precision)
     try:
         yield
     finally:
-        config.set_floatx(before[0])
-        config.set_image_data_format(before[1])
-        config.set_dtype_policy(before[2])
+        config.set_floatx(floatx)
+        config.set_epsilon(epsilon)
+        config.set_image_data_format(layout)
+        config.set_dtype_policy(policy)
 
 
 def predict(model, images):

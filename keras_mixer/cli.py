@@ -64,8 +64,8 @@ Replicas = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="With --device cpu: devices to divide the CPU into, to try what several TPU cores or "
-        "GPUs will do.",
+        help="With --device cpu: number of devices to divide the CPU into, a rehearsal for several "
+        "TPU cores or GPUs.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]

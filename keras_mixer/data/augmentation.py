@@ -41,9 +41,9 @@ def augmented(images, labels, augmentation, seed):
     """
     check_augmentation(augmentation)
     shape = images.shape
-    mixes = any(hasattr(augmentation, method) for method in OF_LABELS)
+    takes_labels = any(hasattr(augmentation, method) for method in OF_LABELS)
     with settings(), _in_float32(augmentation), _drawing(augmentation, seed):
-        if mixes and not isinstance(augmentation, IMAGES_ONLY):
+        if takes_labels and not isinstance(augmentation, IMAGES_ONLY):
             both = augmentation({"images": images, "labels": labels})
             images, labels = both["images"], both["labels"]
         else:

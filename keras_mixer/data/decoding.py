@@ -43,7 +43,7 @@ def evaluation_image(content, size, crop, channels=3):
     return _resized(image, size, channels)
 
 
-@tf.autograph.experimental.do_not_convert  # traced in half the time
+@tf.autograph.experimental.do_not_convert  # not needed, and slow to trace
 def training_image(content, size, crop, seed, channels=3, flip=False):
     """A random view of an image; the same seed gives the same view.
 

@@ -25,7 +25,7 @@ GREY = 128  # what is seen beyond the border, and under a cut-out
 TRANSLATION, CUTOUT = 100 / 224, 40 / 224  # of the image's side, at magnitude 10
 
 
-@tf.autograph.experimental.do_not_convert  # traced in half the time
+@tf.autograph.experimental.do_not_convert  # not needed, and slow to trace
 def rand_augment(image, layers, magnitude, seed):
     """`layers` random operations one after the other, [S, S, 3] -> [S, S, 3].
 

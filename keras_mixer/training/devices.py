@@ -17,8 +17,8 @@ PLAIN_TENSORFLOW = (
     "that has. "
 )
 TOO_LATE = (
-    "The CPU is divided into {} before {} first computes something. Start Python again, in a "
-    "notebook its kernel, and call keras_mixer.training.strategy before anything else."
+    "The CPU can be divided into {} only before {} first computes something. Start Python again "
+    "(in a notebook, its kernel) and call keras_mixer.training.strategy before anything else."
 )
 
 
@@ -36,9 +36,9 @@ def strategy(
 
     Args:
         kind: `"tpu"`, `"gpu"`, `"cpu"`, or `"auto"` for the first of them that is there.
-        replicas: With `"cpu"`: into how many devices the CPU is divided, each with a copy of the
-            model and its share of every batch. No faster than one; it tries what several TPU cores
-            or GPUs will do.
+        replicas: With `"cpu"`: the number of devices to divide the CPU into. Each has a copy of
+            the model and takes its share of every batch, as TPU cores and GPUs do; it is not
+            faster than one device.
         tpu: Name or address of a TPU that is not in this machine (TensorFlow only).
         coordinator: `ADDRESS:PORT` of the first of several machines (JAX only).
         processes: How many machines there are.
@@ -57,7 +57,7 @@ def strategy(
     several = (coordinator, processes, process)
     if replicas is not None and (kind != "cpu" or replicas < 1):
         raise ValueError(
-            "replicas is into how many devices a CPU is divided, 1 or more, and needs kind 'cpu'; "
+            "replicas divides a CPU into 1 or more devices, so it needs kind 'cpu'; "
             f"got replicas={replicas} with {kind!r}. A TPU's cores and GPUs are all used."
         )
     if any(part is not None for part in several) and None in several:

@@ -93,7 +93,7 @@ def test_a_layer_computes_in_float32_whatever_keras_was_told_before(name):
         np.testing.assert_array_equal(labels_too, labels)
 
 
-def test_a_layer_for_channels_first_is_refused_with_the_cure(tmp_path):
+def test_a_layer_for_channels_first_is_refused_with_the_cure():
     with settings():
         told(layout="channels_first")
         layers = [keras.layers.CutMix(), keras.Sequential([keras.layers.RandomFlip()])]

@@ -93,7 +93,7 @@ def test_a_cpu_is_divided_before_it_computes_and_nothing_else_is():
         training.strategy("cpu", replicas=0)
     tf.zeros(())
     with pytest.raises(
-        RuntimeError, match=r"divided into 2 before TensorFlow .*Start Python again"
+        RuntimeError, match=r"divided into 2 only before TensorFlow .*Start Python again"
     ):
         training.strategy("cpu", replicas=2)
 

@@ -228,6 +228,15 @@ def test_accumulation_takes_the_steps_of_the_whole_batch(tmp_path):
         np.testing.assert_allclose(a, b, atol=2e-5, err_msg=a.path)
 
 
+def test_mixed_bfloat16_computes_in_it_and_keeps_float32(tmp_path):
+    model, rows = train(tmp_path, PLAIN.but(precision="mixed_bfloat16", epochs=6))
+    assert model.get_layer("block_0").compute_dtype == "bfloat16"
+    assert model.get_layer("head").compute_dtype == "float32"
+    assert {w.dtype for w in model.weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    assert rows[-1]["val_accuracy"] > 0.6
+
+
 def test_augmentation_of_ones_own_and_callbacks_take_part(tmp_path):
     seen = []
 
