@@ -1,81 +1,125 @@
-"""Keras model -> the float32 `.tflite` that every recipe starts from."""
+"""Keras model -> the float32 `.tflite` that every recipe starts from.
+
+The model is rewritten on the way without a change of its function. Each kind of layer says in
+`deployed` in which form LiteRT runs it best, and each pass in `PASSES` moves what scales the
+channels beside a dense layer or a convolution into its weights. What else can go into a neighbour's
+weights the converter puts there: a norm's gamma and beta in front of a dense layer, a batch norm or
+a scale behind one.
+"""
 
 import logging
 import math
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial, singledispatch
 from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
-from keras_mixer.layers import LayerNorm, Mlp, PatchEmbed
-from keras_mixer.weights.names import all_layers
+from keras_mixer._keras import Gelu, inner_layers
+from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed
+from keras_mixer.layers.mlp import GELUS
+from keras_mixer.models.mlp_mixer import MixerBlock
+from keras_mixer.tflite._graph import Graph, having
 
-# What stands between the last norm and the head and leaves channels alone, so that what is done to
-# a channel may as well be done after it.
-BETWEEN = (
-    keras.layers.Dropout,
-    keras.layers.GlobalAveragePooling1D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.Identity,
-)
+# Layers whose output is their input in inference. RandomCrop cuts in inference too.
+INACTIVE = {
+    *(getattr(layers, name) for name in dir(layers) if name.startswith("Random")),
+    *(layers.AugMix, layers.CutMix, layers.MixUp, layers.RandAugment),
+    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.AlphaDropout),
+    *(layers.GaussianDropout, layers.GaussianNoise, layers.ActivityRegularization),
+    *(layers.Identity, DropPath),
+} - {layers.RandomCrop}
+POOLING = layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D
 
 
-def deployed(model, every_op=False):
-    """A model of the same function as LiteRT runs it best; `model` itself where nothing changes.
+def to_float(model, shape, batch=1, every_op=False, without=()):
+    """The float32 `.tflite` of a model of images `(H, W, C)`, as bytes; `image` in, `scores` out.
 
-    It computes in float32, and a PatchEmbed is a dense layer. Pixels that the model rescales for a
-    stem are rescaled in the stem's weights, and the last norm's gamma and beta are in those of the
-    head. What else can go into a neighbour's weights, the converter puts there: a norm's gamma and
-    beta in front of a dense layer, a batch norm or a scale behind one.
+    Args:
+        model: A Keras model of one input and one output. It is unchanged afterwards.
+        shape: Shape of the input, without the batch.
+        batch: Size of the batch.
+        every_op: Whether for recipes that compute every op in integers: LayerNorms are then in two
+            stages and GELUs in steps, which is their tanh form, 5e-4 or less from the erf form.
+        without: Names of `REWRITES` to leave out.
 
-    With `every_op`, for recipes that compute every op in integers, LayerNorms are in two stages and
-    GELUs in steps, which is their tanh form, 5e-4 or less from the erf form.
+    Raises:
+        ConverterError: An op that LiteRT does not have.
     """
-    form = "two_stage" if every_op else "centred"
-    chain = _last_norm(model)
-    rescaling = _rescaling(model)
-    parts = [*model._flatten_layers(include_self=False)]
-    if (
-        not chain
-        and not rescaling
-        and all(layer.compute_dtype == "float32" for layer in all_layers(model))
-        and all(part.form == form for part in parts if isinstance(part, LayerNorm))
-        and not any(type(part) is PatchEmbed for part in parts)
-        and not (every_op and any(_has_gelu(part) for part in parts))
-    ):
-        return model
+    import tensorflow as tf
 
-    last, head = chain or (None, None)
-    first, stem = rescaling or (None, None)
+    graph = Graph(model)
+    for name, rewrite in PASSES.items():
+        if name not in without:
+            rewrite(graph, every_op)
 
-    def copy(layer):
-        config = {**layer.get_config(), "dtype": "float32"}
-        if layer is last:
-            config |= {"affine": False}
-        if layer is first:
-            config |= {"scale": 1.0, "offset": 0.0}
-        kind = DensePatchEmbed if type(layer) is PatchEmbed else type(layer)
-        return kind.from_config(config)
+    # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
+    @tf.function(
+        input_signature=[tf.TensorSpec((batch, *shape), tf.float32, name="image")], autograph=False
+    )
+    def serve(image):
+        return {"scores": ops.cast(graph(image), "float32")}
 
-    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    for layer, original in zip(clone.layers, model.layers, strict=True):
-        if original is not last:
-            layer.set_weights(original.get_weights())
-    for part in clone._flatten_layers(include_self=False):
-        if isinstance(part, LayerNorm):
-            part.form = form
-        if every_op and _has_gelu(part):
-            part.activation = gelu_in_steps
-    if chain:
-        _fold_norm(last, clone.get_layer(head.name))
-    if rescaling:
-        _fold_rescaling(first, clone.get_layer(stem.name))
-    return clone
+    with graph.in_float32(), ExitStack() as stack:
+        for layer in inner_layers(model):
+            for name, attributes in deployed(layer, every_op).items():
+                if name not in without:
+                    stack.enter_context(having(layer, attributes))
+        function = serve.get_concrete_function()
+    module = tf.Module()
+    module.variables_read = function.variables
+    with _quiet_logs(), TemporaryDirectory() as folder:
+        # From the function itself the converter would hold many more copies of the weights.
+        tf.saved_model.save(module, folder, signatures=function)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        # No Flex: a model that needs TensorFlow's own kernels fails here and not on a phone.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        return converter.convert()
 
 
-def gelu_in_steps(x):
+# How a layer is deployed: rewrites of one layer
+
+
+@singledispatch
+def deployed(layer, every_op):
+    """The form in which LiteRT runs a layer best: name of a rewrite -> attributes of the layer."""
+    if every_op and is_gelu(getattr(layer, "activation", None)):
+        return {"gelu_in_steps": {"activation": gelu_in_steps}}
+    return {}
+
+
+@deployed.register
+def _(layer: LayerNorm, every_op):
+    return {"norm_form": {"form": "two_stage" if every_op else "centred"}}
+
+
+@deployed.register
+def _(layer: Mlp, every_op):
+    gelu = partial(ops.gelu, approximate=GELUS[layer.gelu])  # in bfloat16 it has one of its own
+    forms = {"batch_first": {"activation": gelu}}
+    return forms | ({"gelu_in_steps": {"activation": gelu_in_steps}} if every_op else {})
+
+
+@deployed.register
+def _(layer: MixerBlock, every_op):
+    return {"batch_first": {"tokens_first": False}}
+
+
+@deployed.register
+def _(layer: PatchEmbed, every_op):
+    if type(layer).call is not PatchEmbed.call:  # a subclass that computes something else
+        return {}
+    return {"dense_stem": {"call": partial(dense_patches, layer)}}
+
+
+def is_gelu(activation):
+    """Whether an activation is Keras's GELU, in either form."""
+    return getattr(activation, "func", activation) in (keras.activations.gelu, ops.gelu)
+
+
+def gelu_in_steps(x, approximate=True):
     """GELU in its tanh form, of multiplications, an addition and a sigmoid.
 
     Those every integer runtime has, where LiteRT for microcontrollers, for one, has no GELU.
@@ -90,104 +134,143 @@ def gelu_in_steps(x):
     return z * ops.sigmoid(z * (z * z + a * unit)) * unit
 
 
-class DensePatchEmbed(PatchEmbed):
-    """A PatchEmbed that cuts the image up and then multiplies once.
+def dense_patches(stem, image):
+    """A `PatchEmbed` as one product over the patches, [B, H, W, C_in] -> [B, S, C].
 
     LiteRT runs a convolution of three channels in int8 at a fraction of its speed in products.
     """
-
-    def call(self, image):
-        patch = self.patch_size
-        height, width, channels = image.shape[1:]
-        # Both sides at once would want five dimensions, which not every delegate has.
-        rows = ops.reshape(image, (-1, patch, width // patch, patch * channels))
-        tokens = (height // patch) * (width // patch)
-        patches = ops.reshape(
-            ops.transpose(rows, (0, 2, 1, 3)), (-1, tokens, patch * patch * channels)
-        )
-        return ops.matmul(patches, ops.reshape(self.kernel, (-1, self.width))) + self.bias
+    patch = stem.patch_size
+    height, width, channels = image.shape[1:]
+    # Both sides at once would want five dimensions, which not every delegate has.
+    rows = ops.reshape(image, (-1, patch, width // patch, patch * channels))
+    tokens = (height // patch) * (width // patch)
+    patches = ops.reshape(ops.transpose(rows, (0, 2, 1, 3)), (-1, tokens, patch**2 * channels))
+    return ops.matmul(patches, ops.reshape(stem.kernel, (-1, stem.width))) + stem.bias
 
 
-def to_float(model, shape, batch=1):
-    """The float32 `.tflite` of a model of images `(H, W, C)`, as bytes; `image` in, `scores` out.
+# Passes: rewrites of several calls
 
-    Raises:
-        ConverterError: An op that LiteRT does not have.
+
+def fold_rescaling(graph, every_op):
+    """Moves a rescaling of pixels into the convolution without padding that alone takes them."""
+    for call in graph.calls:
+        stem = _only_taker(graph, call)
+        while stem and type(stem.operation) in INACTIVE:
+            stem = _only_taker(graph, stem)
+        if stem is None or not _is_stem(stem.operation) or not _has_own_weights(stem):
+            continue
+        layer = stem.operation
+        channels = layer.kernel.shape[2]
+        rescaling = _rescaling(call.operation, channels)
+        if rescaling is None or call.inputs[0].shape[-1] != channels:
+            continue
+        scale, offset = rescaling
+        kernel = _array(layer.kernel)  # [height, width, C_in, C]
+        bias = _array(layer.bias) + (kernel * offset[:, None]).sum((0, 1, 2))
+        stem.weights += [(layer.kernel, kernel * scale[:, None]), (layer.bias, bias)]
+        call.instead = partial(ops.cast, dtype="float32")
+
+
+def fold_last_norm(graph, every_op):
+    """Moves gamma and beta of the last norm into the dense head that its channels reach unmixed."""
+    head = graph.maker(graph.scores)
+    if head is None or type(head.operation) is not layers.Dense or not _has_own_weights(head):
+        return
+    call = _only_source(graph, head)
+    while call and (type(call.operation) in INACTIVE or _keeps_channels(call)):
+        call = _only_source(graph, call)
+    if call is None or type(call.operation) is not LayerNorm or not call.operation.affine:
+        return
+    layer, norm = head.operation, call.operation
+    kernel = _array(layer.kernel)  # [C, classes]
+    bias = _array(layer.bias) + _array(norm.beta) @ kernel
+    head.weights += [(layer.kernel, _array(norm.gamma)[:, None] * kernel), (layer.bias, bias)]
+    call.attributes["affine"] = False
+
+
+def gelu_operations(graph, every_op):
+    """Replaces GELUs that are operations of the graph, as `deployed` does those of layers."""
+    for call in graph.calls:
+        if every_op and isinstance(call.operation, Gelu):
+            call.instead = gelu_in_steps
+
+
+PASSES = {
+    "fold_rescaling": fold_rescaling,
+    "fold_last_norm": fold_last_norm,
+    "gelu_in_steps": gelu_operations,
+}
+REWRITES = *PASSES, "dense_stem", "norm_form", "batch_first"
+
+
+def _rescaling(operation, channels):
+    """Scale and offset of each channel, as arrays `[channels]`, or None if it does anything else.
+
+    Computed in float64.
     """
-    import tensorflow as tf
-
-    # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
-    @tf.function(input_signature=[tf.TensorSpec((batch, *shape), tf.float32, name="image")])
-    def serve(image):
-        return {"scores": model(image, training=False)}
-
-    function = serve.get_concrete_function()
-    module = tf.Module()
-    module.variables_read = function.variables
-    with _quiet_logs(), TemporaryDirectory() as folder:
-        # From the function itself the converter would hold many more copies of the weights.
-        tf.saved_model.save(module, folder, signatures=function)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        # No Flex: a model that needs TensorFlow's own kernels fails here and not on a phone.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        return converter.convert()
-
-
-def _has_gelu(layer):
-    return isinstance(layer, Mlp) or getattr(layer, "activation", None) is keras.activations.gelu
-
-
-def _last_norm(model):
-    """The LayerNorm whose channels reach a dense head unmixed, and that head, or None."""
-    head = model.outputs[0]._keras_history.operation
-    if not isinstance(head, keras.layers.Dense) or not head.use_bias:
+    if type(operation) is layers.Rescaling:
+        scale, offset = operation.scale, operation.offset
+    elif type(operation) is layers.Normalization:
+        mean, variance = _array(operation.mean), _array(operation.variance)
+        scale = np.maximum(np.sqrt(variance), keras.config.epsilon())
+        offset = mean
+        if not operation.invert:
+            scale, offset = 1 / scale, -mean / scale
+    else:
         return None
-    layer = _only_source(head)
-    while isinstance(layer, BETWEEN) or _keeps_channels(layer):
-        layer = _only_source(layer)
-    return (layer, head) if isinstance(layer, LayerNorm) and layer.affine else None
+    by_channel = []
+    for values in (scale, offset):
+        values = np.asarray(values, np.float64)
+        if values.size not in (1, channels) or (values.size > 1 and values.shape[-1] != channels):
+            return None
+        by_channel.append(np.broadcast_to(values.reshape(-1), channels))
+    return by_channel
 
 
-def _only_source(layer):
-    """The layer before this one, if nothing else hangs on either."""
-    nodes = getattr(layer, "_inbound_nodes", ())
-    if len(nodes) != 1 or len(nodes[0].parent_nodes) != 1:
-        return None
-    source = nodes[0].parent_nodes[0].operation
-    return source if len(source._outbound_nodes) == 1 else None
-
-
-def _keeps_channels(layer):
-    return isinstance(layer, keras.layers.Reshape) and (
-        layer.output.shape[-1] == layer.input.shape[-1]
+def _is_stem(layer):
+    if type(layer) is PatchEmbed:
+        return True
+    needed = "valid", 1, "channels_last"
+    return type(layer) is layers.Conv2D and needed == (
+        *(layer.padding, layer.groups, layer.data_format),
     )
 
 
-def _fold_norm(norm, head):
-    gamma, beta = norm.get_weights()
-    kernel = keras.ops.convert_to_numpy(head.kernel)  # [C, classes]
-    head.kernel.assign(gamma[:, None] * kernel)
-    head.bias.assign_add(beta @ kernel)
+def _has_own_weights(call):
+    """Whether kernel and bias are float32 variables; with LoRA the kernel is a sum."""
+    weights = (getattr(call.operation, name, None) for name in ("kernel", "bias"))
+    return not call.weights and all(
+        isinstance(weight, keras.Variable) and weight.dtype == "float32" for weight in weights
+    )
 
 
-def _rescaling(model):
-    """A Rescaling of the image, and the convolution without padding that alone sees it, or None."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Rescaling) and len(layer._outbound_nodes) == 1:
-            stem = layer._outbound_nodes[0].operation
-            if isinstance(stem, PatchEmbed) or (
-                type(stem) is keras.layers.Conv2D
-                and (stem.padding, stem.groups, stem.use_bias) == ("valid", 1, True)
-            ):
-                return layer, stem
-    return None
+def _keeps_channels(call):
+    if type(call.operation) in POOLING:
+        return call.operation.data_format == "channels_last"
+    if type(call.operation) is not layers.Reshape:
+        return False
+    [before], [after] = call.inputs, call.outputs
+    return before.shape[-1] == after.shape[-1]
 
 
-def _fold_rescaling(rescaling, stem):
-    kernel = keras.ops.convert_to_numpy(stem.kernel)  # [height, width, C_in, C]
-    scale, offset = (np.reshape(n, (-1, 1)) for n in (rescaling.scale, rescaling.offset))
-    stem.kernel.assign(kernel * scale)
-    stem.bias.assign_add((kernel * offset).sum((0, 1, 2)))
+def _array(values):
+    return np.asarray(ops.convert_to_numpy(values), np.float64)
+
+
+def _only_taker(graph, call):
+    """The call that alone takes the one output of another, and nothing else."""
+    if len(call.outputs) != 1 or call.outputs[0] is graph.scores:
+        return None
+    takers = graph.takers(call.outputs[0])
+    return takers[0] if len(takers) == 1 and len(takers[0].inputs) == 1 else None
+
+
+def _only_source(graph, call):
+    """The call whose one output a call alone takes, and nothing else."""
+    if len(call.inputs) != 1:
+        return None
+    source = graph.maker(call.inputs[0])
+    return source if source and _only_taker(graph, source) is call else None
 
 
 @contextmanager

@@ -28,7 +28,12 @@ def activations(interpreter):
     """The tensors that depend on the input: name -> tensor details, in the order of computation."""
     details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     made = [tensor["index"] for tensor in interpreter.get_input_details()]
-    made += [index for op in interpreter._get_ops_details() for index in op["outputs"]]
+    made += [
+        index
+        for op in interpreter._get_ops_details()
+        for index in op["outputs"]
+        if index >= 0  # -1 stands for an output that nobody takes
+    ]
     return {details[index]["name"]: details[index] for index in made}
 
 

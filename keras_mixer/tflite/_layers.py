@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 import keras
 
+from keras_mixer._keras import inner_layers
 from keras_mixer.tflite._interpreter import activations
 
 
@@ -76,7 +77,7 @@ def matching(patterns, paths, who):
 
 def _paths(layer, path):
     yield path
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
+    for inner in inner_layers(layer, recursive=False):
         yield from _paths(inner, f"{path}/{inner.name}")
 
 

@@ -76,7 +76,24 @@ def ops_of(content):
     details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     for op in interpreter._get_ops_details():
         inputs = [details.get(index) for index in op["inputs"]]
-        yield op["op_name"], details[op["outputs"][0]], inputs
+        made = [index for index in op["outputs"] if index >= 0]
+        if made:
+            yield op["op_name"], details[made[0]], inputs
+
+
+def constants_of(content, kinds):
+    """Yields the constant inputs of ops of some kinds: name of the op's output and the array."""
+    interpreter = Interpreter(model_content=content)
+    details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    for op in interpreter._get_ops_details():
+        if op["op_name"] in kinds:
+            for index in op["inputs"][1:]:
+                if index >= 0:
+                    try:
+                        values = interpreter.get_tensor(index)
+                    except ValueError:  # no constant
+                        continue
+                    yield details[op["outputs"][0]]["name"], values
 
 
 def _saturating(content, bits):

@@ -16,7 +16,8 @@ def ranges(content, images, tail=TAIL):
     """What a float32 file's activations lie between: tensor name -> (minimum, maximum).
 
     Of each image the `tail` smallest and largest values are left out, which is none of a tensor of
-    less than 1 / `tail` values; then the widest range of all images counts.
+    less than 1 / `tail` values; then the widest range of all images counts. A tensor that is not
+    finite on some image has the range (NaN, NaN) or an infinite one.
 
     Args:
         content: The file's content.
@@ -35,8 +36,11 @@ def ranges(content, images, tail=TAIL):
             for name, values in tensors.items():
                 in_time = sorting.get(name)
                 low, high = in_time.result() if in_time else (values.min(), values.max())
+                if not np.isfinite(ends := (values.min(), values.max())).all():
+                    low, high = ends  # also where it is in the tail only
                 before = found.get(name, (low, high))
-                found[name] = min(before[0], float(low)), max(before[1], float(high))
+                # Unlike Python's min and max, these pass a NaN on.
+                found[name] = float(np.minimum(before[0], low)), float(np.maximum(before[1], high))
     return found
 
 

@@ -2,12 +2,24 @@
 
 import keras
 
+from keras_mixer._keras import inner_layers, is_quantised
+from keras_mixer._text import listed
 from keras_mixer.tflite import recipes
+from keras_mixer.tflite._compare import check_same
 from keras_mixer.tflite._data import batches
-from keras_mixer.tflite._float import deployed, to_float
+from keras_mixer.tflite._finite import check_float16, check_ranges, check_weights
+from keras_mixer.tflite._float import REWRITES, to_float
 
 
-def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer_ends=False):
+def convert(
+    model,
+    recipe="float32",
+    *,
+    calibration=None,
+    keep_float=(),
+    integer_ends=False,
+    without=(),
+):
     """Converts an image model for LiteRT, on CPUs and phones.
 
     The file takes one image at a time, float32 `[1, H, W, C]`, and gives what the model gives, in
@@ -17,6 +29,11 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
     norms' scales go into the weights of the layers that follow where that can be. In `"int8"` and
     `"int16x8"` a GELU is in its tanh form, up to 5e-4 from the erf form: microcontrollers have the
     ops of the one and not the other.
+
+    Any functional or Sequential model converts whose operations LiteRT has: the model's own layers
+    run, with their state, and it is unchanged afterwards. The float32 file, from which the other
+    recipes start, is compared with the model on two made-up images and, where there are any, two
+    calibration images.
 
     Args:
         model: A built functional or Sequential Keras model with one image input of fixed size,
@@ -33,6 +50,9 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
             `sensitivity` tells which are worth it.
         integer_ends: With `"int8"` and `"int16x8"`: whether the input and the output are integers
             too, as some NPUs and microcontrollers want. MediaPipe wants float32.
+        without: Names of rewrites to leave out, to measure what each is worth: `"dense_stem"`,
+            `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"norm_form"` or
+            `"batch_first"`.
 
     Returns:
         The file's content, as `bytes`. Nothing is written.
@@ -42,7 +62,9 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
             than one input or output; a recipe that reads ranges without calibration, or with images
             that are none, of the wrong shape or not finite; calibration for a recipe that has no
             use for it; `"dynamic_int4"` with a layer of odd width; a model with an op that LiteRT
-            does not have.
+            does not have, or one that Keras has quantised; weights, scores or ranges that are not
+            finite; a file that gives other scores than the model, with the layer at which the
+            difference starts.
         RuntimeError: Keras runs on another backend than TensorFlow.
     """
     recipe = recipes.find(recipe)
@@ -54,17 +76,22 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
         raise ValueError(f"{who} has float32 ends; integer_ends goes with {every}.")
     if keep_float and recipe.name == "float32":
         raise ValueError(f"{who} keeps every layer in float32; leave keep_float out.")
+    without = [without] if isinstance(without, str) else [*without]
+    if unknown := {*without} - {*REWRITES}:
+        raise ValueError(
+            f"{who}: there is no rewrite {', '.join(map(repr, sorted(unknown)))}. Rewrites: "
+            f"{', '.join(REWRITES)}."
+        )
     check_backend("convert")
 
     # Here, so that the package does without LiteRT until it is wanted.
     from keras_mixer.tflite._interpreter import open_interpreter
     from keras_mixer.tflite._layers import layer_paths, layers_by_tensor, matching
     from keras_mixer.tflite._quantise import odd_products, quantise
-    from keras_mixer.tflite._ranges import ranges
 
     keep_float = [keep_float] if isinstance(keep_float, str) else keep_float
     kept = matching(keep_float, [*layer_paths(model)], who)
-    content = float_file(model, shape, recipe.every_op)
+    content = checked_float_file(model, shape, recipe, who, images, without)
     if recipe.name == "float32":
         return content
 
@@ -73,26 +100,59 @@ def convert(model, recipe="float32", *, calibration=None, keep_float=(), integer
     if recipe.weights == "int4":
         odd = odd_products(content, in_float)
         _check_widths({layers.get(name, name): width for name, width in odd.items()}, who)
-    return quantise(
-        content,
-        recipe,
-        ranges(content, images) if recipe.calibrated else None,
-        keep_float=in_float,
-        integer_ends=integer_ends,
-    )
+    if recipe.weights == "float16":
+        check_float16(content, layers, in_float, who)
+    found = checked_ranges(content, images, recipe, layers, who)
+    return quantise(content, recipe, found, keep_float=in_float, integer_ends=integer_ends)
 
 
-def float_file(model, shape, every_op=False):
+def float_file(model, shape, every_op=False, without=()):
     """The float32 file that recipes start from: those for every op, or the others."""
     from tensorflow.lite.python.convert import ConverterError
 
     try:
-        return to_float(deployed(model, every_op), shape)
+        return to_float(model, shape, every_op=every_op, without=without)
     except ConverterError as error:
         raise ValueError(
             f"convert: LiteRT cannot run '{model.name}' on its built-in ops. The converter says: "
             f"{str(error).strip()}"
         ) from None
+
+
+def checked_float_file(model, shape, recipe, who, images=None, without=()):
+    """As `float_file`, for a recipe: from finite weights, and compared with the model."""
+    quantised = [layer.name for layer in inner_layers(model) if is_quantised(layer)]
+    if quantised:
+        raise ValueError(
+            f"{who} needs a float model; in '{model.name}' Keras's quantize() has replaced the "
+            f"weights of {listed(quantised[:5])} by integers. Convert the model from before that: "
+            "recipes quantise, 'dynamic_int8' for example."
+        )
+    check_weights(model, recipe, who)
+    content = float_file(model, shape, recipe.every_op, without)
+    check_same(model, content, shape, recipe.every_op, images or ())
+    return content
+
+
+def checked_ranges(content, images, recipe, layers, who):
+    """The ranges of a float32 file's activations on calibration images; None if none are needed.
+
+    Args:
+        layers: Name of a tensor -> path of the layer that makes it.
+    """
+    from keras_mixer.tflite._quantise import ops_of
+    from keras_mixer.tflite._ranges import ranges
+
+    if not recipe.calibrated:
+        return None
+    if "WHILE" in {kind for kind, _, _ in ops_of(content)}:
+        raise ValueError(
+            f"{who} cannot quantise a loop, in which a recurrent layer (LSTM, GRU, RNN) computes. "
+            "Build that layer with unroll=True, or take recipe 'dynamic_int8' or 'float16'."
+        )
+    found = ranges(content, images)
+    check_ranges(found, layers, who)
+    return found
 
 
 def check_backend(who):
@@ -112,7 +172,9 @@ def image_shape(model, who):
     if not model.built or not getattr(model, "inputs", None):
         raise ValueError(
             f"{who} needs a model whose weights and input are known; '{model.name}' was never "
-            "built. Make it a functional model, or give a Sequential one a keras.Input first."
+            "built. Make it a functional model, or give a Sequential one a keras.Input first; a "
+            "model of a class of your own becomes functional as keras.Model(image, model(image)) "
+            "with image = keras.Input((height, width, channels))."
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(

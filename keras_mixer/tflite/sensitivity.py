@@ -6,8 +6,15 @@ import numpy as np
 
 from keras_mixer.tflite import recipes
 from keras_mixer.tflite._data import batches
+from keras_mixer.tflite._finite import check_float16
 from keras_mixer.tflite._runner import Runner
-from keras_mixer.tflite.convert import calibration_images, check_backend, float_file, image_shape
+from keras_mixer.tflite.convert import (
+    calibration_images,
+    check_backend,
+    checked_float_file,
+    checked_ranges,
+    image_shape,
+)
 
 
 @dataclass(frozen=True)
@@ -59,11 +66,12 @@ def sensitivity(model, recipe, data, *, calibration=None, count=64, progress=ite
     from keras_mixer.tflite._interpreter import open_interpreter
     from keras_mixer.tflite._layers import layers_by_tensor
     from keras_mixer.tflite._quantise import PRODUCTS, odd_products, outputs_of, quantise
-    from keras_mixer.tflite._ranges import ranges
 
-    content = float_file(model, shape, recipe.every_op)
+    content = checked_float_file(model, shape, recipe, who, example)
     layers = layers_by_tensor(open_interpreter(content), model)
-    found = ranges(content, example) if recipe.calibrated else None
+    found = checked_ranges(content, example, recipe, layers, who)
+    if recipe.weights == "float16":
+        check_float16(content, layers, (), who)
     touched = outputs_of(content, None if recipe.every_op else PRODUCTS)
     if recipe.weights == "int4":
         touched -= set(odd_products(content))

@@ -1,0 +1,219 @@
+"""A Keras model as the list of calls that it makes, so that some can be made differently.
+
+Nothing is cloned: the model's own layers run, in inference, with the state that they have.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import keras
+
+from keras_mixer._keras import POLICY, Cast, autocast, calls_of, graph_of, in_inference
+from keras_mixer._keras import inner_layers as layers_within
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor of the graph: the image, or the output of a call."""
+
+    shape: tuple
+    dtype: str
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of an operation, at one place in the model's graph.
+
+    Attributes:
+        operation: A layer or another Keras operation.
+        arguments: `(args, kwargs)`, with a `Value` in the place of each tensor.
+        outputs: One `Value` each.
+        scope: Names of the models that contain the call, the outermost first.
+        instead: A function that is called in the operation's place.
+        weights: Pairs of a variable and the array that replaces its value during this call.
+        attributes: Attributes of the operation that have another value during this call.
+    """
+
+    operation: Callable
+    arguments: tuple
+    outputs: list[Value]
+    scope: tuple[str, ...]
+    instead: Callable | None = None
+    weights: list = field(default_factory=list)
+    attributes: dict = field(default_factory=dict)
+
+    @property
+    def inputs(self):
+        return values_in(self.arguments)
+
+    @property
+    def path(self):
+        """Names of the models within the model, then of the operation, joined by `/`."""
+        return "/".join((*self.scope[1:], self.operation.name))
+
+
+class Graph:
+    """The calls of a model of one image and one output, in order.
+
+    The calls of a model within it stand in its place, unless Keras does more between the two than
+    to pass tensors on, or the inner model has a `call` of its own: it is then a single call.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.calls = []
+        graph = graph_of(model)
+        [image] = model.inputs
+        self.image = Value(tuple(image.shape), image.dtype)
+        if graph is None:
+            [scores] = model.outputs
+            self.scores = Value(tuple(scores.shape), scores.dtype)
+            image = keras.tree.map_structure(lambda _: self.image, model.input)
+            self.calls.append(Call(model, ((image,), {}), [self.scores], ()))
+        else:
+            [self.scores] = self._read(graph, [self.image], (model.name,))
+
+    def _read(self, graph, inputs, scope):
+        values = dict(zip(map(id, graph.inputs), inputs, strict=True))
+
+        def value(x):
+            return values[id(x)] if keras.utils.is_keras_tensor(x) else x
+
+        for operation, arguments, outputs in calls_of(graph):
+            arguments = keras.tree.map_structure(value, arguments)
+            inner = graph_of(operation)
+            if inner is not None and _only_passes(inner, arguments):
+                taken = values_in(arguments)
+                made = self._read(inner, taken, (*scope, operation.name))
+            else:
+                made = [Value(tuple(x.shape), x.dtype) for x in outputs]
+                self.calls.append(Call(operation, arguments, made, scope))
+            values |= zip(map(id, outputs), made, strict=True)
+        return [values[id(x)] for x in graph.outputs]
+
+    def maker(self, value):
+        """The call that gives a value; None for the image."""
+        return next((call for call in self.calls if value in call.outputs), None)
+
+    def takers(self, value):
+        """The calls that take a value."""
+        return [call for call in self.calls if value in call.inputs]
+
+    def run(self, image):
+        """The tensors that the model computes of a batch of images in inference, by `Value`."""
+        values = {self.image: _as_input(image, self)}
+
+        def fill(x):
+            return values[x] if isinstance(x, Value) else x
+
+        for call in self.calls:
+            args, kwargs = keras.tree.map_structure(fill, call.arguments)
+            with _as_called(call):
+                if call.instead:
+                    made = call.instead(*args, **kwargs)
+                else:
+                    made = in_inference(call.operation)(*args, **kwargs)
+            values |= zip(call.outputs, keras.tree.flatten(made), strict=True)
+        return values
+
+    def __call__(self, image):
+        """The model's output for a batch of images in inference."""
+        return self.run(image)[self.scores]
+
+    @contextmanager
+    def in_float32(self):
+        """Within it every layer of the model computes in float32, whatever its policy."""
+        policy = {POLICY: keras.dtype_policies.get("float32")}
+        casts = {c.operation for c in self.calls if isinstance(c.operation, Cast)}
+        with ExitStack() as stack:
+            for layer in {self.model, *layers_within(self.model)}:
+                stack.enter_context(having(layer, policy))
+            for cast in casts:
+                if cast.dtype in ("float16", "bfloat16"):
+                    stack.enter_context(having(cast, {"dtype": "float32"}))
+            stack.enter_context(autocast("float32"))
+            yield
+
+
+def values_in(arguments):
+    """The values in a structure of arguments, in order."""
+    return [x for x in keras.tree.flatten(arguments) if isinstance(x, Value)]
+
+
+@contextmanager
+def having(operation, attributes):
+    """Within it an operation has other attributes.
+
+    They are written past Keras, which would track, build or quantise when it sees them set.
+    """
+    own = vars(operation)
+    before = {name: own[name] for name in attributes if name in own}
+    try:
+        own.update(attributes)
+        yield
+    finally:
+        own.update(before)
+        for name in attributes:
+            if name not in before:
+                del own[name]
+
+
+def _only_passes(inner, arguments):
+    """Whether a model within a model takes its arguments as they are, in the order of its inputs.
+
+    Keras would otherwise cast them, change their rank or look them up by name.
+    """
+    args, kwargs = arguments
+    if len(args) != 1 or values_in(kwargs):
+        return False
+    given, wanted = keras.tree.flatten(args[0]), inner.inputs
+    if isinstance(args[0], dict):  # which Keras may sort by the names of the inputs
+        return False
+    return len(given) == len(wanted) and all(
+        isinstance(value, Value)
+        and len(value.shape) == len(x.shape)
+        and (value.dtype == x.dtype or ("float" in value.dtype and "float" in x.dtype))
+        for value, x in zip(given, wanted, strict=True)
+    )
+
+
+def _as_input(image, graph):
+    """Casts float32 images to the type of the model's input, as Keras does.
+
+    There is no cast to integers where the next operation casts back to floats at once, which in
+    images of whole numbers changes nothing.
+    """
+    if "float" in graph.image.dtype:
+        return keras.ops.cast(image, "float32")
+
+    def casts_to_float(operation):
+        if isinstance(operation, Cast):
+            return "float" in operation.dtype
+        return type(operation) in (keras.layers.Rescaling, keras.layers.Normalization)
+
+    if all(casts_to_float(call.operation) for call in graph.takers(graph.image)):
+        return image
+    return keras.ops.cast(image, graph.image.dtype)
+
+
+@contextmanager
+def _as_called(call):
+    """Within it names, attributes and weights are those of a call."""
+    import tensorflow as tf
+
+    with ExitStack() as stack:
+        # A scope that ends in a slash is entered again, not numbered as another of that name.
+        names = call.scope if call.instead is None else (*call.scope, call.operation.name)
+        stack.enter_context(tf.name_scope("".join(f"{_scope_name(name)}/" for name in names)))
+        if call.attributes:
+            stack.enter_context(having(call.operation, call.attributes))
+        if call.weights:
+            values = [(weight, tf.constant(array, "float32")) for weight, array in call.weights]
+            stack.enter_context(keras.StatelessScope(values))
+        yield
+
+
+def _scope_name(name):
+    return re.sub(r"^(?=[^A-Za-z0-9.])", ".", re.sub(r"[^A-Za-z0-9_.\\>-]", "_", name))
