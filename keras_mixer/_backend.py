@@ -59,10 +59,18 @@ def settings(precision="float32"):
 
 
 def predict(model, images):
-    """`model.predict` without a word, also where TensorFlow looks for TPUs."""
+    """`model.predict` of a model of one input and one output, without a word.
+
+    Also where TensorFlow looks for TPUs, and where the input or output is in a dict or a list.
+    """
+    from keras import Sequential, tree
+
     if jit_compile() != "auto":
         model.jit_compile = False
-    return model.predict(images, verbose=0)
+    if not isinstance(model, Sequential):
+        images = tree.map_structure(lambda _: images, model.input)
+    [scores] = tree.flatten(model.predict(images, verbose=0))
+    return scores
 
 
 def cure(error):

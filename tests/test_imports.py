@@ -15,14 +15,14 @@ LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
 # What a room may import of the package; a room that is not named may import everything.
 MAY = {
     "layers": {"layers"},
-    "weights": {"weights", "_files", "_text"},
+    "weights": {"weights", "_files", "_keras", "_text"},
     "models": {"layers", "weights", "models", "_text"},
     "imagenet": {"layers", "imagenet"},
     "data": {"data", "_backend", "_files", "_text"},
     "tpu": {"tpu", "models", "_text"},
     "training": {
         *("training", "data", "models", "weights"),
-        *("_accelerators", "_backend", "_files", "_text"),
+        *("_accelerators", "_backend", "_files", "_keras", "_text"),
     },
 }
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_mixer._keras import Gelu, inner_layers
 from keras_mixer.layers import Mlp
-from keras_mixer.tflite._float import is_gelu
+from keras_mixer.tflite._float import is_gelu, rewritten
 from keras_mixer.tflite._graph import Graph, having
 
 # Largest difference of a score, over the largest score. float32 rounds to 6e-8 of a number; sums in
@@ -23,29 +23,30 @@ NOISE_FACTOR = 10
 CALIBRATION_IMAGES = 2
 
 
-def check_same(model, content, shape, every_op=False, images=()):
+def check_same(model, content, shape, images=(), every_op=False, without=()):
     """Raises ValueError unless a float32 file and its model give the same scores, all finite.
 
-    The model computes in float32 for this, whatever its policy. With `every_op` its GELUs are in
-    their tanh form, as they are in the file; nothing else about the model is changed.
+    The model computes in float32 for this, whatever its policy, and its GELUs in their tanh form
+    where the file has that. Otherwise it is Keras's own call of the model.
 
     Args:
         model: The Keras model.
         content: The file's content.
         shape: `(H, W, C)` of an image.
-        every_op: What the file was made for, see `to_float`.
         images: Images as the model takes them, if there are any; the first two are used beside
             two that are made up.
+        every_op, without: What the file was made for, see `to_float`.
     """
     from keras_mixer.tflite._interpreter import open_interpreter
 
     graph = Graph(model)
+    tanh_gelus = every_op and "gelu_in_steps" not in without
     whole = "float" not in graph.image.dtype
     examples = np.stack([*images[:CALIBRATION_IMAGES], *_examples(shape, whole)])
     examples = examples.astype(np.float32)
     noise = np.random.default_rng(1).choice([-NOISE, NOISE], examples.shape)
     noisy = examples if whole else (examples * (1 + noise)).astype(np.float32)
-    with graph.in_float32(), _tanh_gelus(graph, every_op):
+    with graph.in_float32(), _tanh_gelus(graph, tanh_gelus):
         both = _scores(model, np.concatenate([examples, noisy]))
     expected, disturbed = np.split(both, 2)
     # A made-up image may be far from what the model was made for; numbers overflow there.
@@ -70,13 +71,17 @@ def check_same(model, content, shape, every_op=False, images=()):
         allowed = TOLERANCE * size + NOISE_FACTOR * np.nan_to_num(rounding)
         difference = np.abs(got - expected[i]).max(initial=0)
         if not difference <= allowed:  # a NaN is a difference
+            with graph.in_float32(), _tanh_gelus(graph, tanh_gelus):
+                values = graph.run(ops.convert_to_tensor(examples[i][None]))
+            values = {value: _array(tensor) for value, tensor in values.items()}
+            where = _wrong_rewrite(graph, values, examples[i], every_op, without)
+            where = where or _wrong_in_file(graph, values, content, examples[i])
             raise ValueError(
                 f"convert: the .tflite file of '{model.name}' does not compute what the model "
                 f"computes: a score differs by {difference:.3g} where rounding explains "
                 f"{allowed:.1g} (largest score {size:.3g}). "
-                f"{_where(graph, content, examples[i], every_op)} Nothing is returned. If it is a "
-                "layer of your own, its call may depend on more than its input; otherwise please "
-                "report it."
+                f"{where} If that is a layer of your own, its call may depend on more than its "
+                "input; otherwise please report it."
             )
 
 
@@ -104,11 +109,11 @@ def _scores(model, images):
 
 
 @contextmanager
-def _tanh_gelus(graph, every_op):
-    """Within it, with `every_op`, GELUs of layers and of the graph are in their tanh form."""
+def _tanh_gelus(graph, tanh_gelus):
+    """If they are wanted, GELUs of layers and of the graph are in their tanh form."""
     tanh = {"activation": partial(ops.gelu, approximate=True)}
     with ExitStack() as stack:
-        if every_op:
+        if tanh_gelus:
             for layer in inner_layers(graph.model):
                 if isinstance(layer, Mlp) or is_gelu(getattr(layer, "activation", None)):
                     stack.enter_context(having(layer, tanh))
@@ -118,41 +123,76 @@ def _tanh_gelus(graph, every_op):
         yield
 
 
-def _where(graph, content, image, every_op):
-    """A sentence that names the first call whose output the file does not compute, and how far off.
+def _wrong_rewrite(graph, values, image, every_op, without):
+    """Names the first call that, rewritten and traced for the converter, gives something else.
 
-    The converter joins operations and drops outputs in between, so that a call counts as computed
-    if its own output or that of a call behind it is among the file's tensors.
+    None if the scores are right there.
+
+    Args:
+        graph: The graph as it is.
+        values: What each `Value` of it should be.
     """
+    import tensorflow as tf
+
+    with rewritten(graph.model, every_op, without) as other:
+        outputs = [call.outputs for call in other.calls]
+
+        @partial(tf.function, autograph=False)
+        def traced(image):
+            values = other.run(image)
+            return [[values[value] for value in call] for call in outputs]
+
+        found = traced(tf.constant(image[None]))
+    off = {}
+    for call, tensors in zip(graph.calls, found, strict=True):
+        for value, tensor in zip(call.outputs, tensors, strict=True):
+            off[value] = np.abs(_array(tensor) - values[value]).max(initial=0)
+    return None if _is_near(off[graph.scores], values[graph.scores]) else _first(graph, values, off)
+
+
+def _wrong_in_file(graph, values, content, image):
+    """Names the first call whose output is not among the tensors of the file."""
     from keras_mixer.tflite._interpreter import every_tensor
 
-    with graph.in_float32(), _tanh_gelus(graph, every_op):
-        values = graph.run(ops.convert_to_tensor(image[None]))
     [tensors] = every_tensor(content, [image])
     by_size = {}
     for tensor in tensors.values():
         by_size.setdefault(tensor.size, []).append(np.ravel(tensor).astype(np.float64))
 
-    def distance(value):
-        """Between a value and the tensor of the file that is nearest to it, and its own size."""
-        expected = np.ravel(_array(values[value]))
+    def off(value):
+        """How far the nearest tensor of the file is."""
+        expected = np.ravel(values[value])
         found = [np.abs(t - expected).max(initial=0) for t in by_size.get(expected.size, ())]
-        return min(found, default=np.inf), np.abs(expected).max(initial=0)
+        return min(found, default=np.inf)
 
-    def is_computed(value):
-        nearest, size = distance(value)
-        return nearest <= 10 * TOLERANCE * size
+    made = [value for call in graph.calls for value in call.outputs]
+    return _first(graph, values, {value: off(value) for value in made})
 
-    computed = {graph.image}
+
+def _is_near(off, value):
+    return off <= 10 * TOLERANCE * np.abs(value).max(initial=0)
+
+
+def _first(graph, values, off):
+    """A sentence that names the first call whose output is off.
+
+    A pass moves a factor from one call to another, and the converter joins operations. So a call is
+    right if its own output is, or that of a call behind it.
+
+    Args:
+        off: How far each value is from what it should be.
+    """
+    right = {graph.image}
     for call in reversed(graph.calls):
-        if any(value in computed or is_computed(value) for value in call.outputs):
-            computed |= {*call.outputs, *call.inputs}
-    wrong = [call for call in graph.calls if not computed & {*call.outputs}]
+        if any(value in right or _is_near(off[value], values[value]) for value in call.outputs):
+            right |= {*call.outputs, *call.inputs}
+    wrong = [call for call in graph.calls if not right & {*call.outputs}]
     call = wrong[0] if wrong else graph.calls[-1]
-    nearest, size = distance(call.outputs[0])
+    [value, *_] = call.outputs
+    largest = np.abs(values[value]).max(initial=0)
     how_far = (
-        f"differs by {nearest:.3g} (largest value {size:.3g})"
-        if np.isfinite(nearest)
+        f"differs by {off[value]:.3g} (largest value {largest:.3g})"
+        if np.isfinite(off[value])
         else "is not in the file"
     )
     kind = type(call.operation).__name__

@@ -50,24 +50,14 @@ def to_float(model, shape, batch=1, every_op=False, without=()):
     """
     import tensorflow as tf
 
-    graph = Graph(model)
-    for name, rewrite in PASSES.items():
-        if name not in without:
-            rewrite(graph, every_op)
-
-    # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
-    @tf.function(
-        input_signature=[tf.TensorSpec((batch, *shape), tf.float32, name="image")], autograph=False
-    )
-    def serve(image):
-        return {"scores": ops.cast(graph(image), "float32")}
-
-    with graph.in_float32(), ExitStack() as stack:
-        for layer in inner_layers(model):
-            for name, attributes in deployed(layer, every_op).items():
-                if name not in without:
-                    stack.enter_context(having(layer, attributes))
-        function = serve.get_concrete_function()
+    with rewritten(model, every_op, without) as graph:
+        # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
+        image = tf.TensorSpec((batch, *shape), tf.float32, name="image")
+        function = tf.function(
+            lambda image: {"scores": ops.cast(graph(image), "float32")},
+            input_signature=[image],
+            autograph=False,  # as Keras traces a model
+        ).get_concrete_function()
     module = tf.Module()
     module.variables_read = function.variables
     with _quiet_logs(), TemporaryDirectory() as folder:
@@ -77,6 +67,21 @@ def to_float(model, shape, batch=1, every_op=False, without=()):
         # No Flex: a model that needs TensorFlow's own kernels fails here and not on a phone.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         return converter.convert()
+
+
+@contextmanager
+def rewritten(model, every_op=False, without=()):
+    """The graph of a model, which within this context computes as LiteRT runs it best."""
+    graph = Graph(model)
+    for name, rewrite in PASSES.items():
+        if name not in without:
+            rewrite(graph, every_op)
+    with graph.in_float32(), ExitStack() as stack:
+        for layer in inner_layers(model):
+            for name, attributes in deployed(layer, every_op).items():
+                if name not in without:
+                    stack.enter_context(having(layer, attributes))
+        yield graph
 
 
 # How a layer is deployed: rewrites of one layer

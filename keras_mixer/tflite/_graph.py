@@ -124,15 +124,20 @@ class Graph:
 
     @contextmanager
     def in_float32(self):
-        """Within it every layer of the model computes in float32, whatever its policy."""
+        """Within it every layer of the model computes in float32, whatever its policy.
+
+        So do casts between floating-point types in the graph, unless all layers are in float32
+        anyway: a cast is then there to round.
+        """
+        layers = {self.model, *layers_within(self.model)}
         policy = {POLICY: keras.dtype_policies.get("float32")}
-        casts = {c.operation for c in self.calls if isinstance(c.operation, Cast)}
         with ExitStack() as stack:
-            for layer in {self.model, *layers_within(self.model)}:
+            if any(layer.compute_dtype != "float32" for layer in layers):
+                for cast in {c.operation for c in self.calls if isinstance(c.operation, Cast)}:
+                    if "float" in cast.dtype:
+                        stack.enter_context(having(cast, {"dtype": "float32"}))
+            for layer in layers:
                 stack.enter_context(having(layer, policy))
-            for cast in casts:
-                if cast.dtype in ("float16", "bfloat16"):
-                    stack.enter_context(having(cast, {"dtype": "float32"}))
             stack.enter_context(autocast("float32"))
             yield
 

@@ -67,8 +67,8 @@ class Classifier:
             A list of `Prediction(index, label, score)`; scores are what the model gives.
 
         Raises:
-            FileNotFoundError, ValueError: Nothing there, not a picture, or an array that does not
-                fit.
+            FileNotFoundError, ValueError: Nothing there, not a picture, an array that does not
+                fit, or scores that are not finite.
         """
         shape = self.runner.shape
         if isinstance(image, np.ndarray) and image.dtype != np.uint8:
@@ -77,6 +77,12 @@ class Classifier:
         else:
             image = picture(image, shape, self.input_range)
         scores = self.runner(image)
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"{self.runner.name} gives scores that are not finite (NaN or infinite), so it "
+                "names no class. Its weights are damaged, from a training that diverged for "
+                "example, or it cannot take such an image."
+            )
         best = np.argsort(-scores, kind="stable")[:top]
         return [Prediction(int(i), self.labels[i], float(scores[i])) for i in best]
 

@@ -1,5 +1,7 @@
 """Keras model -> the bytes of a `.tflite` file."""
 
+import re
+
 import keras
 
 from keras_mixer._keras import inner_layers, is_quantised
@@ -113,9 +115,13 @@ def float_file(model, shape, every_op=False, without=()):
     try:
         return to_float(model, shape, every_op=every_op, without=without)
     except ConverterError as error:
+        # Its message holds the whole program; at the end it lists the ops.
+        said = str(error).strip()
+        if missing := re.findall(r"^TF (?:Select|Custom) ops: (.*)$", said, re.MULTILINE):
+            said = f"it has no {', '.join(dict.fromkeys(missing))}."
         raise ValueError(
             f"convert: LiteRT cannot run '{model.name}' on its built-in ops. The converter says: "
-            f"{str(error).strip()}"
+            f"{said}"
         ) from None
 
 
@@ -130,7 +136,7 @@ def checked_float_file(model, shape, recipe, who, images=None, without=()):
         )
     check_weights(model, recipe, who)
     content = float_file(model, shape, recipe.every_op, without)
-    check_same(model, content, shape, recipe.every_op, images or ())
+    check_same(model, content, shape, images or (), recipe.every_op, without)
     return content
 
 

@@ -26,8 +26,11 @@ class Report:
             labels.
         accuracy: The same for the file.
         agreement: Share of images to which both give the same class, 0 to 1.
-        max_abs_difference: Largest difference between two scores, over images and classes.
+        max_abs_difference: Largest difference between two scores, over images and classes;
+            infinite where a score is not finite.
         worst_image: Number of the image that it belongs to, from 0, in the order of the data.
+        not_finite: For how many images the file or the Keras model gives a score that is NaN or
+            infinite. Such an answer is wrong, and agrees with none.
         ms_per_image: Median wall-clock time of one call of the file, in milliseconds.
         layers: With `layers=True`, how far each layer's output is from what it should be, in the
             order of computation: pairs of a path and the root mean square of the difference over
@@ -42,12 +45,14 @@ class Report:
     max_abs_difference: float
     worst_image: int
     ms_per_image: float
+    not_finite: int = 0
     layers: tuple[tuple[str, float], ...] = ()
 
     @property
     def departs(self):
         """Path of the first layer that is more than a tenth off, or None."""
-        return next((path for path, error in self.layers if error > DEPARTED), None)
+        # A NaN is not within any bound.
+        return next((path for path, error in self.layers if not error <= DEPARTED), None)
 
     def as_dict(self):
         return asdict(self)
@@ -56,6 +61,11 @@ class Report:
         lines = [f"{self.images} images, {self.bytes / 1e6:.2f} MB"]
         if self.accuracy is not None:
             lines += [f"accuracy {self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"]
+        if self.not_finite:
+            lines += [
+                f"scores of {self.not_finite} images are NaN or infinite, in the file or in Keras: "
+                "they count as wrong and as disagreement"
+            ]
         lines += [
             f"agreement with Keras {self.agreement:.2%}",
             f"largest difference of a score {self.max_abs_difference:.3g}, "
@@ -118,16 +128,19 @@ def verify(model, tflite, data, *, threads=None, layers=False):
             seconds.append(perf_counter() - start)
     _check_labels(labels, runner.classes)
     expected, scores = np.concatenate(expected).astype(np.float32), np.stack(scores)
-    differences = np.abs(expected - scores).max(-1)
+    finite = np.isfinite(expected).all(-1) & np.isfinite(scores).all(-1)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        differences = np.where(finite, np.abs(expected - scores).max(-1), np.inf)
     return Report(
         images=len(scores),
         bytes=len(tflite) if isinstance(tflite, bytes) else Path(tflite).stat().st_size,
         keras_accuracy=_accuracy(expected, labels),
         accuracy=_accuracy(scores, labels),
-        agreement=float(np.mean(expected.argmax(-1) == scores.argmax(-1))),
+        agreement=float(np.mean(finite & (expected.argmax(-1) == scores.argmax(-1)))),
         max_abs_difference=float(differences.max()),
         worst_image=int(differences.argmax()),
         ms_per_image=float(np.median(seconds) * 1e3),
+        not_finite=int(np.sum(~finite)),
         layers=tuple(layer_errors(model, runner.content, watched).items()) if layers else (),
     )
 
@@ -168,9 +181,17 @@ def layer_errors(model, content, images):
     for expected, got in pairs:
         for path, (name, their_name) in last.items():
             right[path] += float(np.square(expected[name], dtype=np.float64).sum())
-            difference = got[their_name] - expected[name]
+            with np.errstate(invalid="ignore"):  # inf - inf
+                difference = got[their_name] - expected[name]
             wrong[path] += float(np.square(difference, dtype=np.float64).sum())
-    return {path: (wrong[path] / right[path]) ** 0.5 if right[path] else 0.0 for path in last}
+    return {path: _relative(wrong[path], right[path]) for path in last}
+
+
+def _relative(wrong, right):
+    """The root of a quotient of two sums of squares; infinite where one is not finite."""
+    if not np.isfinite([wrong, right]).all():
+        return float("inf")
+    return (wrong / right) ** 0.5 if right else 0.0
 
 
 def _check_labels(labels, classes):
@@ -190,4 +211,5 @@ def _check_labels(labels, classes):
 def _accuracy(scores, labels):
     if labels[0] is None:
         return None
-    return float(np.mean(scores.argmax(-1) == np.concatenate(labels)))
+    right = scores.argmax(-1) == np.concatenate(labels)
+    return float(np.mean(np.isfinite(scores).all(-1) & right))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
 from keras_mixer._backend import is_for_tpus, jit_compile
+from keras_mixer._keras import inner_layers
 
 KINDS = ("auto", "tpu", "gpu", "cpu")
 PLAIN_TENSORFLOW = (
@@ -106,7 +107,7 @@ def jit_compile_for_training(model):
     if chosen != "auto" or keras.backend.backend() != "tensorflow":
         return chosen
     elsewhere = tf.distribute.has_strategy() or tf.config.list_physical_devices("GPU")
-    able = all(layer.supports_jit for layer in model._flatten_layers())
+    able = all(layer.supports_jit for layer in [model, *inner_layers(model)])
     return True if able and not elsewhere else chosen
 
 

@@ -1,12 +1,17 @@
 """The same model for larger images."""
 
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral
 
 import keras
 import numpy as np
 
+from keras_mixer._keras import calls_of, fresh_operation, graph_of, inner_layers
 from keras_mixer._text import listed
+
+# Layers that are told the size of an image.
+SIZED = keras.layers.CenterCrop, keras.layers.RandomCrop, keras.layers.Resizing
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,9 @@ def resize(model, size):
     Right after it, the feature map is that of the old model on each tile, side by side, and the
     scores before the activation are the mean of the tiles'.
 
+    Layers in front of the stem come along with their state: rescaling, an adapted `Normalization`,
+    augmentation, `Resizing` to a size that grows with the image's.
+
     Args:
         model: A functional model for images of a fixed size, whose layers mix tokens in the ways of
             this package. It stays as it is.
@@ -86,35 +94,125 @@ def resize(model, size):
     old = _image_size(model)
     new = tuple(size) if isinstance(size, tuple | list) else (size, size)
     rows, columns = _factors(model, old, new)
-    weights = {}
-
-    def clone(layer):
-        config, weights[layer.name] = layer.get_config(), layer.get_weights()
-        if hasattr(layer, "tiled"):
-            tokens = layer.input.shape[1]
-            height = round((tokens * old[0] / old[1]) ** 0.5)
-            tiles = Tiles(height, tokens // height, rows, columns)
-            config, weights[layer.name] = layer.tiled(tiles)
-        elif isinstance(layer, keras.layers.Reshape) and len(layer.target_shape) == 3:
-            height, width, channels = layer.target_shape  # tokens -> map
-            config["target_shape"] = height * rows, width * columns, channels
-        return type(layer).from_config(config)
-
     before = model.inputs[0]
     image = keras.Input(
         (rows * old[0], columns * old[1], before.shape[-1]), dtype=before.dtype, name=before.name
     )
-    inputs = keras.tree.map_structure(lambda _: image, model.input)  # a tensor, a list or a dict
-    resized = keras.models.clone_model(model, input_tensors=inputs, clone_function=clone)
-    for layer in resized.layers:
-        arrays = weights.get(layer.name, [])
-        if [tuple(w.shape) for w in layer.weights] != [array.shape for array in arrays]:
+    tensors, copies = {id(before): image}, {}
+
+    def larger(structure):
+        """A structure of arguments with the new model's tensors."""
+        return keras.tree.map_structure(
+            lambda x: tensors[id(x)] if keras.utils.is_keras_tensor(x) else x, structure
+        )
+
+    side = old  # height and width of the image or map that the tokens were cut from
+    for operation, arguments, outputs in calls_of(model):
+        taken = next(x.shape for x in keras.tree.flatten(arguments) if id(x) in tensors)
+        if not isinstance(operation, keras.layers.Layer):
+            copy = fresh_operation(operation)
+        elif operation in copies:  # a layer that is called more than once
+            copy, _ = copies[operation]
+        else:
+            if len(taken) == 4 and len(outputs[0].shape) == 3:
+                side = taken[1:3]
+            copy, _ = copies[operation] = _enlarged(operation, taken, side, rows, columns)
+        args, kwargs = larger(arguments)
+        try:
+            results = keras.tree.flatten(copy(*args, **kwargs))
+        except (ValueError, TypeError) as error:
             raise ValueError(
-                f"resize knows no way to enlarge layer '{layer.name}' "
-                f"({type(layer).__name__}), whose weights depend on the image's size."
-            )
-        layer.set_weights(arrays)
+                _unknown(operation, f"It does not take a larger image: {error}")
+            ) from None
+        tensors |= zip(map(id, outputs), results, strict=True)
+    inputs, outputs = larger(model.input), larger(model.output)
+    try:
+        resized = type(model)(inputs, outputs, name=model.name)
+    except TypeError:  # a class that is built from something else
+        if graph_of(model) is None:
+            raise ValueError(
+                f"resize cannot build another {type(model).__name__}, whose call is its own. "
+                "Resize a functional model and build the rest on that again."
+            ) from None
+        resized = keras.Model(inputs, outputs, name=model.name)
+    if not _keeps_images_apart(resized):
+        raise ValueError(
+            f"resize knows no way to enlarge '{model.name}': a reshape within it to a fixed shape, "
+            "such as ops.reshape(x, (-1, 768)), does not give one result for one larger image. "
+            "Take a layer, such as keras.layers.Reshape or Flatten, which keeps images apart."
+        )
+    for layer, (copy, arrays) in copies.items():
+        _set_state(copy, layer, arrays)
     return resized
+
+
+def _keeps_images_apart(model):
+    one = keras.tree.map_structure(
+        lambda x: keras.KerasTensor((1, *x.shape[1:]), x.dtype), model.input
+    )
+    try:
+        outputs = keras.tree.flatten(model.compute_output_spec(one))
+    except ValueError:  # a reshape that does not go up
+        return False
+    return all(x.shape[0] == 1 for x in outputs)
+
+
+def _enlarged(layer, taken, side, rows, columns):
+    """A new layer for the larger image, not built yet, and its weights."""
+    config, arrays = layer.get_config(), layer.get_weights()
+    if hasattr(layer, "tiled"):
+        tokens = taken[1]
+        height = round((tokens * side[0] / side[1]) ** 0.5)
+        config, arrays = layer.tiled(Tiles(height, tokens // height, rows, columns))
+    elif isinstance(layer, keras.layers.Reshape) and len(layer.target_shape) == 3:
+        height, width, channels = layer.target_shape  # tokens -> map
+        config["target_shape"] = height * rows, width * columns, channels
+    elif isinstance(layer, SIZED):
+        config |= {"height": config["height"] * rows, "width": config["width"] * columns}
+    return _made(layer, config), arrays
+
+
+def _made(layer, config):
+    """A layer of the same class from a config."""
+    kind = type(layer)
+    try:
+        return kind.from_config(config)
+    except (TypeError, ValueError):
+        # A function that nobody registered, or a class that does not take all that Keras notes.
+        wanted = signature(kind.__init__).parameters
+        keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in wanted.values())
+        arguments = {
+            key: live if callable(live := getattr(layer, key, None)) else value
+            for key, value in config.items()
+            if keywords or key in wanted
+        }
+        try:
+            copy = kind(**arguments)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                _unknown(layer, f"Its get_config() is not what its class takes: {error}")
+            ) from None
+        copy.name = layer.name
+        copy.dtype_policy = layer.dtype_policy
+        return copy
+
+
+def _set_state(copy, layer, arrays):
+    """Gives a built copy of a layer its weights, and what else the layer has besides its config."""
+    if [tuple(weight.shape) for weight in copy.weights] != [array.shape for array in arrays]:
+        raise ValueError(_unknown(layer, "Its weights depend on the image's size."))
+    copy.set_weights(arrays)
+    for ours, theirs in zip(
+        (copy, *inner_layers(copy)), (layer, *inner_layers(layer)), strict=True
+    ):
+        ours.trainable = theirs.trainable
+        if hasattr(ours, "finalize_state"):  # Normalization computes from copies of its weights
+            ours.finalize_state()
+
+
+def _unknown(operation, why):
+    kind = type(operation).__name__
+    return f"resize knows no way to enlarge '{operation.name}' ({kind}). {why}"
 
 
 def _image_size(model):

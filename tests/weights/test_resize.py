@@ -1,11 +1,13 @@
 """Larger images: every tile as before."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
 import keras_mixer
-from tests.cases import CASES
+from tests.cases import CASES, randomised
 
 MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
 TOLERANCE = 1e-5  # float32 in two orders of summation, relative to the largest value
@@ -139,7 +141,7 @@ def test_a_model_within_a_model_is_an_error_that_says_what_to_resize():
 def test_a_layer_that_cannot_grow_is_named():
     model = MIXER.tiny(include_top=False)
     flat = keras.layers.Dense(2, name="top")(keras.layers.Flatten()(model.output))
-    with pytest.raises(ValueError, match=r"no way to enlarge layer 'top' \(Dense\)"):
+    with pytest.raises(ValueError, match=r"no way to enlarge 'top' \(Dense\)"):
         keras_mixer.resize(keras.Model(model.input, flat), (32, 64))
 
 
@@ -149,3 +151,117 @@ def test_a_layer_that_cannot_grow_is_named():
 def test_what_is_no_functional_model_is_an_error(model, message):
     with pytest.raises(ValueError, match=f"functional Keras model; {message}"):
         keras_mixer.resize(model, 448)
+
+
+def in_front(*front, **arguments):
+    """A Mixer whose weights are at no start, behind other layers."""
+    x = keras.Input((16, 32, 3))
+    for layer in front:
+        x = layer(x)
+    model = MIXER.tiny(input_tensor=x, classifier_activation=None, **arguments)
+    adapted = [layer for layer in front if isinstance(layer, keras.layers.Normalization)]
+    kept = {id(weight) for layer in adapted for weight in layer.weights}
+    randomised(SimpleNamespace(weights=[w for w in model.weights if id(w) not in kept]))
+    return model
+
+
+def adapted(**arguments):
+    layer = keras.layers.Normalization(**arguments)
+    layer.adapt(np.random.default_rng(3).uniform(0, 255, (9, 16, 32, 3)) * [0.2, 1, 0.5] + 40)
+    return layer
+
+
+def of_others(x):
+    return x / 127.5 - 1
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        lambda: [adapted()],
+        lambda: [adapted(axis=None)],
+        lambda: [keras.layers.Normalization(mean=[9, 99, 120], variance=[900, 4000, 5000])],
+        lambda: [keras.layers.RandomFlip(), keras.layers.Rescaling([1 / 127.5] * 3, -1)],
+        lambda: [of_others, keras.layers.BatchNormalization()],
+        lambda: [keras.applications.resnet.preprocess_input],
+        lambda: [keras.layers.Lambda(of_others)],
+        lambda: [keras.layers.CenterCrop(16, 32), of_others],
+        lambda: [WithoutKwargs(1 / 127.5)],
+    ],
+    ids=[
+        *("adapted", "adapted over all", "normalization", "augmentation", "operations"),
+        *("preprocess_input", "lambda", "sized", "without kwargs"),
+    ],
+)
+def test_layers_in_front_come_along_with_their_state(front):
+    model = in_front(*front())
+    state = [np.array(weight) for weight in model.weights]
+    nodes = [len(operation._outbound_nodes) for operation in model.operations]
+    resized = keras_mixer.resize(model, (32, 64))
+    images = np.random.default_rng(2).integers(0, 256, (4, 16, 32, 3)).astype(np.float32)
+    expected = model.predict(images, verbose=0)
+    logits = resized.predict(np.tile(images, (1, 2, 2, 1)), verbose=0)
+    assert np.abs(logits - expected).max() < TOLERANCE * max(1, np.abs(expected).max())
+    assert np.abs(expected[0] - expected[1]).max() > 1e-3
+    # The old model stays as it is, and shares nothing with the new one.
+    assert not {*map(id, model.weights)} & {*map(id, resized.weights)}
+    for weight in resized.weights:
+        weight.assign(weight * 0)
+    assert all(np.array_equal(a, b) for a, b in zip(state, model.weights, strict=True))
+    assert nodes == [len(operation._outbound_nodes) for operation in model.operations]
+
+
+class WithoutKwargs(keras.layers.Layer):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def call(self, x):
+        return x * self.scale - 1
+
+
+def test_what_a_model_was_compiled_with_does_not_matter_and_is_left_behind():
+    model = MIXER.trained()
+    model.compile("sgd", lambda a, b: keras.ops.mean(a - b), metrics=[lambda a, b: a])
+    resized = keras_mixer.resize(model, (32, 64))
+    assert not resized.compiled
+    assert model.compiled
+
+
+def test_a_resized_image_grows_along_with_its_tokens():
+    image = keras.Input((40, 40, 3))
+    x = keras.layers.Resizing(16, 32)(image)  # of another shape than the image
+    model = randomised(MIXER.tiny(input_tensor=x, classifier_activation=None))
+    resized = keras_mixer.resize(model, (80, 40))
+    assert resized.get_layer("map").output.shape == (None, 8, 8, 24)
+    flat = np.full((1, 40, 40, 3), 0.3, np.float32)
+    expected = model.predict(flat, verbose=0)
+    logits = resized.predict(np.tile(flat, (1, 2, 1, 1)), verbose=0)
+    assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+def test_what_is_frozen_within_a_layer_stays_so():
+    model = MIXER.trained()
+    model.get_layer("block_1").token_mlp.trainable = False
+    resized = keras_mixer.resize(model, (32, 64))
+    assert not resized.get_layer("block_1").token_mlp.trainable
+    assert resized.get_layer("block_1").channel_mlp.trainable
+    assert len(resized.trainable_weights) == len(model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (
+            lambda x: x + np.ones((1, 4, 8, 24)),
+            r"enlarge 'add.*\(Add\)\. It does not take a larger",
+        ),
+        (lambda x: keras.ops.reshape(x, (-1, 4 * 8 * 24)), "not give one result for one larger"),
+        (lambda x: keras.ops.reshape(x, (1, 4 * 8 * 24)), "not give one result for one larger"),
+    ],
+)
+def test_an_operation_that_cannot_grow_is_an_error(operation, message):
+    backbone = MIXER.tiny(include_top=False)
+    model = keras.Model(backbone.input, operation(backbone.output))
+    with pytest.raises(ValueError, match=message):
+        keras_mixer.resize(model, (32, 64))
