@@ -100,12 +100,19 @@ def _examples(shape, whole):
 
 
 def _scores(model, images):
-    """What the model gives for images in inference, [N, ...] in float64, by Keras alone."""
-    images = ops.convert_to_tensor(images)
-    single = isinstance(model, keras.Sequential)
-    inputs = images if single else keras.tree.map_structure(lambda _: images, model.input)
-    [scores] = keras.tree.flatten(model(inputs, training=False))
-    return np.asarray(ops.convert_to_numpy(ops.cast(scores, "float32")), np.float64)
+    """What the model gives for images in inference, [N, ...] in float64, by Keras alone.
+
+    One image at a time, as the file takes them; repeated where the model has a fixed batch.
+    """
+    batch = model.inputs[0].shape[0] or 1
+    found = []
+    for image in images:
+        inputs = ops.convert_to_tensor(np.stack([image] * batch))
+        if not isinstance(model, keras.Sequential):
+            inputs = keras.tree.map_structure(lambda _, x=inputs: x, model.input)
+        [scores] = keras.tree.flatten(model(inputs, training=False))
+        found.append(_array(scores)[0])
+    return np.stack(found)
 
 
 @contextmanager
@@ -212,4 +219,5 @@ def _first_not_finite(graph, image):
 
 
 def _array(tensor):
+    """In float64."""
     return np.asarray(ops.convert_to_numpy(tensor)).astype(np.float64)

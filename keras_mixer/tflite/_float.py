@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_mixer._keras import Gelu, inner_layers
+from keras_mixer._keras import Cast, Gelu, inner_layers
 from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed
 from keras_mixer.layers.mlp import GELUS
 from keras_mixer.models.mlp_mixer import MixerBlock
@@ -31,6 +31,10 @@ INACTIVE = {
     *(layers.GaussianDropout, layers.GaussianNoise, layers.ActivityRegularization),
     *(layers.Identity, DropPath),
 } - {layers.RandomCrop}
+# Layers that turn pixels into floats before anything else.
+ON_PIXELS = {layers.Rescaling, layers.Normalization, layers.CenterCrop} | {
+    kind for kind in INACTIVE if kind.__name__.startswith("Random")
+}
 POOLING = layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D
 
 
@@ -156,6 +160,21 @@ def dense_patches(stem, image):
 # Passes: rewrites of several calls
 
 
+def float_pixels(graph, every_op):
+    """Leaves images in float32 where a model takes integers and makes floats of them at once.
+
+    Pixels are whole numbers, which the cast to integers and back would not change.
+    """
+
+    def makes_floats(operation):
+        if isinstance(operation, Cast):
+            return "float" in operation.dtype
+        return type(operation) in ON_PIXELS
+
+    if all(makes_floats(call.operation) for call in graph.takers(graph.image)):
+        graph.image_dtype = "float32"
+
+
 def fold_rescaling(graph, every_op):
     """Moves a rescaling of pixels into the convolution without padding that alone takes them."""
     for call in graph.calls:
@@ -201,6 +220,7 @@ def gelu_operations(graph, every_op):
 
 
 PASSES = {
+    "float_pixels": float_pixels,
     "fold_rescaling": fold_rescaling,
     "fold_last_norm": fold_last_norm,
     "gelu_in_steps": gelu_operations,

@@ -59,6 +59,11 @@ class Graph:
 
     The calls of a model within it stand in its place, unless Keras does more between the two than
     to pass tensors on, or the inner model has a `call` of its own: it is then a single call.
+
+    Attributes:
+        calls: The calls.
+        image, scores: The `Value` that the model takes, and the one that it gives.
+        image_dtype: What images are cast to.
     """
 
     def __init__(self, model):
@@ -67,6 +72,7 @@ class Graph:
         graph = graph_of(model)
         [image] = model.inputs
         self.image = Value(tuple(image.shape), image.dtype)
+        self.image_dtype = "float32" if "float" in image.dtype else image.dtype
         if graph is None:
             [scores] = model.outputs
             self.scores = Value(tuple(scores.shape), scores.dtype)
@@ -103,7 +109,8 @@ class Graph:
 
     def run(self, image):
         """The tensors that the model computes of a batch of images in inference, by `Value`."""
-        values = {self.image: _as_input(image, self)}
+        # As Keras does; pixels may become whole numbers.
+        values = {self.image: keras.ops.cast(image, self.image_dtype)}
 
         def fill(x):
             return values[x] if isinstance(x, Value) else x
@@ -182,25 +189,6 @@ def _only_passes(inner, arguments):
         and (value.dtype == x.dtype or ("float" in value.dtype and "float" in x.dtype))
         for value, x in zip(given, wanted, strict=True)
     )
-
-
-def _as_input(image, graph):
-    """Casts float32 images to the type of the model's input, as Keras does.
-
-    There is no cast to integers where the next operation casts back to floats at once, which in
-    images of whole numbers changes nothing.
-    """
-    if "float" in graph.image.dtype:
-        return keras.ops.cast(image, "float32")
-
-    def casts_to_float(operation):
-        if isinstance(operation, Cast):
-            return "float" in operation.dtype
-        return type(operation) in (keras.layers.Rescaling, keras.layers.Normalization)
-
-    if all(casts_to_float(call.operation) for call in graph.takers(graph.image)):
-        return image
-    return keras.ops.cast(image, graph.image.dtype)
 
 
 @contextmanager

@@ -52,9 +52,9 @@ def convert(
             `sensitivity` tells which are worth it.
         integer_ends: With `"int8"` and `"int16x8"`: whether the input and the output are integers
             too, as some NPUs and microcontrollers want. MediaPipe wants float32.
-        without: Names of rewrites to leave out, to measure what each is worth: `"dense_stem"`,
-            `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"norm_form"` or
-            `"batch_first"`.
+        without: Names of rewrites to leave out, to measure what each is worth: `"float_pixels"`,
+            `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"dense_stem"`,
+            `"norm_form"` or `"batch_first"`.
 
     Returns:
         The file's content, as `bytes`. Nothing is written.

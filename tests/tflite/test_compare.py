@@ -91,7 +91,7 @@ def test_a_file_of_other_weights_is_no_file_of_the_model(model):
 
 
 def test_rewrites_are_left_out_by_name(model):
-    with pytest.raises(ValueError, match=r"no rewrite 'stem'\. Rewrites: fold_rescaling"):
+    with pytest.raises(ValueError, match=r"no rewrite 'stem'\. Rewrites: float_pixels"):
         convert(model, without=["stem"])
 
 

@@ -5,7 +5,6 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 
 import keras_mixer
@@ -311,6 +310,15 @@ MODELS = {
     "whole_numbers": lambda: functional(
         lambda x: head(ops.cast(x // 2, "float32") / 127), dtype="int32"
     ),
+    "uint8_flipped": lambda: functional(
+        lambda x: mixer()(layers.Rescaling(1 / 255)(layers.RandomFlip()(x))), dtype="uint8"
+    ),
+    "uint8_within": lambda: functional(
+        lambda x: functional(lambda x: head(ops.cast(x, "float32") / 255), dtype="uint8")(x)
+    ),
+    "fixed_batch": lambda: (lambda i: keras.Model(i, head(ops.reshape(i / 255, (1, 64, 48)))))(
+        keras.Input(SHAPE, batch_size=1)
+    ),
     "int32_rescaled": lambda: functional(
         lambda x: mixer()(layers.Rescaling(1 / 127.5, -1)(x)), dtype="int32"
     ),
@@ -341,7 +349,7 @@ def expected_of(model, images):
     inputs = images
     if not isinstance(model, keras.Sequential):
         inputs = keras.tree.map_structure(lambda _: images, model.input)
-    [scores] = keras.tree.flatten(model.predict(inputs, verbose=0))
+    [scores] = keras.tree.flatten(model.predict(inputs, batch_size=1, verbose=0))
     return scores
 
 
@@ -387,9 +395,12 @@ def randomised_weights(model):
 
 
 @pytest.mark.parametrize(
-    "policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float64"], ids=str
+    ("policy", "body"),
+    [
+        ("mixed_bfloat16", partial(mixer, include_preprocessing=True)),
+        *((policy, mixed_body) for policy in ("mixed_float16", "bfloat16", "float64")),
+    ],
 )
-@pytest.mark.parametrize("body", [mixed_body, partial(mixer, include_preprocessing=True)])
 def test_a_model_of_any_policy_converts_to_the_float32_of_its_weights(policy, body):
     keras.utils.set_random_seed(0)
     model = randomised_weights(by_policy(policy, body)())
@@ -403,7 +414,7 @@ def test_a_model_of_any_policy_converts_to_the_float32_of_its_weights(policy, bo
     assert np.abs(scores_of(content, images) - full.predict(images, verbose=0)).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["normalization", "operations", "twice", "dicts", "whole_numbers"])
+@pytest.mark.parametrize("name", ["normalization", "operations", "dicts"])
 def test_a_quantised_file_is_near_and_verify_and_sensitivity_go_along(name):
     keras.utils.set_random_seed(0)
     model = randomised_weights(MODELS[name]())
@@ -417,14 +428,18 @@ def test_a_quantised_file_is_near_and_verify_and_sensitivity_go_along(name):
 
 
 class Broken(layers.Layer):
+    broken = False
+
     def call(self, x):
-        if isinstance(x, tf.Tensor):
+        if self.broken:
             raise RuntimeError("broken")
         return x
 
 
 def test_a_model_is_as_before_also_after_an_error_within():
-    model = by_policy("mixed_bfloat16", lambda: mixer_on(Broken()))()
+    layer = Broken()
+    model = by_policy("mixed_bfloat16", lambda: mixer_on(layer))()
+    layer.broken = True
     before = state(model)
     with pytest.raises(RuntimeError, match="broken"):
         convert(model)
