@@ -50,7 +50,14 @@ def quantise(content, recipe, ranges=None, *, keep_float=(), integer_ends=False)
     with redirect_stderr(io.StringIO()), warnings.catch_warnings():
         # It draws a bar, asked for or not, and LiteRT warns it of the memory that it takes.
         warnings.simplefilter("ignore", UserWarning)
-        done = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
+        try:
+            done = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
+        except ValueError as error:
+            raise ValueError(
+                f"convert with recipe '{recipe.name}': litert-quantizer cannot quantise an op of "
+                f"this model: {error} Keep the layers around it in float32 with keep_float= "
+                "(--keep-float), or take recipe 'static_int8' or 'dynamic_int8'."
+            ) from error
     # It puts large weights behind the flatbuffer, where not every reader looks for them.
     whole = flatbuffer_utils.read_model_from_bytearray(done.quantized_model)
     for buffer in whole.buffers:
