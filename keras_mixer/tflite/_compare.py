@@ -53,7 +53,7 @@ def check_same(model, content, shape, images=(), every_op=False, without=()):
     finite = [i for i, scores in enumerate(expected) if np.isfinite(scores).all()]
     if not finite:
         raise ValueError(
-            f"convert: the scores of '{model.name}' are not finite, on none of {len(examples)} "
+            f"convert: the scores of '{model.name}' are not finite on any of {len(examples)} "
             f"images. {_first_not_finite(graph, examples[:1])}"
         )
 

@@ -93,8 +93,8 @@ class _Keras:
     def __init__(self, model):
         self.model = model
         self.name = model.name
-        self.shape = model.input_shape[1:]
-        self.classes = model.output_shape[-1]
+        self.shape = tuple(model.inputs[0].shape[1:])  # also where it is in a dict
+        self.classes = model.outputs[0].shape[-1]
         self.metadata = Metadata(input_range=image_range(model))
 
     def __call__(self, image):
