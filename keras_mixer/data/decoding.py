@@ -7,22 +7,12 @@ A function here takes `content`, a file's bytes or pixels `[H, W, C]`, and gives
 import tensorflow as tf
 
 from keras_mixer.data.evaluation import resize_crop, resmall_crop
+from keras_mixer.data.pictures import decode
 
 EVALUATION = ("resize", "resize_crop", "resmall_crop")
 TRAINING = ("inception", "shift", "resize")
 # Of the crops of Inception's training: a share of the image's area, and width over height.
 AREA, ASPECT = (0.05, 1.0), (3 / 4, 4 / 3)
-
-
-def decode(content, channels):
-    """The whole image, uint8 `[H, W, channels]`, from a JPEG (CMYK too), PNG, GIF or BMP.
-
-    Pixels pass as they are.
-    """
-    if content.dtype != tf.string:
-        return content
-    image = tf.io.decode_image(content, channels=channels, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, channels))
 
 
 def evaluation_image(content, size, crop, channels=3):
@@ -89,18 +79,7 @@ def _random_part(content, seed, channels):
         )
         return top_left, sides
 
-    def part_of_jpeg():
-        top_left, sides = window(tf.image.extract_jpeg_shape(content))
-        box = tf.concat((top_left[:2], sides[:2]), axis=0)
-        return tf.io.decode_and_crop_jpeg(content, box, channels=channels)
-
-    def part_of_image():
-        image = decode(content, channels)
-        return tf.slice(image, *window(tf.shape(image)))
-
-    if content.dtype != tf.string:
-        return part_of_image()
-    return tf.cond(tf.io.is_jpeg(content), part_of_jpeg, part_of_image)
+    return decode(content, channels, window)
 
 
 def _resized(image, size, channels):

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_mixer.data.pictures import PICTURES, unreadable
 from keras_mixer.data.tasks import find_task
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # what TensorFlow decodes, whatever the case
 SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
+SUFFIXES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
 FOR_TESTS = ("test", "validation", "val")
 BUT = ", but every "  # in the name of what is left when something is held out
 OPEN_FILES = 16  # read side by side while a streamed data set is shuffled
@@ -88,9 +89,10 @@ def arrays(images, labels, *, classes=None, name="arrays"):
 def folder(path, split=None, *, classes=None):
     """A folder with one folder of pictures for each class.
 
-    Every file is decoded once, at an eighth of its size, before anything else happens: what is no
-    readable picture is left out and named in `skipped`. Pictures are JPEG (CMYK too), PNG, GIF or
-    BMP. Classes are numbered in the order of their names; one without pictures keeps its number.
+    Every file is decoded once, JPEGs at an eighth of their size, before anything else happens. A
+    file that is not a picture that can be read is left out and named in `skipped`; see
+    `keras_mixer.data.pictures` for what can be read. Classes are numbered in the order of their
+    names; one without pictures keeps its number.
 
     Args:
         path: The folder.
@@ -119,11 +121,9 @@ def folder(path, split=None, *, classes=None):
         for file in sorted((root / name).rglob("*"))
         if file.is_file() and not file.name.startswith(".")
     ]
-    skipped = {
-        p: "not a JPEG, PNG, GIF or BMP" for p, _ in files if p.suffix.lower() not in SUFFIXES
-    }
-    files = [(p, label) for p, label in files if p not in skipped]
-    skipped |= _unreadable([p for p, _ in files])
+    others = [p for p, _ in files if p.suffix.lower() not in PICTURES]
+    skipped = dict.fromkeys(others, f"its name does not end in {SUFFIXES}")
+    skipped |= unreadable([p for p, _ in files if p not in skipped])
     files = [(p, label) for p, label in files if p not in skipped]
     if not files:
         raise ValueError(
@@ -380,30 +380,6 @@ def _indices(count):
         )
 
     return order
-
-
-def _unreadable(paths):
-    """Those of the files that TensorFlow cannot decode: path -> its reason."""
-
-    def decoded(i, path):
-        content = tf.io.read_file(path)
-        return i, tf.cond(
-            tf.io.is_jpeg(content),
-            lambda: tf.size(tf.io.decode_jpeg(content, channels=3, ratio=8)),
-            lambda: tf.size(tf.io.decode_image(content, channels=3, expand_animations=False)),
-        )
-
-    names = tf.constant([str(p) for p in paths], tf.string)
-    checked = tf.data.Dataset.from_tensor_slices(names).enumerate()
-    checked = checked.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
-    good = {int(i) for i, _ in checked.ignore_errors(log_warning=False).as_numpy_iterator()}
-    reasons = {}
-    for i in sorted(set(range(len(paths))) - good):
-        try:
-            decoded(i, names[i])
-        except tf.errors.OpError as error:
-            reasons[paths[i]] = error.message.splitlines()[0].split(" [Op:")[0]
-    return reasons
 
 
 def _names(classes, least, who):

@@ -82,9 +82,10 @@ def test_a_folder_names_what_it_leaves_out_and_why(tmp_path):
     assert source.classes == ("cat", "dog", "empty")
     reasons = {path.name: reason for path, reason in source.skipped.items()}
     assert reasons.keys() == {"truncated.jpg", "text.jpg", "notes.txt", "empty"}
-    assert reasons["notes.txt"] == "not a JPEG, PNG, GIF or BMP"
+    assert reasons["notes.txt"].startswith("its name does not end in .bmp, .gif")
     assert reasons["empty"] == "a class without pictures"
-    assert "JPEG" in reasons["truncated.jpg"]
+    assert reasons["truncated.jpg"] == "it is cut short"
+    assert reasons["text.jpg"] == "it is not among JPEG, PNG, GIF, BMP, WebP and TIFF"
 
 
 def test_cmyk_and_grey_pictures_are_read_in_rgb(tmp_path):

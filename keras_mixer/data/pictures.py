@@ -1,0 +1,449 @@
+"""The one reader of pictures: training, evaluation, `verify`, calibration and `predict` call it.
+
+A file gives the same pixels everywhere, or is refused everywhere for the same reason:
+
+- Formats: JPEG (also the MPO of phones), PNG, GIF, BMP, WebP and TIFF. The content decides, not the
+  suffix.
+- A picture is turned upright as the orientation in its EXIF data says. No other part of the EXIF
+  data is read, so that damage there does no harm. An orientation in XMP data is ignored.
+- Transparency is dropped: the colours below it count, as in TensorFlow.
+- Of 16 bits a channel the upper 8 count, as in TensorFlow. Other numbers (32 bits, floating point)
+  have no known range and are refused.
+- Palettes become colours; CMYK becomes RGB without a colour profile; of an animation, or of several
+  pages, the first picture counts.
+- Incomplete files, damaged ones and pictures of more than `PIXELS` pixels are refused.
+
+Ordinary JPEGs and PNGs are decoded by TensorFlow inside the graph, without Python. All else is
+decoded by Pillow. Both give the same pixels where both can read a file.
+"""
+
+import io
+import os
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+# Suffixes of files that count as pictures, in lower case.
+PICTURES = (
+    *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".mpo", ".png", ".tif", ".tiff", ".webp"),
+)
+FORMATS = "JPEG, PNG, GIF, BMP, WebP and TIFF"
+PIXELS = (2**29 - 1) // 3  # 178,956,970: TensorFlow decodes less than 2^29 bytes, Pillow the same
+
+MODES = {1: "L", 3: "RGB"}
+# Pillow's modes that convert to grey or RGB without loss of range.
+CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+# Other files that come under a picture's name: the first bytes, from which place, of what format.
+OTHERS = (
+    (b"%!PS", 0, "EPS"),
+    (b"\xc5\xd0\xd3\xc6", 0, "EPS"),
+    (b"%PDF", 0, "PDF"),
+    (b"8BPS", 0, "Photoshop"),
+    (b"ftypavif", 4, "AVIF"),
+    (b"ftyp", 4, "HEIC"),
+    (b"<svg", 0, "SVG"),
+    (b"<?xml", 0, "SVG or other XML"),
+    (b"<!DOCTYPE html", 0, "HTML"),
+    (b"<html", 0, "HTML"),
+    (b"\0\0\1\0", 0, "ICO"),
+    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", 0, "JPEG XL"),
+    (b"\xff\x0a", 0, "JPEG XL"),
+    (b"II+\0", 0, "BigTIFF"),
+    (b"MM\0+", 0, "BigTIFF"),
+)
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+ORIENTATION = 0x112
+# Of a TIFF the tags that say how its pixels are stored; the rest is not needed to read them.
+TIFF_TAGS = {
+    *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
+    *(325, 332, 338, 339, 347, 529, 530, 531, 532),
+}
+
+
+class RefusedError(ValueError):
+    """Why a picture is not read, in words that can follow its name and a colon."""
+
+
+@tf.autograph.experimental.do_not_convert
+def decode(content, channels, window=None):
+    """A picture's pixels, in a graph or eagerly.
+
+    Args:
+        content: A file's bytes, a string tensor; or pixels `[H, W, C]`, which pass as they are.
+        channels: 1 for grey, 3 for RGB.
+        window: From the picture's shape `[H, W, C]`, a tensor, to `(begin, size)` of the part that
+            is wanted, as `tf.slice` takes them; by default the whole picture. Of an ordinary JPEG
+            only this part is decoded.
+
+    Returns:
+        uint8 `[H, W, channels]`; see the module for what becomes of orientation, alpha and so on.
+
+    Raises:
+        ValueError: It is not a picture that can be read; a graph that runs raises
+            `tf.errors.InvalidArgumentError`.
+    """
+    if content.dtype != tf.string:
+        return content if window is None else tf.slice(content, *window(tf.shape(content)))
+
+    def part(image):
+        return image if window is None else tf.slice(image, *window(tf.shape(image)))
+
+    def jpeg(shape):
+        if window is None:
+            return tf.io.decode_jpeg(content, channels, dct_method="INTEGER_ACCURATE")
+        begin, size = window(tf.cast(shape, tf.int32))
+        box = tf.concat((begin[:2], size[:2]), axis=0)
+        return tf.io.decode_and_crop_jpeg(content, box, channels, dct_method="INTEGER_ACCURATE")
+
+    def other():
+        return part(
+            tf.cond(
+                _is_ordinary_png(content, channels),
+                lambda: tf.io.decode_png(content, channels),
+                lambda: tf.numpy_function(
+                    partial(_named, channels=channels), [content], tf.uint8, stateful=False
+                ),
+            )
+        )
+
+    shape = _shape_of_ordinary_jpeg(content)
+    image = tf.cond(shape[0] > 0, lambda: jpeg(shape), other)
+    return tf.ensure_shape(image, (None, None, channels))
+
+
+def read_picture(source, channels):
+    """The pixels of one picture, the same as those of `decode`.
+
+    Args:
+        source: A path, a file's bytes, a Pillow image or a uint8 array `[H, W]` or `[H, W, C]`. A
+            file is turned upright; an image and an array are taken as they lie.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        A NumPy array, uint8 `[H, W, channels]`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a picture that can be read.
+    """
+    if channels not in MODES:
+        raise ValueError(f"A picture has 1 or 3 channels; got {channels}.")
+    try:
+        if isinstance(source, np.ndarray):
+            name = f"An array {source.shape} of type {source.dtype}"
+            return _of_image(_of_array(source), channels)
+        if isinstance(source, Image.Image):
+            name = "A Pillow image"
+            return _of_image(source, channels)
+        if isinstance(source, bytes):
+            name = f"A file of {len(source):,} bytes"
+            return _pixels(source, channels)
+        name = repr(str(source))
+        return _pixels(_content(source), channels)
+    except RefusedError as reason:
+        raise ValueError(f"{name} is not a picture that can be read: {reason}.") from None
+
+
+def check_picture(path):
+    """None where a file is a picture that `decode` and `read_picture` read, else the reason."""
+    try:
+        _pixels(_content(path), 3)
+    except FileNotFoundError:
+        return "there is no such file"
+    except RefusedError as reason:
+        return str(reason)
+
+
+def unreadable(paths):
+    """Those of many files that `check_picture` refuses: path -> the reason.
+
+    Ordinary JPEGs are decoded at an eighth of their size, in the graph; the others one by one.
+    """
+    names = tf.constant([str(p) for p in paths], tf.string)
+    checked = tf.data.Dataset.from_tensor_slices(names).enumerate()
+    checked = checked.map(_checked, num_parallel_calls=tf.data.AUTOTUNE)
+    good = {int(i) for i, _ in checked.ignore_errors(log_warning=False).as_numpy_iterator()}
+    rest = [path for i, path in enumerate(paths) if i not in good]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        reasons = zip(rest, threads.map(check_picture, rest), strict=True)
+        return {path: reason for path, reason in reasons if reason}
+
+
+@tf.autograph.experimental.do_not_convert
+def _checked(number, path):
+    content = tf.io.read_file(path)
+    shape = _shape_of_ordinary_jpeg(content)
+    with tf.control_dependencies([tf.debugging.assert_positive(shape)]):
+        return number, tf.size(tf.io.decode_jpeg(content, 3, ratio=8))
+
+
+def _content(path):
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no picture at {str(path)!r}.") from None
+    except OSError as error:
+        raise RefusedError(f"it cannot be opened ({error.strerror})") from None
+
+
+def _shape_of_ordinary_jpeg(content):
+    """[H, W, C], int64, of a JPEG that TensorFlow reads as Pillow does; of all else zeros."""
+
+    def complete():  # what follows its end, if anything, is for Python to see
+        ends = tf.strings.substr(content, -2, 2) == b"\xff\xd9"
+        return tf.logical_and(ends, _lacks(content, "Exif"))
+
+    def shape():
+        shape = tf.image.extract_jpeg_shape(content, tf.int64)
+        # Not CMYK, nor what TensorFlow does not decode.
+        read = tf.logical_and(shape[2] != 4, shape[0] * shape[1] <= PIXELS)
+        return tf.where(read, shape, 0)
+
+    nothing = tf.zeros(3, tf.int64)
+    likely = tf.cond(tf.io.is_jpeg(content), complete, lambda: False)
+    return tf.cond(likely, shape, lambda: nothing)
+
+
+def _is_ordinary_png(content, channels):
+    """Whether it is a complete PNG of 8 bits, grey or RGB, upright, without alpha or palette."""
+
+    def plain():
+        depth, colour = (tf.strings.substr(content, at, 1) for at in (24, 25))
+        fits = colour == b"\0"
+        if channels == 3:
+            fits = tf.logical_or(fits, colour == b"\2")  # TensorFlow weighs colours oddly for grey
+        return tf.reduce_all(
+            (
+                depth == b"\x08",
+                fits,
+                tf.strings.substr(content, -12, 12) == PNG_END,
+                _lacks(content, "eXIf"),
+                _lacks(content, "acTL"),
+            )
+        )
+
+    is_png = tf.strings.length(content) > 57  # the least that has pixels
+    is_png = tf.cond(is_png, lambda: tf.strings.substr(content, 0, 8) == PNG, lambda: False)
+    return tf.cond(is_png, plain, lambda: False)
+
+
+def _lacks(content, word):
+    """Whether bytes lack a word."""
+    # The fastest search that TensorFlow has: as it replaces, it may skip to the first letter.
+    without = tf.strings.regex_replace(content, word, "", replace_global=False)
+    return tf.strings.length(without) == tf.strings.length(content)
+
+
+def _named(content, channels):
+    content = np.asarray(content).item()  # eagerly TensorFlow hands on an array, in a graph bytes
+    try:
+        return _pixels(content, channels)
+    except RefusedError as reason:
+        raise ValueError(
+            f"A file of {len(content):,} bytes, which begins with {content[:12]!r}, is not a "
+            f"picture that can be read: {reason}."
+        ) from None
+
+
+def _pixels(content, channels):
+    """A file's bytes -> uint8 [H, W, channels], or `RefusedError`."""
+    clean, kind, orientation = _clean(content)
+    try:
+        image = kind(io.BytesIO(clean))
+        width, height = image.size
+        if width * height > PIXELS:
+            raise RefusedError(_too_large(width, height))
+        image.draft(MODES[channels], None)  # a JPEG's own grey, as TensorFlow takes it
+        image.load()
+        orientation = orientation or _orientation(image.info.get("exif", b""))
+    except (RefusedError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise RefusedError(
+            f"it has more than the {PIXELS:,} pixels that a picture may have"
+        ) from None
+    except Exception as error:  # whatever Pillow's many decoders raise
+        cut = isinstance(error, EOFError) or "truncated" in str(error)
+        raise RefusedError("it is cut short" if cut else "it is damaged") from None
+    return np.ascontiguousarray(_upright(_of_image(image, channels), orientation))
+
+
+def _clean(content):
+    """Bytes that hold nothing but pixels, the class in Pillow that reads them, and an orientation.
+
+    Metadata never reach Pillow where we can help it: damage in them raises errors or warnings.
+    """
+    if content[:3] == b"\xff\xd8\xff":
+        clean, orientation = _clean_jpeg(content)
+        return clean, JpegImagePlugin.JpegImageFile, orientation
+    if content[:8] == PNG:
+        clean, orientation = _clean_png(content)
+        return clean, PngImagePlugin.PngImageFile, orientation
+    if content[:4] in (b"II*\0", b"MM\0*"):
+        clean, orientation = _clean_tiff(content)
+        return clean, TiffImagePlugin.TiffImageFile, orientation
+    if content[:6] in (b"GIF87a", b"GIF89a"):
+        return content, GifImagePlugin.GifImageFile, 1
+    if content[:2] == b"BM":
+        return content, BmpImagePlugin.BmpImageFile, 1
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        if int.from_bytes(content[4:8], "little") + 8 > len(content):
+            raise RefusedError("it is cut short")
+        return content, WebPImagePlugin.WebPImageFile, None
+    if not content:
+        raise RefusedError("it is empty")
+    start = content.lstrip(b"\xef\xbb\xbf \t\r\n") if content[:1] in b"\xef \t\r\n" else content
+    for magic, at, name in OTHERS:
+        if start[at : at + len(magic)].lower() == magic.lower():
+            raise RefusedError(f"{name} is not among {FORMATS}")
+    raise RefusedError(f"it is not among {FORMATS}")
+
+
+def _clean_jpeg(content):
+    """Without its metadata but what says how colours are stored (JFIF, Adobe); its orientation."""
+    parts, orientation, at = [b"\xff\xd8"], None, 2
+    while True:
+        at = content.find(b"\xff", at)
+        while content[at : at + 1] == b"\xff":
+            at += 1
+        marker = content[at : at + 1]
+        if at <= 0 or not marker or marker == b"\xd9":
+            raise RefusedError("it is cut short")
+        code, at = marker[0], at + 1
+        if code in (0x00, 0x01) or 0xD0 <= code <= 0xD8:  # no marker, or one without data
+            continue
+        if code == 0xDA:  # the pixels begin
+            rest = content[at:]
+            if b"\xff\xd9" not in rest:
+                raise RefusedError("it is cut short")
+            return b"".join((*parts, b"\xff\xda", rest)), orientation or 1
+        length = int.from_bytes(content[at : at + 2], "big")
+        data = content[at : at + length]
+        if len(data) < length:
+            raise RefusedError("it is cut short")
+        if length < 2:
+            raise RefusedError("it is damaged")
+        if code == 0xE1 and data[2:8] == b"Exif\0\0" and orientation is None:
+            orientation = _orientation(data[2:])
+        if code in (0xE0, 0xEE) or not (0xE0 <= code <= 0xEF or code == 0xFE):
+            parts.append(b"\xff" + marker + data)
+        at += length
+
+
+def _clean_png(content):
+    """Its pixels and palette alone, and its orientation."""
+    parts, orientation, at = [PNG], 1, 8
+    while True:
+        length, name = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        chunk = content[at : at + length + 12]
+        if len(chunk) < length + 12:
+            raise RefusedError("it is cut short")
+        if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+                raise RefusedError("it is damaged")
+            parts.append(chunk)
+        elif name == b"eXIf":
+            orientation = _orientation(chunk[8:-4])
+        if name == b"IEND":
+            return b"".join(parts), orientation
+        at += length + 12
+
+
+def _clean_tiff(content):
+    """With a directory that holds nothing but how the pixels are stored; its orientation."""
+    order, entries = _entries(content)
+    if not entries:
+        raise RefusedError("it is cut short")
+    kept = [e for e in entries if struct.unpack(order + "H", e[:2])[0] in TIFF_TAGS]
+    place = len(content) + len(content) % 2
+    directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
+    header = content[:4] + struct.pack(order + "I", place)
+    body = content[8:].ljust(place - 8, b"\0")
+    return header + body + directory, _orientation(content)
+
+
+def _entries(tiff):
+    """Byte order and entries of 12 bytes of the first directory; none where it is damaged."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    try:
+        (place,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, place)
+    except (struct.error, TypeError):  # too short, or no TIFF at all
+        return order, []
+    entries = [tiff[at : at + 12] for at in range(place + 2, place + 2 + 12 * count, 12)]
+    return order, [e for e in entries if len(e) == 12]
+
+
+def _orientation(exif):
+    """1 to 8, from EXIF data; 1 where they do not say."""
+    order, entries = _entries(exif.removeprefix(b"Exif\0\0"))
+    for entry in entries:
+        tag, kind, count = struct.unpack_from(order + "HHI", entry)
+        if tag == ORIENTATION and count == 1 and kind in (1, 3, 4):
+            (value,) = struct.unpack_from(order + {1: "B", 3: "H", 4: "I"}[kind], entry, 8)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _upright(pixels, orientation):
+    if orientation > 4:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _of_array(array):
+    if array.dtype != np.uint8 or not array.size:
+        raise RefusedError("it needs type uint8 and at least one pixel")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 and (array.ndim != 3 or array.shape[2] not in (3, 4)):
+        raise RefusedError("it needs shape [H, W] or [H, W, C] with C of 1, 3 or 4")
+    return Image.fromarray(array)
+
+
+def _of_image(image, channels):
+    """A Pillow image -> uint8 [H, W, channels]."""
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image) >> 8
+        grey = grey.astype(np.uint8)[:, :, None]
+        return np.repeat(grey, channels, axis=2)
+    if image.mode not in CONVERTIBLE:
+        raise RefusedError(f"its pixels are {MEANINGS.get(image.mode, f'of kind {image.mode}')}")
+    if "transparency" in image.info:  # else Pillow warns of it where it converts
+        image = image.copy()
+        del image.info["transparency"]
+    pixels = np.asarray(image.convert(MODES[channels]))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+MEANINGS = {
+    "F": "floating-point numbers, whose range is not known",
+    "I": "32-bit or signed numbers, whose range is not known",
+    "LAB": "in the colour space LAB",
+    "HSV": "in the colour space HSV",
+}
+
+
+def _too_large(width, height):
+    return f"its {width:,} x {height:,} pixels are more than the {PIXELS:,} that a picture may have"
