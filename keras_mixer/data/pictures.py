@@ -5,7 +5,8 @@ A file gives the same pixels everywhere, or is refused everywhere for the same r
 - Formats: JPEG (also the MPO of phones), PNG, GIF, BMP, WebP and TIFF. The content decides, not the
   suffix.
 - A picture is turned upright as the orientation in its EXIF data says. No other part of the EXIF
-  data is read, so that damage there does no harm. An orientation in XMP data is ignored.
+  data is read, so that damage there does no harm. An orientation in XMP data is ignored, and so are
+  EXIF data that begin after the first 16 KiB of a JPEG.
 - Transparency is dropped: the colours below it count, as in TensorFlow.
 - Of 16 bits a channel the upper 8 count, as in TensorFlow. Other numbers (32 bits, floating point)
   have no known range and are refused.
@@ -44,6 +45,7 @@ PICTURES = (
 )
 FORMATS = "JPEG, PNG, GIF, BMP, WebP and TIFF"
 PIXELS = (2**29 - 1) // 3  # 178,956,970: TensorFlow decodes less than 2^29 bytes, Pillow the same
+SIDE = 13_377  # the side of the largest square of so many pixels
 
 MODES = {1: "L", 3: "RGB"}
 # Pillow's modes that convert to grey or RGB without loss of range.
@@ -68,8 +70,24 @@ OTHERS = (
     (b"MM\0+", 0, "BigTIFF"),
 )
 PNG = b"\x89PNG\r\n\x1a\n"
+# Its header, of 8 bits a channel: grey, or grey or RGB. RE2 knows text only; \C is any byte.
+PNG_HEADER = {
+    channels: rf"(?s)\CPNG\r\n\x1a\n\x00\x00\x00\rIHDR\C{{8}}\x08[{colours}]"
+    for channels, colours in ((1, r"\x00"), (3, r"\x00\x02"))
+}
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 ORIENTATION = 0x112
+EXIF_BEGINS = b"Exif\0\0"
+HEAD = 2**14  # EXIF data begin within so many bytes of a JPEG, or do not count
+# EXIF data, which the replacement `Exi\1` spoils unless they begin with the tags of lower numbers
+# and then the orientation 1, as those of cameras do.
+EXIF = (
+    r"(?s)Exi(f\x00\x00(?:"
+    r"II\*\x00\x08\x00\x00\x00\C\x00(?:[\x00-\x11]\x01\C{10}){0,18}"
+    r"\x12\x01\x03\x00\x01\x00\x00\x00\x01\x00|"
+    r"MM\x00\*\x00\x00\x00\x08\x00\C(?:\x01[\x00-\x11]\C{10}){0,18}"
+    r"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x01))|Exif"
+)
 # Of a TIFF the tags that say how its pixels are stored; the rest is not needed to read them.
 TIFF_TAGS = {
     *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
@@ -99,32 +117,30 @@ def decode(content, channels, window=None):
         ValueError: It is not a picture that can be read; a graph that runs raises
             `tf.errors.InvalidArgumentError`.
     """
-    if content.dtype != tf.string:
-        return content if window is None else tf.slice(content, *window(tf.shape(content)))
 
     def part(image):
         return image if window is None else tf.slice(image, *window(tf.shape(image)))
 
+    if content.dtype != tf.string:
+        return part(content)
+
     def jpeg(shape):
         if window is None:
             return tf.io.decode_jpeg(content, channels, dct_method="INTEGER_ACCURATE")
-        begin, size = window(tf.cast(shape, tf.int32))
+        begin, size = window(shape)
         box = tf.concat((begin[:2], size[:2]), axis=0)
         return tf.io.decode_and_crop_jpeg(content, box, channels, dct_method="INTEGER_ACCURATE")
 
     def other():
-        return part(
-            tf.cond(
-                _is_ordinary_png(content, channels),
-                lambda: tf.io.decode_png(content, channels),
-                lambda: tf.numpy_function(
-                    partial(_named, channels=channels), [content], tf.uint8, stateful=False
-                ),
-            )
+        in_python = partial(_named, channels=channels)
+        image = tf.cond(
+            _is_ordinary_png(content, channels),
+            lambda: tf.io.decode_png(content, channels),
+            lambda: tf.numpy_function(in_python, [content], tf.uint8, stateful=False),
         )
+        return part(image)
 
-    shape = _shape_of_ordinary_jpeg(content)
-    image = tf.cond(shape[0] > 0, lambda: jpeg(shape), other)
+    image = _if_ordinary_jpeg(content, jpeg, other)
     return tf.ensure_shape(image, (None, None, channels))
 
 
@@ -179,7 +195,8 @@ def unreadable(paths):
     names = tf.constant([str(p) for p in paths], tf.string)
     checked = tf.data.Dataset.from_tensor_slices(names).enumerate()
     checked = checked.map(_checked, num_parallel_calls=tf.data.AUTOTUNE)
-    good = {int(i) for i, _ in checked.ignore_errors(log_warning=False).as_numpy_iterator()}
+    checked = checked.ignore_errors(log_warning=False)
+    good = {int(number) for pixels, number in checked.as_numpy_iterator() if pixels}
     rest = [path for i, path in enumerate(paths) if i not in good]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         reasons = zip(rest, threads.map(check_picture, rest), strict=True)
@@ -189,9 +206,11 @@ def unreadable(paths):
 @tf.autograph.experimental.do_not_convert
 def _checked(number, path):
     content = tf.io.read_file(path)
-    shape = _shape_of_ordinary_jpeg(content)
-    with tf.control_dependencies([tf.debugging.assert_positive(shape)]):
-        return number, tf.size(tf.io.decode_jpeg(content, 3, ratio=8))
+
+    def jpeg(_):
+        return tf.size(tf.io.decode_jpeg(content, 3, ratio=8))
+
+    return _if_ordinary_jpeg(content, jpeg, lambda: 0), number
 
 
 def _content(path):
@@ -203,52 +222,35 @@ def _content(path):
         raise RefusedError(f"it cannot be opened ({error.strerror})") from None
 
 
-def _shape_of_ordinary_jpeg(content):
-    """[H, W, C], int64, of a JPEG that TensorFlow reads as Pillow does; of all else zeros."""
+def _if_ordinary_jpeg(content, jpeg, other):
+    """`jpeg(shape)` of a JPEG that TensorFlow reads as Pillow does, `other()` of all else.
 
-    def complete():  # what follows its end, if anything, is for Python to see
-        ends = tf.strings.substr(content, -2, 2) == b"\xff\xd9"
-        return tf.logical_and(ends, _lacks(content, "Exif"))
+    The fewest operations that tell: each takes a two-hundredth of the time to decode a picture of
+    ImageNet.
+    """
 
-    def shape():
-        shape = tf.image.extract_jpeg_shape(content, tf.int64)
-        # Not CMYK, nor what TensorFlow does not decode.
-        read = tf.logical_and(shape[2] != 4, shape[0] * shape[1] <= PIXELS)
-        return tf.where(read, shape, 0)
+    def whole():
+        shape = tf.image.extract_jpeg_shape(content)
+        fits = tf.reduce_all(shape <= (SIDE, SIDE, 3))  # CMYK has 4 channels
+        return tf.cond(fits, lambda: jpeg(shape), other)
 
-    nothing = tf.zeros(3, tf.int64)
-    likely = tf.cond(tf.io.is_jpeg(content), complete, lambda: False)
-    return tf.cond(likely, shape, lambda: nothing)
+    head = tf.strings.substr(content, 0, HEAD)
+    upright = tf.strings.regex_replace(head, EXIF, r"Exi\1", replace_global=False) == head
+    complete = tf.logical_and(tf.io.is_jpeg(content), _end(content, 2) == b"\xff\xd9")
+    return tf.cond(tf.logical_and(complete, upright), whole, other)
 
 
 def _is_ordinary_png(content, channels):
     """Whether it is a complete PNG of 8 bits, grey or RGB, upright, without alpha or palette."""
-
-    def plain():
-        depth, colour = (tf.strings.substr(content, at, 1) for at in (24, 25))
-        fits = colour == b"\0"
-        if channels == 3:
-            fits = tf.logical_or(fits, colour == b"\2")  # TensorFlow weighs colours oddly for grey
-        return tf.reduce_all(
-            (
-                depth == b"\x08",
-                fits,
-                tf.strings.substr(content, -12, 12) == PNG_END,
-                _lacks(content, "eXIf"),
-                _lacks(content, "acTL"),
-            )
-        )
-
-    is_png = tf.strings.length(content) > 57  # the least that has pixels
-    is_png = tf.cond(is_png, lambda: tf.strings.substr(content, 0, 8) == PNG, lambda: False)
-    return tf.cond(is_png, plain, lambda: False)
+    # To grey, TensorFlow weighs the colours of a PNG in its own way.
+    header = tf.strings.regex_full_match(tf.strings.substr(content, 0, 26), PNG_HEADER[channels])
+    complete = _end(content, 12) == PNG_END
+    upright = tf.strings.regex_replace(content, "eXIf", "", replace_global=False) == content
+    return tf.reduce_all((header, complete, upright))
 
 
-def _lacks(content, word):
-    """Whether bytes lack a word."""
-    # The fastest search that TensorFlow has: as it replaces, it may skip to the first letter.
-    without = tf.strings.regex_replace(content, word, "", replace_global=False)
-    return tf.strings.length(without) == tf.strings.length(content)
+def _end(content, count):
+    return tf.strings.substr(content, tf.maximum(tf.strings.length(content) - count, 0), count)
 
 
 def _named(content, channels):
@@ -340,7 +342,7 @@ def _clean_jpeg(content):
             raise RefusedError("it is cut short")
         if length < 2:
             raise RefusedError("it is damaged")
-        if code == 0xE1 and data[2:8] == b"Exif\0\0" and orientation is None:
+        if code == 0xE1 and data[2:8] == EXIF_BEGINS and orientation is None and at + 6 <= HEAD:
             orientation = _orientation(data[2:])
         if code in (0xE0, 0xEE) or not (0xE0 <= code <= 0xEF or code == 0xFE):
             parts.append(b"\xff" + marker + data)
@@ -393,7 +395,7 @@ def _entries(tiff):
 
 def _orientation(exif):
     """1 to 8, from EXIF data; 1 where they do not say."""
-    order, entries = _entries(exif.removeprefix(b"Exif\0\0"))
+    order, entries = _entries(exif.removeprefix(EXIF_BEGINS))
     for entry in entries:
         tag, kind, count = struct.unpack_from(order + "HHI", entry)
         if tag == ORIENTATION and count == 1 and kind in (1, 3, 4):
