@@ -70,9 +70,11 @@ OTHERS = (
     (b"MM\0+", 0, "BigTIFF"),
 )
 PNG = b"\x89PNG\r\n\x1a\n"
-# Its header, of 8 bits a channel: grey, or grey or RGB. RE2 knows text only; \C is any byte.
+# Its header: sides of less than 2^13 + 2^12 + 2^10, 8 bits a channel; grey, or also RGB. In RE2,
+# which knows text, \C is any byte.
 PNG_HEADER = {
-    channels: rf"(?s)\CPNG\r\n\x1a\n\x00\x00\x00\rIHDR\C{{8}}\x08[{colours}]"
+    channels: r"(?s)\CPNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+    rf"\x00\x00[\x00-\x33]\C\x00\x00[\x00-\x33]\C\x08[{colours}]"
     for channels, colours in ((1, r"\x00"), (3, r"\x00\x02"))
 }
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -114,8 +116,9 @@ def decode(content, channels, window=None):
         uint8 `[H, W, channels]`; see the module for what becomes of orientation, alpha and so on.
 
     Raises:
-        ValueError: It is not a picture that can be read; a graph that runs raises
-            `tf.errors.InvalidArgumentError`.
+        ValueError: It is not a picture that can be read. A graph raises
+            `tf.errors.InvalidArgumentError`, in TensorFlow's words where an ordinary JPEG or PNG
+            is complete but damaged inside.
     """
 
     def part(image):
@@ -123,6 +126,8 @@ def decode(content, channels, window=None):
 
     if content.dtype != tf.string:
         return part(content)
+    if tf.executing_eagerly():
+        return part(tf.constant(_named(content.numpy(), channels)))
 
     def jpeg(shape):
         if window is None:
@@ -254,7 +259,6 @@ def _end(content, count):
 
 
 def _named(content, channels):
-    content = np.asarray(content).item()  # eagerly TensorFlow hands on an array, in a graph bytes
     try:
         return _pixels(content, channels)
     except RefusedError as reason:
