@@ -45,8 +45,9 @@ def test_the_rewrites_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
 
 def test_the_input_pipeline_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "RESULTS", tmp_path)
-    small = {"PICTURES": 8, "HEIGHT": 60, "WIDTH": 80, "SIZE": 16, "BATCH": 8, "BATCHES": 2}
-    for name, value in {**small, "RUNS": 1}.items():
+    kinds = [(60, 80, quality, 2) for _, _, quality, _ in input_pipeline.KINDS]
+    small = {"PICTURES": 8, "KINDS": kinds, "SIZE": 16, "BATCH": 8, "RUNS": 1}
+    for name, value in small.items():
         monkeypatch.setattr(input_pipeline, name, value)
     input_pipeline.main()
     tables = [tmp_path / "input_pipeline.csv", ROOT / "benchmarks/results/input_pipeline.csv"]

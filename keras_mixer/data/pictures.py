@@ -195,17 +195,22 @@ def check_picture(path):
 def unreadable(paths):
     """Those of many files that `check_picture` refuses: path -> the reason.
 
-    Ordinary JPEGs are decoded at an eighth of their size, in the graph; the others one by one.
+    Ordinary JPEGs, at an eighth of their size, and PNGs are decoded in the graph, others by Pillow.
     """
     names = tf.constant([str(p) for p in paths], tf.string)
     checked = tf.data.Dataset.from_tensor_slices(names).enumerate()
     checked = checked.map(_checked, num_parallel_calls=tf.data.AUTOTUNE)
-    checked = checked.ignore_errors(log_warning=False)
-    good = {int(number) for pixels, number in checked.as_numpy_iterator() if pixels}
-    rest = [path for i, path in enumerate(paths) if i not in good]
+    checked = checked.ignore_errors(log_warning=False).as_numpy_iterator()
+    pixels = {int(number): int(count) for count, number in checked}
+
+    def reason(i):
+        # TensorFlow may refuse what Pillow reads (a damaged restart marker); training needs both.
+        return check_picture(paths[i]) or (None if i in pixels else "it is damaged")
+
+    rest = [i for i in range(len(paths)) if not pixels.get(i)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        reasons = zip(rest, threads.map(check_picture, rest), strict=True)
-        return {path: reason for path, reason in reasons if reason}
+        reasons = zip(rest, threads.map(reason, rest), strict=True)
+        return {paths[i]: why for i, why in reasons if why}
 
 
 @tf.autograph.experimental.do_not_convert
@@ -215,7 +220,11 @@ def _checked(number, path):
     def jpeg(_):
         return tf.size(tf.io.decode_jpeg(content, 3, ratio=8))
 
-    return _if_ordinary_jpeg(content, jpeg, lambda: 0), number
+    def other():
+        ordinary = _is_ordinary_png(content, 3)
+        return tf.cond(ordinary, lambda: tf.size(tf.io.decode_png(content, 3)), lambda: 0)
+
+    return _if_ordinary_jpeg(content, jpeg, other), number
 
 
 def _content(path):
@@ -367,6 +376,8 @@ def _clean_png(content):
             parts.append(chunk)
         elif name == b"eXIf":
             orientation = _orientation(chunk[8:-4])
+        elif name[:1].isupper() or not name.isalpha():  # needed for the pixels, or no name
+            raise RefusedError("it is damaged")
         if name == b"IEND":
             return b"".join(parts), orientation
         at += length + 12

@@ -227,3 +227,14 @@ def test_a_folder_takes_every_format_in_every_suffix(tmp_path):
         (tmp_path / "all" / f"picture{suffix.upper()}").write_bytes(KINDS["webp"].content)
     source = data.folder(tmp_path)
     assert (source.count, source.skipped) == (len(PICTURES), {})
+
+
+def test_a_picture_that_tensorflow_alone_refuses_is_left_out_of_a_folder(tmp_path):
+    content = bytearray(KINDS["jpeg, restart markers"].content)
+    at = content.index(b"\xff\xd2", content.index(b"\xff\xda"))
+    content[at + 1] = 0xE5
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        IN_GRAPH[3](tf.constant(bytes(content)))
+    assert unreadable([path]) == {path: "it is damaged"}
