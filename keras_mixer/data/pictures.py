@@ -197,7 +197,7 @@ def unreadable(paths):
 
     Ordinary JPEGs, at an eighth of their size, and PNGs are decoded in the graph, others by Pillow.
     """
-    names = tf.constant([str(p) for p in paths], tf.string)
+    names = tf.constant([os.fsencode(p) for p in paths], tf.string)
     checked = tf.data.Dataset.from_tensor_slices(names).enumerate()
     checked = checked.map(_checked, num_parallel_calls=tf.data.AUTOTUNE)
     checked = checked.ignore_errors(log_warning=False).as_numpy_iterator()

@@ -4,6 +4,7 @@ A source knows its images by cheap items (file numbers, encoded records), so tha
 up in the middle of an epoch without decoding what it has seen already.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -134,7 +135,7 @@ def folder(path, split=None, *, classes=None):
     skipped |= {
         root / name: "a class without pictures" for i, name in enumerate(classes) if not full[i]
     }
-    paths = tf.constant([str(p) for p, _ in files])
+    paths = tf.constant([os.fsencode(p) for p, _ in files])  # names need not be UTF-8
     labels = tf.constant([label for _, label in files], tf.int64)
 
     def read(i):

@@ -1,7 +1,9 @@
 """One reader of pictures: the same pixels whoever asks, or refused in the same words."""
 
 import io
+import os
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -238,3 +240,13 @@ def test_a_picture_that_tensorflow_alone_refuses_is_left_out_of_a_folder(tmp_pat
     with pytest.raises(tf.errors.InvalidArgumentError):
         IN_GRAPH[3](tf.constant(bytes(content)))
     assert unreadable([path]) == {path: "it is damaged"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are UTF-8 here")
+def test_a_file_name_need_not_be_utf_8(tmp_path):
+    (tmp_path / "all").mkdir()
+    path = tmp_path / "all" / os.fsdecode(b"caf\xe9.jpg")
+    path.write_bytes(KINDS["png"].content)
+    source = data.folder(tmp_path)
+    content, _ = source.read(next(iter(source.order())))
+    np.testing.assert_array_equal(decode(content, 3), read_picture(path, 3))
