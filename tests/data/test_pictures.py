@@ -16,7 +16,6 @@ from keras_mixer.data.pictures import (
     HEAD,
     PICTURES,
     PIXELS,
-    SIDE,
     check_picture,
     decode,
     read_picture,
@@ -96,7 +95,7 @@ def test_ordinary_pictures_are_read_without_python(monkeypatch):
     def asked(*_):
         raise AssertionError("Python was asked")
 
-    monkeypatch.setattr("keras_mixer.data.pictures._pixels", asked)
+    monkeypatch.setattr("keras_mixer.data.pictures._by_pillow", asked)
     fast = (
         *("jpeg, grey", "jpeg, 4:4:4", "jpeg, 4:2:2", "jpeg, 4:2:0", "jpeg, progressive"),
         *("jpeg, RGB", "jpeg, restart markers", "jpeg, colour profile", "jpeg, orientation 1"),
@@ -114,7 +113,7 @@ def test_ordinary_pictures_are_read_without_python(monkeypatch):
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (37, 53), (66, 97)])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_tensorflow_and_pillow_decode_a_jpeg_to_the_same_bits(size, subsampling, progressive):
+def test_tensorflow_and_pillow_decode_a_jpeg_to_nearly_the_same(size, subsampling, progressive):
     rough = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     for pixels in (rough, noise(*size)):
         image = Image.fromarray(pixels)
@@ -126,7 +125,10 @@ def test_tensorflow_and_pillow_decode_a_jpeg_to_the_same_bits(size, subsampling,
                 expected = read_picture(content, channels)
                 np.testing.assert_array_equal(read(tf.constant(content)), expected)
             with Image.open(io.BytesIO(content)) as plain:
-                np.testing.assert_array_equal(read_picture(content, 3), plain)
+                differ = np.abs(read_picture(content, 3).astype(int) - plain)
+            # TensorFlow's inverse cosine transform is the faster one; few bits and noise show it.
+            assert differ.mean() < 4
+            assert differ.max() < 25
 
 
 def test_a_jpeg_damaged_anywhere_is_read_alike_by_tensorflow_and_pillow():
@@ -220,7 +222,6 @@ def test_what_is_not_there_is_an_error_that_names_it(tmp_path):
 
 def test_the_limit_of_pixels_is_that_of_tensorflow():
     assert PIXELS * 3 < 2**29 <= (PIXELS + 1) * 3
-    assert SIDE**2 <= PIXELS < (SIDE + 1) ** 2
 
 
 def test_a_folder_takes_every_format_in_every_suffix(tmp_path):
