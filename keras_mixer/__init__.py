@@ -25,6 +25,7 @@ __all__ = [
     "MixerS32",
     "MixerTi4",
     "MlpMixer",
+    "Preprocessing",
     "create_model",
     "data",
     "decode_predictions",
@@ -36,6 +37,7 @@ __all__ = [
     "load_weights",
     "models",
     "preprocess_input",
+    "preprocessing",
     "resize",
     "save_weights",
     "show_weights",
@@ -57,6 +59,7 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
 
     from keras_mixer import imagenet, layers, models, weights
     from keras_mixer.imagenet import decode_predictions, preprocess_input
+    from keras_mixer.images import Preprocessing, preprocessing
     from keras_mixer.models import create_model, list_models
     from keras_mixer.models.mlp_mixer import (
         MixerB16,

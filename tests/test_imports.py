@@ -14,14 +14,15 @@ READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every mac
 LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
 # What a room may import of the package; a room that is not named may import everything.
 MAY = {
-    "layers": {"layers"},
-    "weights": {"weights", "_files", "_keras", "_text"},
-    "models": {"layers", "weights", "models", "_text"},
-    "imagenet": {"layers", "imagenet"},
-    "data": {"data", "_backend", "_files", "_text"},
+    "layers": {"layers", "images"},
+    "images.py": {"_keras"},
+    "weights": {"weights", "images", "_files", "_keras", "_text"},
+    "models": {"images", "layers", "weights", "models", "_text"},
+    "imagenet": {"images", "layers", "imagenet"},
+    "data": {"data", "images", "_backend", "_files", "_text"},
     "tpu": {"tpu", "models", "_text"},
     "training": {
-        *("training", "data", "models", "weights"),
+        *("training", "data", "images", "models", "weights"),
         *("_accelerators", "_backend", "_files", "_keras", "_text"),
     },
 }
@@ -50,7 +51,7 @@ def test_imports_run_one_way(file):
             assert room not in MAY or set(second) <= MAY[room]
         if first == "tensorflow":
             assert room in TENSORFLOW
-        if room in ("layers", "weights", "models", "imagenet", "transfer.py"):
+        if room in ("layers", "weights", "models", "imagenet", "images.py", "transfer.py"):
             assert first in LIGHT | {"keras_mixer"}
 
 

@@ -75,6 +75,6 @@ def test_frozen_weights_stay_as_they_are_in_training():
 
 def test_freezing_up_to_a_layer_that_is_not_there_is_an_error_and_changes_nothing():
     model = MIXER.tiny()
-    with pytest.raises(ValueError, match=r"got 'block_9'. There are image, stem, block_0"):
+    with pytest.raises(ValueError, match=r"got 'block_9'. There are image, preprocessing, stem"):
         keras_mixer.freeze(model, until="block_9")
     assert len(model.trainable_weights) == len(model.weights)

@@ -1,12 +1,13 @@
 """Batches for `model.fit` and `model.evaluate`: static shapes, and nothing left to chance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
 from keras_mixer.data.augmentation import augmented
-from keras_mixer.data.decoding import EVALUATION, TRAINING, evaluation_image, training_image
+from keras_mixer.data.decoding import TRAINING, evaluation_image, training_image
 from keras_mixer.data.rand_augment import rand_augment
+from keras_mixer.images import Preprocessing
 
 FOREVER = 2**62  # epochs
 BATCH = 1  # sets a batch's random numbers apart from those of its first image
@@ -40,8 +41,7 @@ def training_batches(
     size,
     *,
     augment=None,
-    mean=0.5,
-    std=0.5,
+    preprocessing=None,
     seed=0,
     start=0,
     process=0,
@@ -57,7 +57,8 @@ def training_batches(
         batch_size: Images in a batch, over all processes.
         size: Side of an image in pixels.
         augment: An `Augment`; by default Inception's crops and flips.
-        mean, std: Of the pixels over 255, as the model wants them: 0.5 and 0.5 give [-1, 1].
+        preprocessing: What `keras_mixer.preprocessing(model)` gives, for the scale of the pixels;
+            by default that of [-1, 1].
         seed: Decides order and augmentation.
         start: Number of the first batch, counted from the beginning of training.
         process, processes: With several processes each gets its own rows of every batch.
@@ -69,7 +70,7 @@ def training_batches(
     Raises:
         ValueError: Fewer images than a batch holds, or an argument out of its range.
     """
-    augment = augment or Augment()
+    augment, preprocessing = augment or Augment(), preprocessing or Preprocessing()
     if augment.crop not in TRAINING:
         raise ValueError(f"Training images are cropped by {TRAINING}; got {augment.crop!r}.")
     if batch_size > source.count:
@@ -97,7 +98,7 @@ def training_batches(
                 lambda: rand_augment(image, *augment.rand_augment, operations),
             )
         if not together:
-            image = _normalised(image, mean, std)  # while it is in the processor's cache
+            image = _scaled(image, preprocessing)  # while it is in the processor's cache
         return number, image, tf.one_hot(label, len(source.classes))
 
     def finish(numbers, images, labels):
@@ -116,7 +117,7 @@ def training_batches(
                     for layer in augment.one_of
                 ],
             )
-        return _normalised(images, mean, std), labels
+        return _scaled(images, preprocessing), labels
 
     items = tf.data.Dataset.range(epoch, FOREVER).flat_map(shuffled).skip(skipped * batch_size)
     items = _share(items.enumerate(start * batch_size), batch_size, rows, process)
@@ -132,9 +133,8 @@ def evaluation_batches(
     batch_size,
     size,
     *,
-    crop="resmall_crop",
-    mean=0.5,
-    std=0.5,
+    crop=None,
+    preprocessing=None,
     process=0,
     processes=1,
 ):
@@ -146,18 +146,18 @@ def evaluation_batches(
     Args:
         source: A `Source`.
         batch_size: Images in a batch, over all processes.
-        size: Side of an image in pixels.
-        crop: `"resize"`, `"resize_crop"` or `"resmall_crop"`, see
-            `keras_mixer.data.evaluation_image`.
-        mean, std: As in `training_batches`.
+        size: Side of an image in pixels, or its height and width.
+        crop: `"resize"`, `"resize_crop"` or `"resmall_crop"`; by default that of `preprocessing`.
+        preprocessing: What `keras_mixer.preprocessing(model)` gives: how pictures are cut, and the
+            scale of their pixels. By default they are squeezed, with pixels in [-1, 1].
         process, processes: As in `training_batches`.
 
     Returns:
-        A `tf.data.Dataset` of images float32 `[B, size, size, C]`, labels float32 `[B, classes]`
-        and weights float32 `[B]`.
+        A `tf.data.Dataset` of images float32 `[B, H, W, C]`, labels float32 `[B, classes]` and
+        weights float32 `[B]`.
     """
-    if crop not in EVALUATION:
-        raise ValueError(f"Images are cropped for evaluation by {EVALUATION}; got {crop!r}.")
+    preprocessing = replace(preprocessing or Preprocessing(), size=size)
+    preprocessing = preprocessing.cut(crop) if crop else preprocessing
     rows = _rows(batch_size, processes)
     steps = -(-source.count // batch_size)
     filled = steps * batch_size
@@ -165,11 +165,11 @@ def evaluation_batches(
 
     def view(_, item):
         content, label = source.read(item)
-        image = evaluation_image(content, size, crop, source.channels)
+        image = evaluation_image(content, preprocessing, source.channels)
         return image, tf.one_hot(label, len(source.classes)), tf.constant(weight, tf.float32)
 
     def nothing(_):
-        image = tf.zeros((size, size, source.channels))
+        image = tf.zeros((*preprocessing.size, source.channels))
         return image, tf.zeros(len(source.classes)), tf.constant(0.0)
 
     items = _share(source.order().enumerate(), batch_size, rows, process)
@@ -178,7 +178,7 @@ def evaluation_batches(
     empty = _share(empty, batch_size, rows, process).map(lambda number, _: nothing(number))
     batches = images.concatenate(empty).batch(rows, drop_remainder=True)
     batches = batches.map(
-        lambda images, labels, weights: (_normalised(images, mean, std), labels, weights)
+        lambda images, labels, weights: (_scaled(images, preprocessing), labels, weights)
     )
     return _options(batches.apply(tf.data.experimental.assert_cardinality(steps)))
 
@@ -199,9 +199,8 @@ def _share(numbered, batch_size, rows, process):
     return numbered.filter(lambda number, _: number % batch_size // rows == process)
 
 
-def _normalised(images, mean, std):
-    scale, offset = 1 / (255 * tf.constant(std)), tf.constant(mean) / tf.constant(std)
-    return images * scale - offset
+def _scaled(images, preprocessing):
+    return images * preprocessing.scale + preprocessing.offset
 
 
 def _options(dataset):

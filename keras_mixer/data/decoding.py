@@ -6,31 +6,23 @@ A function here takes `content`, a file's bytes or pixels `[H, W, C]`, and gives
 
 import tensorflow as tf
 
-from keras_mixer.data.evaluation import resize_crop, resmall_crop
+from keras_mixer.data.evaluation import fitted
 from keras_mixer.data.pictures import decode
 
-EVALUATION = ("resize", "resize_crop", "resmall_crop")
 TRAINING = ("inception", "shift", "resize")
 # Of the crops of Inception's training: a share of the image's area, and width over height.
 AREA, ASPECT = (0.05, 1.0), (3 / 4, 4 / 3)
 
 
-def evaluation_image(content, size, crop, channels=3):
-    """An image as it is evaluated.
+def evaluation_image(content, preprocessing, channels=3):
+    """An image as it is evaluated, and as everything else classifies it.
 
     Args:
         content: A file's bytes, or pixels.
-        size: Side of the result in pixels.
-        crop: `"resmall_crop"` or `"resize_crop"`, see the functions of these names, or `"resize"`:
-            the whole image squeezed into the square, as vit_jax does when it fine-tunes.
+        preprocessing: A `keras_mixer.Preprocessing` with a `size`, which says how it is cut.
         channels: 3 or 1.
     """
-    image = decode(content, channels)
-    if crop == "resmall_crop":
-        image = resmall_crop(image, size)
-    elif crop == "resize_crop":
-        image = resize_crop(image, size)
-    return _resized(image, size, channels)
+    return fitted(decode(content, channels), preprocessing)
 
 
 @tf.autograph.experimental.do_not_convert  # not needed, and slow to trace

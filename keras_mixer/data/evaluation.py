@@ -1,65 +1,107 @@
-"""The paper's two ways to cut an image for evaluation (appendix C).
+"""The ways in which a picture becomes an image of a model's size, see `keras_mixer.Preprocessing`.
 
-Both first make it 256 / 224 as large as wanted, without antialiasing, and then cut out the centre.
-They leave values as they are; `keras_mixer.preprocess_input` brings them to the model's range.
+`resize_crop` and `resmall_crop` are the paper's for evaluation (appendix C). Both first make the
+picture 256 / 224 as large as wanted, without antialiasing, and then cut out the centre. They leave
+values as they are; `keras_mixer.preprocess_input` brings them to the model's range.
 """
 
 import tensorflow as tf
 
+from keras_mixer.images import MEDIAPIPE
 
-def resize_crop(image, size=224, *, method="bilinear"):
+SHARE = 224 / 256
+
+
+def fitted(image, preprocessing):
+    """A picture as an image of the model's size, its pixels still from 0 to 255.
+
+    Args:
+        image: One picture `[H, W, C]` of any type; `H` and `W` need not be static.
+        preprocessing: A `keras_mixer.Preprocessing` with a `size`.
+
+    Returns:
+        float32 `[*size, C]`.
+    """
+    p = preprocessing
+    options = {"method": p.interpolation, "antialias": p.antialias}
+    if p.crop == "resize":
+        if image.shape[:2] != p.size:
+            image = _resized(image, p.size, **options)
+    else:
+        crop = resize_crop if p.crop == "resize_crop" else resmall_crop
+        image = crop(image, p.size, share=p.crop_share, **options)
+    return tf.ensure_shape(tf.cast(image, tf.float32), (*p.size, image.shape[-1]))
+
+
+def resize_crop(image, size=224, *, method="bilinear", share=SHARE, antialias=False):
     """The whole image squeezed into a square of 256, then its centre of 224.
 
     The paper's evaluation of the models in its table 2.
 
     Args:
         image: One image `[H, W, C]` of any type; `H` and `W` need not be static.
-        size: Side of the result in pixels; the square is `256 / 224` as large.
+        size: Side of the result in pixels, or its height and width.
         method: How to interpolate, a method of `tf.image.resize`.
+        share: Of the sides of what is squeezed, the part that is cut out.
+        antialias: Whether to smooth what is made smaller.
 
     Returns:
         `[size, size, C]` of the same type.
 
     Source: `resize(256)|central_crop(224)` in big_vision/pp/ops_image.py.
     """
-    return _crop(_resize(image, (_enlarged(size), _enlarged(size)), method), size)
+    size = _both(size)
+    return _crop(_resize(image, _enlarged(size, share), method, antialias), size)
 
 
-def resmall_crop(image, size=224, *, method="area"):
+def resmall_crop(image, size=224, *, method="area", share=SHARE, antialias=False):
     """The image with its shorter side made 256, then its centre of 224 x 224.
 
     The paper's evaluation of the models in its table 3, and that of Google's ImageNet checkpoints.
-    timm's `mixer_b16_224.miil` weights want `method="bilinear"`.
+    timm's `mixer_b16_224.miil` weights want `method="bilinear", antialias=True`.
 
     Args:
         image: One image `[H, W, C]` of any type; `H` and `W` need not be static.
-        size: Side of the result in pixels; the shorter side is made `256 / 224` as long.
+        size: Side of the result in pixels, or its height and width; of an image that is not square
+            the side counts that is shorter in proportion.
         method: How to interpolate, a method of `tf.image.resize`.
+        share: What is cut out, as a part of the shorter side.
+        antialias: Whether to smooth what is made smaller.
 
     Returns:
         `[size, size, C]` of the same type.
 
     Source: `resize_small(256)|central_crop(224)` in big_vision/configs/mlp_mixer_i1k.py.
     """
-    image = tf.convert_to_tensor(image)
+    image, size = tf.convert_to_tensor(image), _both(size)
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
-    sides = tf.round(sides * (_enlarged(size) / tf.reduce_min(sides)))
-    return _crop(_resize(image, tf.cast(sides, tf.int32), method), size)
+    sides = tf.round(sides * tf.reduce_max(_enlarged(size, share) / sides))
+    return _crop(_resize(image, tf.cast(sides, tf.int32), method, antialias), size)
 
 
-def _enlarged(size):
-    return round(size * 256 / 224)
+def _both(size):
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _resize(image, shape, method):
+def _enlarged(size, share):
+    return [round(side / share) for side in size]
+
+
+def _resize(image, shape, method, antialias):
     image = tf.convert_to_tensor(image)
     if image.shape.rank != 3:
         raise ValueError(f"One image [H, W, C] is needed; got shape {tuple(image.shape)}.")
-    resized = tf.image.resize(image, shape, method=method)
+    resized = _resized(image, shape, method, antialias)
     # Bicubic overshoots; whole numbers are cut off, not rounded, as in the official code.
     return tf.cast(tf.clip_by_value(resized, image.dtype.min, image.dtype.max), image.dtype)
 
 
+def _resized(image, shape, method, antialias):
+    if method == MEDIAPIPE:
+        return tf.raw_ops.ResizeBilinear(images=image[None], size=shape)[0]
+    return tf.image.resize(image, shape, method=method, antialias=antialias)
+
+
 def _crop(image, size):
-    top, left = [(tf.shape(image)[axis] - size) // 2 for axis in (0, 1)]
-    return tf.image.crop_to_bounding_box(image, top, left, size, size)
+    top, left = [(tf.shape(image)[axis] - size[axis]) // 2 for axis in (0, 1)]
+    return tf.image.crop_to_bounding_box(image, top, left, *size)

@@ -6,26 +6,34 @@ from importlib import resources
 import keras
 import numpy as np
 
+from keras_mixer.images import Preprocessing, preprocessing
 from keras_mixer.layers import pixel_rescaling
 
 # Number of classes -> the file with their WordNet ids and names, in the order of the scores.
 CLASSES = {1000: "imagenet1k.txt", 21843: "imagenet21k.txt"}
 
 
-def preprocess_input(images, *, mean=0.5, std=0.5):
-    """Pixels from 0 to 255 -> what released weights were trained on.
+def preprocess_input(images, model=None, *, mean=0.5, std=0.5):
+    """Pixels from 0 to 255 -> what a model takes.
 
-    Google's Mixers want [-1, 1], the default, and so do the copies of them in timm. timm's own
-    `mixer_b16_224.miil` weights want [0, 1]: `mean=0, std=1`, and images resized with
-    `method="bilinear"`, see `keras_mixer.data.resmall_crop`.
+    Google's Mixers want [-1, 1], the default without a model. Others differ: say which `model` it
+    is for, which knows it.
 
     Args:
         images: A NumPy array or a tensor, also inside `tf.data`, of any shape `[..., C]` and type.
-        mean, std: Subtracted and divided by after division by 255; numbers, or one a channel.
+        model: The model, or a `keras_mixer.Preprocessing`.
+        mean, std: Without a model: subtracted and divided by after division by 255; numbers, or
+            one a channel.
 
     Returns:
         float32 `[..., C]`: an array for an array, a tensor for a tensor.
+
+    Raises:
+        ValueError: The model does not say what it takes, see `keras_mixer.preprocessing`.
     """
+    if model is not None:
+        takes = model if isinstance(model, Preprocessing) else preprocessing(model)
+        mean, std = takes.mean, takes.std
     rescaled = pixel_rescaling(mean, std)(images)
     if isinstance(images, np.ndarray):
         return keras.ops.convert_to_numpy(rescaled)

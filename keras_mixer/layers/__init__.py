@@ -4,6 +4,14 @@ from keras_mixer.layers.drop_path import DropPath, drop_path_rates
 from keras_mixer.layers.mlp import Mlp
 from keras_mixer.layers.norm import LayerNorm
 from keras_mixer.layers.patches import PatchEmbed
-from keras_mixer.layers.pixels import pixel_rescaling
+from keras_mixer.layers.pixels import ImagePreprocessing, pixel_rescaling
 
-__all__ = ["DropPath", "LayerNorm", "Mlp", "PatchEmbed", "drop_path_rates", "pixel_rescaling"]
+__all__ = [
+    "DropPath",
+    "ImagePreprocessing",
+    "LayerNorm",
+    "Mlp",
+    "PatchEmbed",
+    "drop_path_rates",
+    "pixel_rescaling",
+]

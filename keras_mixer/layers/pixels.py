@@ -2,6 +2,59 @@
 
 import keras
 import numpy as np
+from keras import ops
+
+from keras_mixer.images import Preprocessing
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class ImagePreprocessing(keras.layers.Layer):
+    """The first layer of a model: it says what images the model takes, [B, H, W, C] -> the same.
+
+    It returns images unchanged, or, with `rescale`, normalises pixels from 0 to 255:
+
+        y = (x / 255 - mean) / std
+
+    Args:
+        mean, std, crop, crop_share, interpolation, antialias: Of the images that the layers behind
+            it take, see `keras_mixer.Preprocessing`.
+        rescale: Whether it normalises pixels itself, so that the model takes 0 to 255.
+
+    It computes in float32, also under `mixed_bfloat16`.
+
+    Attributes:
+        preprocessing: The `keras_mixer.Preprocessing` that these arguments make.
+    """
+
+    def __init__(
+        self,
+        mean=0.5,
+        std=0.5,
+        crop="resize",
+        crop_share=224 / 256,
+        interpolation=None,
+        antialias=False,
+        rescale=False,
+        **kwargs,
+    ):
+        super().__init__(**{"dtype": "float32"} | kwargs)
+        self.preprocessing = Preprocessing(
+            mean, std, None, crop, crop_share, interpolation, antialias
+        )
+        self.rescale = rescale
+
+    def call(self, images):
+        images = ops.cast(images, self.compute_dtype)
+        if not self.rescale:
+            return images
+        takes = self.preprocessing
+        return images * ops.cast(takes.scale, images.dtype) + ops.cast(takes.offset, images.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | self.preprocessing.as_dict() | {"rescale": self.rescale}
 
 
 def pixel_rescaling(mean, std, name=None):
@@ -15,8 +68,8 @@ def pixel_rescaling(mean, std, name=None):
         A `keras.layers.Rescaling`, which also runs inside `tf.data`, whatever Keras's backend. It
         computes in float32 under `mixed_bfloat16` too.
     """
-    mean, std = np.asarray(mean, float), np.asarray(std, float)
-    if not (std > 0).all():
-        raise ValueError(f"pixel_rescaling needs std to be above 0; got {std.tolist()}.")
-    scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
+    takes = Preprocessing(mean, std)
+    if not (np.asarray(takes.std) > 0).all():
+        raise ValueError(f"pixel_rescaling needs std to be above 0; got {takes.std}.")
+    scale, offset = (np.asarray(n).tolist() for n in (takes.scale, takes.offset))
     return keras.layers.Rescaling(scale, offset, dtype="float32", name=name)

@@ -5,13 +5,15 @@ import os
 import re
 import sys
 import warnings
+from dataclasses import replace
 from difflib import get_close_matches
 from numbers import Integral  # NumPy's whole numbers too: classes=labels.max() + 1
 
 import keras
 
 from keras_mixer._text import listed
-from keras_mixer.layers import pixel_rescaling
+from keras_mixer.images import Preprocessing
+from keras_mixer.layers import ImagePreprocessing
 from keras_mixer.weights import Checkpoint, assign, fetch, is_file
 
 POOLINGS = {
@@ -33,8 +35,8 @@ def variant(name, body, *sizes, params=None, weights=None, input_shape=(224, 224
             `[B, h, w, C]`. Its keywords without a default are its sizes. The second paragraph and
             the `Args:` of its docstring go into the builder's; so do the title and the source of
             the paper, the first two paragraphs of its module's docstring. That module's `LAYOUTS`
-            says how other people's checkpoints name its weights, and its `MEAN` and `STD` what
-            images they want.
+            says how other people's checkpoints name its weights, and its `PREPROCESSING` what
+            images a model takes where no release says it.
         *sizes: The row: values for the sizes, in the order of `body`. None makes a builder that
             asks for them.
         params: The exact number of parameters at the default input shape and number of classes.
@@ -85,6 +87,7 @@ def assemble(
     include_top=True,
     *,
     include_preprocessing=False,
+    preprocessing=None,
     weights=None,
     input_tensor=None,
     input_shape=None,
@@ -100,8 +103,11 @@ def assemble(
             layer, `head`, which starts at zero so that every class starts equally likely. Its
             arithmetic is float32 also under `mixed_bfloat16`.
         include_preprocessing: Whether the model takes pixels from 0 to 255 and normalises them
-            itself, as `keras_mixer.preprocess_input` does: `True` as Google's weights want it, or a
-            pair `(mean, std)`, such as `(0, 1)` for timm's `miil` weights.
+            itself: `True` as its weights want it, or a pair `(mean, std)` of the pixels over 255.
+        preprocessing: What images the model takes, and how a picture is cut to its size, a
+            `keras_mixer.Preprocessing`. By default what the `weights` were trained for, or, where
+            nobody says, what the paper takes. The model carries it, see
+            `keras_mixer.preprocessing`.
         weights: `None` for random initialisation; the name of released weights, which come with
             the package or are downloaded once; or a checkpoint file, see
             `keras_mixer.load_weights`. Their head is left out, with a warning, where it tells other
@@ -130,7 +136,9 @@ def assemble(
         trained = {key: value for key, value in checkpoint.settings.items() if key in options}
         options = trained | {k: v for k, v in options.items() if v is not None or k not in trained}
 
-    x = _normalised(image, include_preprocessing, (paper.MEAN, paper.STD), who)
+    if preprocessing is None:
+        preprocessing = checkpoint and _said_of(weights, checkpoint, builder)
+    x = _first_layer(preprocessing or paper.PREPROCESSING, include_preprocessing, who)(image)
     x = body(x, **options)
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
@@ -183,21 +191,32 @@ def _file(weights, builder):
     )
 
 
-def _normalised(image, include_preprocessing, mean_std, who):
-    """Pixels from 0 to 255 -> what the weights want, inside the model; or the image as it is."""
-    if include_preprocessing is False:
-        return image
-    if include_preprocessing is not True:
-        mean_std = include_preprocessing
-    try:
-        mean, std = mean_std
-        rescaling = pixel_rescaling(mean, std, name="preprocessing")
-    except (TypeError, ValueError):
+def _said_of(weights, checkpoint, builder):
+    """The `Preprocessing` that goes with weights, or None where nobody says it."""
+    if weights in builder.weights:
+        return builder.weights[weights].preprocessing
+    return checkpoint.preprocessing
+
+
+def _first_layer(preprocessing, include_preprocessing, who):
+    """The layer that says what images a model takes, and normalises them if it is to."""
+    if not isinstance(preprocessing, Preprocessing):
         raise ValueError(
-            f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
-            f"{include_preprocessing!r}."
-        ) from None
-    return rescaling(image)
+            f"{who} needs preprocessing to be None or a keras_mixer.Preprocessing; got "
+            f"{preprocessing!r}."
+        )
+    rescale = include_preprocessing is not False
+    if not isinstance(include_preprocessing, bool):
+        try:
+            mean, std = include_preprocessing
+            preprocessing = replace(preprocessing, mean=mean, std=std)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
+                f"{include_preprocessing!r}."
+            ) from None
+    said = preprocessing.as_dict()
+    return ImagePreprocessing(**said, rescale=rescale, name="preprocessing")
 
 
 def _image(input_tensor, input_shape, builder):

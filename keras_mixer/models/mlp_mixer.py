@@ -23,13 +23,16 @@ from itertools import zip_longest
 import keras
 from keras import ops
 
+from keras_mixer.images import Preprocessing
 from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
 from keras_mixer.layers.gradients import norm_dense
 from keras_mixer.models._variant import variant
 from keras_mixer.weights import Release, Shipped, flax, pytorch
 
 EPSILON = 1e-6  # Flax's LayerNorm default, with which the weights were trained; Keras's is 1e-3.
-MEAN, STD = 0.5, 0.5  # The weights were trained on images in [-1, 1].
+# All of Google's weights were trained on images in [-1, 1]. Each release says how pictures are cut
+# to size. Without one they are squeezed whole, as MediaPipe does on a phone.
+PREPROCESSING = Preprocessing(mean=0.5, std=0.5)
 
 # Our names of the layers, and theirs in other people's checkpoints.
 OFFICIAL = {
@@ -65,11 +68,13 @@ TIMM = {
     "norm": "norm",
     "head": "head",
 }
+# What Ridnik et al. 2021 trained, which timm calls mixer_b16_224.miil_in21k and ..._ft_in1k.
+MIIL = Preprocessing(0.0, 1.0, None, "resmall_crop", 0.875, "bilinear", antialias=True)
 # With the GELU of each code base: Flax's nn.gelu is the tanh form, PyTorch's nn.GELU the exact one.
 LAYOUTS = (
     flax("official", OFFICIAL, settings={"gelu": "tanh"}),
     flax("early official", EARLY, settings={"gelu": "tanh"}, squeezed=True, renumbered=True),
-    pytorch("timm", TIMM, settings={"gelu": "erf"}),
+    pytorch("timm", TIMM, settings={"gelu": "erf"}, named={"miil": MIIL}),
 )
 
 
@@ -232,7 +237,10 @@ def mlp_mixer(
 # Released weights: what they were trained on, or how, and the size of the file in MiB.
 def google(file, **sizes):
     url = "https://storage.googleapis.com/mixer_models"
-    return {name: Release(f"{url}/{name}/Mixer-{file}.npz", mib) for name, mib in sizes.items()}
+    return {
+        name: Release(f"{url}/{name}/Mixer-{file}.npz", mib, PREPROCESSING.cut("resmall_crop"))
+        for name, mib in sizes.items()
+    }
 
 
 S32 = google("S_32", gsam=72.91)
@@ -241,7 +249,7 @@ S8 = google("S_8", gsam=78.79)
 B32 = google("B_32", sam=230.04, gsam=230.04)
 B16 = google("B_16", imagenet1k=228.47, imagenet21k=289.61, sam=228.47, gsam=228.47)
 L16 = google("L_16", imagenet1k=794.29, imagenet21k=875.78)
-TI4 = {"cifar10": Shipped("mixer_ti4_cifar10.npz")}
+TI4 = {"cifar10": Shipped("mixer_ti4_cifar10.npz", PREPROCESSING)}
 
 # The paper's table 1, with the exact number of parameters at 224 x 224 and 1,000 classes. Two are
 # not in the paper. Google released weights of the size of S/8 with GSAM (Zhuang et al. 2022). Ti/4

@@ -17,7 +17,7 @@ Files: `last.keras`, the model at the end; `best.keras`, at its best round; `lab
 classes; `log.csv` and `tensorboard/`, how it went; `state.safetensors`, from which it could go on.
 
     model = keras.saving.load_model("last.keras")  # after `import keras_mixer`
-    scores = model.predict(keras_mixer.preprocess_input(pixels))  # {shape}, from 0 to 255
+    scores = model.predict(keras_mixer.preprocess_input(pixels, model))  # {shape}, from 0 to 255
 
 ## Data
 

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Annotated, get_args, get_type_hints
 
-from keras_mixer.data.decoding import EVALUATION, TRAINING
+from keras_mixer.data.decoding import TRAINING
 from keras_mixer.data.tasks import find_task
+from keras_mixer.images import CROPS
 
 
 def _one_of(*choices):
@@ -43,7 +44,7 @@ class Recipe:
         cutmix: Likewise of CutMix, up to 1. With both, each batch takes one of them.
         random_erasing: Share of the training images of which a part is erased.
         evaluation_crop: `"resize"`, `"resize_crop"` or `"resmall_crop"`, see
-            `keras_mixer.data.evaluation_image`.
+            `keras_mixer.Preprocessing`. The trained model carries it.
         drop_path_rate: Stochastic depth of the last block.
         loss: `"softmax"` cross-entropy, or `"sigmoid"`: a yes or no for each class, summed.
         head_bias: Where the biases of a new head start. With a sigmoid loss and 1,000 classes -6.9
@@ -82,7 +83,7 @@ class Recipe:
     mixup: Strength = 0.0
     cutmix: Share = 0.0
     random_erasing: Share = 0.0
-    evaluation_crop: _one_of(*EVALUATION) = "resmall_crop"
+    evaluation_crop: _one_of(*CROPS) = "resmall_crop"
     drop_path_rate: Rate = 0.0
     loss: _one_of("softmax", "sigmoid") = "softmax"
     head_bias: Finite = 0.0

@@ -13,6 +13,7 @@ from keras_mixer._backend import jit_compile, settings
 from keras_mixer._files import whole_file
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
+from keras_mixer.images import carrier, preprocessing
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
     jit_compile_for_training,
@@ -64,6 +65,7 @@ def train(
     evaluate_every=None,
     steps_per_execution=None,
     callbacks=(),
+    input_range=None,
 ):
     """Trains a model and keeps it, and all that is needed to go on, in a folder.
 
@@ -93,6 +95,8 @@ def train(
             as many of them as divide a round. By default 32 on a TPU, which would wait otherwise,
             and 1 elsewhere. Only in between is the state kept and the loss looked at.
         callbacks: More Keras callbacks.
+        input_range: What the model takes for black and for white, where nothing in it says so; see
+            `keras_mixer.preprocessing`.
 
     Returns:
         `(model, rows)`: the model as in `last.keras`, and the log.
@@ -116,6 +120,7 @@ def train(
         )
         _check_model(model, recipe, images)
         give_logits(model, recipe.head_bias)
+        takes = _images(model, recipe, input_range)
         rates = schedule(recipe, plan.steps // recipe.accumulate)
         model.compile(
             optimizer(recipe, rates, model),
@@ -123,25 +128,25 @@ def train(
             weighted_metrics=metrics(len(images.classes)),
             jit_compile=jit_compile_for_training(model),
         )
-        record = _record(recipe, images, held_out, seed, augment, model, plan)
+        record = _record(recipe, images, held_out, seed, augment, model, plan, takes)
         run = Run(folder, record, plan, rates, activation=recipe.loss)
         run.set_model(model)
         if resume and (folder / STATE).exists():
             run.take_up()
         _announce(model, images, held_out, folder)
         if run.owes_a_row:
-            run.make_up(_evaluated(model, recipe, plan, held_out) or {})
+            run.make_up(_evaluated(model, plan, held_out, takes) or {})
         if run.step < plan.steps:
             model.steps_per_execution = _at_once(plan, run.step, steps_per_execution, strategy)
             with run.listening():
                 _fit(
                     model,
                     run,
-                    lambda: _training(recipe, plan, images, augment, seed, run.step),
+                    lambda: _training(recipe, plan, images, augment, seed, run.step, takes),
                     initial_epoch=run.step // plan.round,
                     epochs=math.ceil(plan.steps / plan.round),
                     steps_per_epoch=plan.round,
-                    validation_data=held_out and _held_out(recipe, plan, held_out),
+                    validation_data=held_out and _held_out(plan, held_out, takes),
                     callbacks=[
                         run,
                         Progress(run),
@@ -160,40 +165,43 @@ def train(
         return answering(model, recipe.loss), run.rows
 
 
-def evaluate(model, images, *, crop="resmall_crop", batch_size=256, mean=0.5, std=0.5):
+def evaluate(model, images, *, crop=None, batch_size=256, input_range=None):
     """Evaluates a model on every image of a source, each once, on any number of replicas.
 
-    How the model was compiled, and its optimizer, stay as they are.
+    Images are cut and scaled as the model says, see `keras_mixer.preprocessing`. How the model was
+    compiled, and its optimizer, stay as they are.
 
     Args:
         model: A model that ends in softmax, sigmoid or logits; with several replicas, one that was
             built or loaded in the strategy's scope.
         images: A `keras_mixer.data.Source`.
-        crop: How images are cut: the `evaluation_crop` of the recipe it was trained with.
+        crop: How images are cut, where not as the model says: `"resize"`, `"resize_crop"` or
+            `"resmall_crop"`.
         batch_size: Images at a time, over all replicas; so many more that they can be divided.
-        mean, std: Of the pixels, as the model wants them.
+        input_range: What the model takes for black and for white, where nothing in it says so.
 
     Returns:
         A dict: `loss` (cross-entropy), `accuracy` (top-1), `top_5` where there are more classes,
         and `images`, how many were counted.
 
     Raises:
-        ValueError: The model has other classes, or wants images that are not square.
+        ValueError: The model has other classes or channels, or does not say what images it takes.
     """
     _, height, width, channels = model.input_shape
     classes = len(images.classes)
-    if (height, channels) != (width, images.channels) or model.output_shape != (None, classes):
+    if channels != images.channels or model.output_shape != (None, classes):
         raise ValueError(
             f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
             f"{model.output_shape[-1]} classes; {images.name} has {classes} classes and "
-            f"{images.channels} channels, and images are made square."
+            f"{images.channels} channels."
         )
+    takes = preprocessing(model, input_range=input_range)
     activation = keras.activations.serialize(getattr(head(model), "activation", None))
     strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
     count = replicas(strategy) if strategy else 1
     batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
     batches = evaluation_batches(
-        images, batch_size, height, crop=crop, mean=mean, std=std, **_part()
+        images, batch_size, (height, width), crop=crop, preprocessing=takes, **_part()
     )
     with _scope(model), settings():
         measured = {
@@ -245,10 +253,10 @@ def _fit(model, run, batches, **arguments):
         model.fit(batches(), **arguments)
 
 
-def _evaluated(model, recipe, plan, held_out):
+def _evaluated(model, plan, held_out, takes):
     """What `fit` finds out after a round."""
     return held_out and model.evaluate(
-        _held_out(recipe, plan, held_out),
+        _held_out(plan, held_out, takes),
         callbacks=[EvaluateAverages()],
         return_dict=True,
         verbose=0,
@@ -293,7 +301,15 @@ def _check_model(model, recipe, images):
         )
 
 
-def _record(recipe, images, held_out, seed, augment, model, plan):
+def _images(model, recipe, input_range):
+    """What images the model takes, and how the recipe cuts them, which the model then carries."""
+    layer = carrier(model)
+    if layer:
+        layer.preprocessing = layer.preprocessing.cut(recipe.evaluation_crop)
+    return preprocessing(model, input_range=input_range).cut(recipe.evaluation_crop)
+
+
+def _record(recipe, images, held_out, seed, augment, model, plan, takes):
     """What must be the same for a run to be the same."""
     return {
         "recipe": recipe.as_dict(),
@@ -305,6 +321,7 @@ def _record(recipe, images, held_out, seed, augment, model, plan):
         "classes": list(images.classes),
         "seed": seed,
         "layers": _outline(model),
+        "preprocessing": takes.as_dict(),
         "evaluate_every": plan.round,
     }
 
@@ -337,7 +354,7 @@ def _announce(model, images, held_out, folder):
         print(f"Left out {len(lines)}, all in {folder / SKIPPED}:", *lines[:10], sep="\n  ")
 
 
-def _training(recipe, plan, images, augment, seed, start):
+def _training(recipe, plan, images, augment, seed, start, takes):
     layers = keras.layers
     # One number would be the most that Keras draws the share from, and so would CutMix's.
     share = (recipe.random_erasing, recipe.random_erasing)
@@ -358,16 +375,15 @@ def _training(recipe, plan, images, augment, seed, start):
         plan.batch_size,
         recipe.image_size,
         augment=augment,
+        preprocessing=takes,
         seed=seed,
         start=start,
         **_part(),
     )
 
 
-def _held_out(recipe, plan, held_out):
-    return evaluation_batches(
-        held_out, plan.batch_size, recipe.image_size, crop=recipe.evaluation_crop, **_part()
-    )
+def _held_out(plan, held_out, takes):
+    return evaluation_batches(held_out, plan.batch_size, takes.size, preprocessing=takes, **_part())
 
 
 def _scope(model):

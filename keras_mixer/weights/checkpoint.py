@@ -1,5 +1,6 @@
 """Named arrays -> a model's weights: all of them, or one complete error and none."""
 
+import json
 import re
 import sys
 import warnings
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_mixer._files import whole_file
 from keras_mixer._text import listed
+from keras_mixer.images import Preprocessing, carrier
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.names import all_layers, named_weights
 
@@ -24,12 +26,14 @@ class Checkpoint:
         path: The file.
         layout: Whose names it uses; None for Keras's own files.
         settings: The builder's options that go with its layout.
+        preprocessing: The `Preprocessing` that it was trained for, by the `config.json` of timm
+            beside it, or by its name; None where nothing says it.
     """
 
     def __init__(self, path, known):
         self.path = Path(path)
         self.arrays = files.read(path)
-        self.layout, self.settings = None, {}
+        self.layout, self.settings, self.preprocessing = None, {}, None
         self._names = {name: name for name in self.arrays}
         if self.path.name.endswith(files.KERAS):
             return
@@ -42,6 +46,9 @@ class Checkpoint:
                 f"{listed(layout.name for layout in known)} and Keras's own files."
             )
         self.settings = self.layout.settings
+        # As in the cache of huggingface_hub: models--timm--mixer_b16_224.miil_in21k/snapshots/...
+        named = [p for part, p in self.layout.named.items() if part in str(self.path.absolute())]
+        self.preprocessing = _beside(self.path) or next(iter(named), None)
         self._names = self.layout.names(self.arrays)
 
     def __str__(self):
@@ -90,11 +97,13 @@ def load_weights(model, path):
             that is only in the file, all that is only in the model and every shape that differs.
 
     Warns:
-        UserWarning: The file comes from code with another form of GELU than the model's.
+        UserWarning: The file comes from code with another form of GELU than the model's, or was
+            trained for other images.
     """
     _check_model(model, "load_weights")
     checkpoint = Checkpoint(path, layouts_of(model))
     assign(model, checkpoint, "load_weights")
+    _check_images(model, checkpoint)
     for layer in all_layers(model):
         for option, value in checkpoint.settings.items():
             if getattr(layer, option, value) != value:
@@ -180,6 +189,41 @@ def layouts_of(model):
     """The layouts of the papers whose layers a model is made of, the official one first."""
     modules = dict.fromkeys(type(layer).__module__ for layer in all_layers(model))
     return [known for name in modules for known in getattr(sys.modules[name], "LAYOUTS", ())]
+
+
+def _check_images(model, checkpoint):
+    """Warns where a file was trained for other images than the model takes."""
+    layer, theirs = carrier(model), checkpoint.preprocessing
+    if layer is None or theirs is None:
+        return
+    ours = layer.preprocessing
+    if (ours.mean, ours.std) != (theirs.mean, theirs.std):
+        warnings.warn(
+            f"load_weights: {checkpoint} was trained for images of mean {theirs.mean} and "
+            f"deviation {theirs.std}, and '{model.name}' takes {ours.mean} and {ours.std}: its "
+            "answers will be wrong. Build it with weights=, which takes over the file's own.",
+            stacklevel=3,
+        )
+
+
+def _beside(path):
+    """The `Preprocessing` in timm's `config.json` beside a file of weights, or None.
+
+    Source: `save_for_hf` in timm/models/_hub.py.
+    """
+    try:
+        told = json.loads(path.with_name("config.json").read_text("utf-8"))
+        told = told.get("pretrained_cfg", told)
+        return Preprocessing(
+            mean=told["mean"],
+            std=told["std"],
+            crop="resmall_crop" if told.get("crop_mode", "center") == "center" else "resize",
+            crop_share=told["crop_pct"],
+            interpolation=told.get("interpolation", "bicubic"),
+            antialias=True,  # as Pillow's, with which timm resizes
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None  # the config.json of somebody else, or none
 
 
 def _check_model(model, who):

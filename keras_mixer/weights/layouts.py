@@ -20,6 +20,8 @@ class Layout:
         renumbered: Whether numbers in names count on through layers of different kinds, as they did
             before Flax's Linen.
         settings: The builder's options that make a model compute what that code base does.
+        named: Part of the name of a released file, or of its folder -> the `Preprocessing` that
+            it was trained for, where that is not the paper's.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Layout:
     squeezed: bool = False
     renumbered: bool = False
     settings: dict = field(default_factory=dict)
+    named: dict = field(default_factory=dict)
 
     def name_of(self, path):
         """Their name of the weight that we call `path`, or None where they have none."""

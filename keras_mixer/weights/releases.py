@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from keras_mixer._files import whole_file
+from keras_mixer.images import Preprocessing
 
 MIB = 2**20
 TOLERANCE = 0.05  # MiB: what is known has two decimals
@@ -37,10 +38,12 @@ class Release:
     Attributes:
         url: Its address.
         mib: Its size in MiB, to two decimals.
+        preprocessing: The images that it was trained for, and how they are cut for evaluation.
     """
 
     url: str
     mib: float
+    preprocessing: Preprocessing | None = None
 
     @property
     def path(self):
@@ -55,9 +58,11 @@ class Shipped:
 
     Attributes:
         name: Of the file in `keras_mixer/weights/shipped/`.
+        preprocessing: As of a `Release`.
     """
 
     name: str
+    preprocessing: Preprocessing | None = None
 
     @property
     def path(self):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets
 
-from keras_mixer import data
+from keras_mixer import Preprocessing, data
 from tests.pictures import SHARED, class_folders, labelled, noise
 
 
@@ -93,7 +93,7 @@ def test_cmyk_and_grey_pictures_are_read_in_rgb(tmp_path):
     source = data.folder(root)
     for item, (pixels, mode) in zip(source.order(), ((200, "CMYK"), (201, "L")), strict=True):
         content, _ = source.read(item)
-        image = data.evaluation_image(content, 16, "resize")
+        image = data.evaluation_image(content, Preprocessing(size=16))
         close = noise(20, 30, pixels)
         if mode == "L":
             close = np.repeat(close @ [0.299, 0.587, 0.114], 3).reshape(close.shape)

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 import keras_mixer
-from keras_mixer import data, training
+from keras_mixer import Preprocessing, data, training
 from keras_mixer._backend import settings
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.heads import give_logits
@@ -259,7 +259,7 @@ def test_random_erasing_erases_the_share_that_the_recipe_says():
     recipe = PLAIN.but(random_erasing=0.5, batch_size=100, crop="resize", mixup=0.0, cutmix=0.0)
     recipe = recipe.but(rand_augment_layers=0)
     plan = module._plan(recipe, grey, 1, None)
-    batches = module._training(recipe, plan, grey, (), 0, 0).take(10)
+    batches = module._training(recipe, plan, grey, (), 0, 0, Preprocessing()).take(10)
     erased = [np.ptp(images, axis=(1, 2, 3)) > 0 for images, *_ in batches.as_numpy_iterator()]
     assert np.mean(erased) == pytest.approx(0.5, abs=0.06)
 
