@@ -37,6 +37,7 @@ Recipe = StrEnum(
     "Recipe",
     ["float32", "float16", "dynamic_int8", "static_int8", "int8", "int16x8", "dynamic_int4"],
 )
+CutAs = StrEnum("CutAs", ["mediapipe"])
 ModelName = Annotated[str, typer.Argument(help="A .keras file, a run's folder, or a model's name.")]
 Weights = Annotated[
     str | None,
@@ -66,6 +67,12 @@ Replicas = Annotated[
         min=1,
         help="With --device cpu: number of devices to divide the CPU into, a rehearsal for several "
         "TPU cores or GPUs.",
+    ),
+]
+InputRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        help="What the model takes for black and for white, such as 0 255, if it does not say so."
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
@@ -279,13 +286,15 @@ def evaluate(
     crop: Annotated[
         str | None,
         typer.Option(
-            help="resize, resize_crop or resmall_crop; by default what the run's recipe says."
+            help="resize, resize_crop or resmall_crop; by default as the model was trained or "
+            "released."
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 256,
     data_dir: DataDir = None,
     device: Device = "auto",
     replicas: Replicas = None,
+    input_range: InputRange = None,
 ):
     """Measure a model on test images, each of them once: loss, top-1 and top-5.
 
@@ -303,12 +312,10 @@ def evaluate(
         found = training.strategy(device, replicas=replicas)
         run = record_of(file.parent) if file.suffix == ".keras" else None
         images = _for_tests(dataset, split, data_dir, run)
-        if not (crop or run):
-            raise ValueError(f"{model} is of no run that says how images are cut; pass --crop.")
-        crop = crop or run["recipe"].evaluation_crop
         with found.scope():
+            keras_model = _load(file, weights)
             result = training.evaluate(
-                _load(file, weights), images, crop=crop, batch_size=batch_size
+                keras_model, images, crop=crop, batch_size=batch_size, input_range=input_range
             )
     numbers = {
         key: f"{value:,}" if key == "images" else f"{value:.4f}" for key, value in result.items()
@@ -410,14 +417,15 @@ def export(
     labels: Labels = None,
     calibration: Calibration = None,
     keep_float: KeepFloat = None,
-    weights: Weights = None,
-    input_range: Annotated[
-        tuple[float, float] | None,
+    data: Annotated[
+        Path | None,
         typer.Option(
-            help="What the model takes for black and for white; by default as it was built: 0 255 "
-            "with include_preprocessing, -1 1 without."
+            help="Test images, to state the file's accuracy in the card: a folder of one folder of "
+            "pictures a class, or a .npz with 'images' and 'labels'."
         ),
     ] = None,
+    weights: Weights = None,
+    input_range: InputRange = None,
     name: Annotated[str | None, typer.Option(help="What to call the model in the file.")] = None,
     description: Annotated[str, typer.Option(help="What it does, in a sentence.")] = "",
     version: Annotated[str, typer.Option(help="The model's version.")] = "",
@@ -434,13 +442,15 @@ def export(
     check_new(output / f"model_{recipe}.tflite", overwrite)
     with quiet():
         from keras_mixer import tflite
-        from keras_mixer.tflite._data import image_range, read
+        from keras_mixer.images import preprocessing
+        from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
     file = _model_file(Path(model))
     keras_model = _load(file, weights)
     shape = image_shape(keras_model, "export")
-    images = calibration and read(calibration, shape, input_range or image_range(keras_model))
+    takes = preprocessing(keras_model, input_range=input_range)
+    images = calibration and read(calibration, shape, takes)
     if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     with console.status(f"Converting {keras_model.name} with recipe {recipe}"), quiet():
@@ -452,6 +462,7 @@ def export(
             calibration=images,
             keep_float=keep_float or (),
             input_range=input_range,
+            data=data,
             name=name,
             description=description,
             version=version,
@@ -486,17 +497,36 @@ def verify(
     layers: Annotated[
         bool, typer.Option("--layers", help="Compare the output of every layer as well.")
     ] = False,
+    cut_as: Annotated[
+        CutAs | None,
+        typer.Option(
+            "--as",
+            help="How pictures are cut to size: mediapipe, as its image classifier and most apps "
+            "do; by default as the model was trained and evaluated.",
+        ),
+    ] = None,
+    input_range: InputRange = None,
 ):
     """Run a .tflite file and its Keras model over the same images and compare the answers."""
     with quiet():
+        from keras_mixer.images import preprocessing
         from keras_mixer.tflite import verify
-        from keras_mixer.tflite._data import image_range, read
+        from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
     keras_model = _load(model, weights)
     with quiet():
-        images = read(data, image_shape(keras_model, "verify"), image_range(keras_model))
-        report = verify(keras_model, tflite, images, threads=threads, layers=layers)
+        takes = preprocessing(keras_model, input_range=input_range)
+        takes = takes.on_device() if cut_as else takes
+        images = read(data, image_shape(keras_model, "verify"), takes)
+        report = verify(
+            keras_model,
+            tflite,
+            images,
+            threads=threads,
+            layers=layers,
+            input_range=takes.input_range,
+        )
     console.print(str(report), highlight=False)
 
 
@@ -508,21 +538,24 @@ def sensitivity(
     calibration: Calibration = None,
     count: Annotated[int, typer.Option(min=1, help="How many of the images to use.")] = 64,
     weights: Weights = None,
+    input_range: InputRange = None,
 ):
     """List what each layer loses when it alone is quantised, the worst first.
 
     Export with --keep-float LAYER leaves one in float32.
     """
     with quiet():
+        from keras_mixer.images import preprocessing
         from keras_mixer.tflite import sensitivity
-        from keras_mixer.tflite._data import image_range, read
+        from keras_mixer.tflite._data import read
         from keras_mixer.tflite.convert import image_shape
 
     keras_model = _load(model, weights)
-    shape, scale = image_shape(keras_model, "sensitivity"), image_range(keras_model)
+    shape = image_shape(keras_model, "sensitivity")
+    takes = preprocessing(keras_model, input_range=input_range)
     with quiet():
-        images = read(data, shape, scale)
-        examples = calibration and read(calibration, shape, scale)
+        images = read(data, shape, takes)
+        examples = calibration and read(calibration, shape, takes)
     with Progress(console=console, transient=True) as progress, quiet():
         losses = sensitivity(
             keras_model,
@@ -531,6 +564,7 @@ def sensitivity(
             calibration=examples,
             count=count,
             progress=lambda layers: progress.track(layers, description="Layers"),
+            input_range=takes.input_range,
         )
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("layer", no_wrap=True)
@@ -567,6 +601,7 @@ def predict(
     labels: Labels = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     threads: Threads = None,
+    input_range: InputRange = None,
 ):
     """Classify pictures with a .tflite file or a trained model."""
     with quiet():
@@ -578,7 +613,7 @@ def predict(
     source = file if file.suffix == ".tflite" else _load(file, weights)
     with quiet():
         labels = labels or _class_names(file, weights, source)
-        classifier = Classifier(source, labels=labels, threads=threads)
+        classifier = Classifier(source, labels=labels, threads=threads, input_range=input_range)
         answers = [(path, classifier(path, top=top)) for path in pictures]
     for path, predictions in answers:
         console.print(path, soft_wrap=True)

@@ -18,6 +18,7 @@ from sklearn.model_selection import train_test_split
 from keras_mixer._backend import jit_compile
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
+from keras_mixer.images import Preprocessing
 from keras_mixer.models.mlp_mixer import MlpMixer
 from keras_mixer.tflite import convert, verify
 from keras_mixer.tflite.convert import check_backend
@@ -142,6 +143,7 @@ def small_mixer(image_shape):
         input_shape=image_shape,
         classes=10,
         name="digits",
+        preprocessing=Preprocessing(crop="resize"),  # a digit is 8 x 8 pixels: nothing is cut off
     )
 
 

@@ -23,7 +23,7 @@ NOISE_FACTOR = 10
 CALIBRATION_IMAGES = 2
 
 
-def check_same(model, content, shape, images=(), every_op=False, without=()):
+def check_same(model, content, shape, images=(), every_op=False, without=(), pixels=None):
     """Raises ValueError unless a float32 file and its model give the same scores, all finite.
 
     The model computes in float32 for this, whatever its policy, and its GELUs in their tanh form
@@ -35,7 +35,7 @@ def check_same(model, content, shape, images=(), every_op=False, without=()):
         shape: `(H, W, C)` of an image.
         images: Images as the model takes them, if there are any; the first two are used beside
             two that are made up.
-        every_op, without: What the file was made for, see `to_float`.
+        every_op, without, pixels: What the file was made for, see `to_float`.
     """
     from keras_mixer.tflite._interpreter import open_interpreter
 
@@ -63,7 +63,8 @@ def check_same(model, content, shape, images=(), every_op=False, without=()):
         interpreter.get_output_details(),
     )
     for i in finite:
-        interpreter.set_tensor(image_tensor["index"], examples[i][None])
+        in_file = pixels.pixels(examples[i]) if pixels else examples[i]
+        interpreter.set_tensor(image_tensor["index"], in_file[None])
         interpreter.invoke()
         got = interpreter.get_tensor(score_tensor["index"])[0].astype(np.float64)
         size = np.abs(expected[i]).max(initial=0)
@@ -75,7 +76,7 @@ def check_same(model, content, shape, images=(), every_op=False, without=()):
                 values = graph.run(ops.convert_to_tensor(examples[i][None]))
             values = {value: _array(tensor) for value, tensor in values.items()}
             where = _wrong_rewrite(graph, values, examples[i], every_op, without)
-            where = where or _wrong_in_file(graph, values, content, examples[i])
+            where = where or _wrong_in_file(graph, values, content, in_file)
             raise ValueError(
                 f"convert: the .tflite file of '{model.name}' does not compute what the model "
                 f"computes: a score differs by {difference:.3g} where rounding explains "

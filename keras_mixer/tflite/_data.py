@@ -1,18 +1,17 @@
 """Images as people hold them, handed on as checked NumPy batches."""
 
+import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
-import keras
 import numpy as np
-from PIL import Image, ImageOps
 
-UNREADABLE = OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SLACK = 0.25  # of the range from black to white: interpolation overshoots by less
 
 
-def batches(data, shape, who):
+def batches(data, shape, who, takes=None):
     """Checked batches of `data`: pairs of images [N, H, W, C] float32 and labels [N], or None.
 
     Args:
@@ -20,10 +19,11 @@ def batches(data, shape, who):
             iterable of batches, each batch an array or a pair.
         shape: What each image's shape `(H, W, C)` must be.
         who: Who asks; errors begin with it.
+        takes: The model's `Preprocessing`, whose scale the images must have; None for any scale.
 
     Raises:
-        ValueError: No image at all, a wrong shape, values that are not numbers or not finite, an
-            endless data set, or labels that do not fit the images.
+        ValueError: No image at all, a wrong shape, values that are not numbers, not finite or of
+            another scale, an endless data set, or labels that do not fit the images.
     """
     if hasattr(data, "as_numpy_iterator"):  # a tf.data.Dataset
         if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
@@ -32,7 +32,7 @@ def batches(data, shape, who):
     elif isinstance(data, tuple) or hasattr(data, "__array__"):
         data = [data]
 
-    found = 0
+    found, low, high = 0, np.inf, -np.inf
     for batch in data:
         if isinstance(batch, dict):
             raise ValueError(
@@ -41,83 +41,86 @@ def batches(data, shape, who):
                 "as_supervised=True."
             )
         images, labels = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
-        images = _images(images, shape, who)
+        given, images = np.asarray(images).dtype, _images(images, shape, who)
         if labels is not None:
             labels = _labels(labels, len(images), who)
         found += len(images)
         if len(images):
+            low, high = min(low, images.min()), max(high, images.max())
+            check_scale(low, high, takes, who, of_pixels=given.kind in "iu")
             yield images, labels
     if not found:
         raise ValueError(f"{who} needs at least one image; got none.")
+    if takes and low < high <= 2 and np.ptp(takes.input_range) > 100:
+        raise _other_scale(low, high, takes, who)
 
 
-def picture(source, shape, input_range=(-1.0, 1.0)):
-    """An image file, Pillow image or uint8 array -> what a model takes, float32 [H, W, C].
+def check_scale(low, high, takes, who, of_pixels=False):
+    """Raises ValueError where values from `low` to `high` cannot be what a model takes.
 
-    A file is turned upright as its EXIF data say. The whole picture is resized (bilinear, with
-    antialiasing) to the model's height and width, as MediaPipe's image classifier does, turned to
-    grey or RGB for one or three channels, and scaled from 0..255 to `input_range`, black and white
-    for all channels or for each.
+    Args:
+        of_pixels: Whether they are whole numbers by their type, and so pixels from 0 to 255.
+    """
+    if takes is None:
+        return
+    ends = np.asarray(takes.input_range)
+    slack = SLACK * (ends.max() - ends.min())
+    outside = low < ends.min() - slack or high > ends.max() + slack
+    if outside or (of_pixels and takes.input_range != (0.0, 255.0)):
+        raise _other_scale(low, high, takes, who)
+
+
+def _other_scale(low, high, takes, who):
+    black, white = takes.input_range
+    return ValueError(
+        f"{who} needs images as the model takes them, black as {_words(black)} and white as "
+        f"{_words(white)}; got values from {low:g} to {high:g}. For pixels from 0 to 255 "
+        "keras_mixer.preprocess_input(pixels, model) makes them so. If the model takes something "
+        "else than it says, pass input_range=."
+    )
+
+
+def _words(end):
+    return f"{end:g}" if isinstance(end, float) else f"({', '.join(f'{n:g}' for n in end)})"
+
+
+def picture(source, takes, channels):
+    """A picture -> what a model takes, float32 [*takes.size, channels].
+
+    Args:
+        source: A path, a file's bytes, a Pillow image or a uint8 array.
+        takes: The model's `Preprocessing`: how a picture is cut to size, and the scale of pixels.
+        channels: 1 or 3.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a picture, or the model takes neither one nor three channels.
     """
-    height, width, channels = shape
-    modes = {1: "L", 3: "RGB"}
-    if channels not in modes:
+    import tensorflow as tf
+
+    from keras_mixer.data.evaluation import fitted
+    from keras_mixer.data.pictures import read_picture
+
+    if channels not in (1, 3):
         raise ValueError(
             f"A picture has 1 or 3 channels; this model takes {channels}. Give an array."
         )
-    try:
-        if isinstance(source, np.ndarray):
-            image = Image.fromarray(source.squeeze(-1) if source.shape[-1] == 1 else source)
-        elif isinstance(source, Image.Image):
-            image = source
-        else:
-            with Image.open(source) as file:
-                image = ImageOps.exif_transpose(file).convert(modes[channels])
-        image = image.convert(modes[channels]).resize((width, height), Image.Resampling.BILINEAR)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no picture at {str(source)!r}.") from None
-    except UNREADABLE as error:
-        what = f"an array {source.shape}" if isinstance(source, np.ndarray) else repr(str(source))
-        raise ValueError(f"{what} is not a picture that can be read: {error}.") from None
-    return scaled(np.asarray(image).reshape(shape), input_range)
+    return takes.scaled(fitted(tf.constant(read_picture(source, channels)), takes).numpy())
 
 
-def scaled(pixels, input_range):
-    """Pixels from 0 to 255 -> what a model takes, float32, of any shape [..., C]."""
-    low, high = (np.asarray(end, np.float32) for end in input_range)
-    return np.asarray(pixels, np.float32) / 255 * (high - low) + low
-
-
-def image_range(model):
-    """What a Keras model takes for black and for white.
-
-    (0, 255) where it begins by making pixels smaller with a `Rescaling`, as a model built with
-    `include_preprocessing` does, be it in another model or not; else (-1, 1), Mixer's own.
-    """
-    first = next((x for x in model.layers if not isinstance(x, keras.layers.InputLayer)), None)
-    if isinstance(first, keras.Model):
-        return image_range(first)
-    takes_pixels = isinstance(first, keras.layers.Rescaling) and np.max(np.abs(first.scale)) < 0.5
-    return (0.0, 255.0) if takes_pixels else (-1.0, 1.0)
-
-
-def read(path, shape, input_range=(-1.0, 1.0)):
+def read(path, shape, takes):
     """Images from disk as `(images, labels)`, or images alone where nothing tells the labels.
 
     Args:
         path: A `.npy` of images; a `.npz` with `images` and perhaps `labels`, both arrays as the
             model takes them; a folder of pictures; or a folder of one folder of pictures a class,
             the classes numbered in the order of their names.
-        shape: The model's image shape `(H, W, C)`, to which pictures are resized.
-        input_range: The model's image range, to which pictures are scaled.
+        shape: The model's image shape `(H, W, C)`.
+        takes: The model's `Preprocessing`, by which pictures are cut and scaled.
     """
     path = Path(path)
     if path.is_dir():
-        return _read_folder(path, shape, input_range)
+        return _read_folder(path, replace(takes, size=shape[:2]), shape[-1])
     if not path.is_file():
         raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
     try:
@@ -133,19 +136,42 @@ def read(path, shape, input_range=(-1.0, 1.0)):
     return (arrays["images"], arrays["labels"]) if "labels" in arrays else arrays["images"]
 
 
-def _read_folder(folder, shape, input_range):
+def _read_folder(folder, takes, channels):
+    """Its pictures as training's evaluation reads them; what is left out is named in a warning."""
+    from keras_mixer import data
+    from keras_mixer.data.pictures import PICTURES, unreadable
+
     def pictures(folder):
         return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
 
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    found = [(p, i) for i, c in enumerate(classes) for p in pictures(c)]
-    labelled = bool(found)
-    if not labelled:
-        found = [(p, None) for p in pictures(folder)]
-    if not found:
-        raise ValueError(f"{folder} holds no pictures ({', '.join(PICTURES)}), nor do its folders.")
-    images = np.stack([picture(p, shape, input_range) for p, _ in found])
-    return (images, np.array([label for _, label in found])) if labelled else images
+    classes = [p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."]
+    if any(p.suffix.lower() in PICTURES for c in classes for p in c.rglob("*")):
+        source = data.folder(folder)
+        _warn_of(folder, source.skipped)
+
+        def view(item):
+            content, label = source.read(item)
+            return data.evaluation_image(content, takes, channels), label
+
+        views = source.order().map(view, -1, deterministic=True)
+        pixels, labels = zip(*views.as_numpy_iterator(), strict=True)
+        return takes.scaled(np.stack(pixels)), np.array(labels)
+
+    found = pictures(folder)
+    skipped = unreadable(found) if found else {}
+    _warn_of(folder, skipped)
+    if len(skipped) == len(found):
+        raise ValueError(
+            f"{folder} holds no readable pictures ({', '.join(PICTURES)}), nor do its folders."
+        )
+    return np.stack([picture(p, takes, channels) for p in found if p not in skipped])
+
+
+def _warn_of(folder, skipped):
+    if skipped:
+        some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:5])
+        more = ", ..." if len(skipped) > 5 else ""
+        warnings.warn(f"{folder}: left out {len(skipped)}: {some}{more}.", stacklevel=4)
 
 
 def _images(images, shape, who):

@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_mixer._keras import Cast, Gelu, inner_layers
-from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed
+from keras_mixer.layers import DropPath, ImagePreprocessing, LayerNorm, Mlp, PatchEmbed
 from keras_mixer.layers.mlp import GELUS
 from keras_mixer.models.mlp_mixer import MixerBlock
 from keras_mixer.tflite._graph import Graph, having
@@ -32,13 +32,13 @@ INACTIVE = {
     *(layers.Identity, DropPath),
 } - {layers.RandomCrop}
 # Layers that turn pixels into floats before anything else.
-ON_PIXELS = {layers.Rescaling, layers.Normalization, layers.CenterCrop} | {
+ON_PIXELS = {ImagePreprocessing, layers.Rescaling, layers.Normalization, layers.CenterCrop} | {
     kind for kind in INACTIVE if kind.__name__.startswith("Random")
 }
 POOLING = layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D
 
 
-def to_float(model, shape, batch=1, every_op=False, without=()):
+def to_float(model, shape, batch=1, every_op=False, without=(), pixels=None):
     """The float32 `.tflite` of a model of images `(H, W, C)`, as bytes; `image` in, `scores` out.
 
     Args:
@@ -48,13 +48,14 @@ def to_float(model, shape, batch=1, every_op=False, without=()):
         every_op: Whether for recipes that compute every op in integers: LayerNorms are then in two
             stages and GELUs in steps, which is their tanh form, 5e-4 or less from the erf form.
         without: Names of `REWRITES` to leave out.
+        pixels: The model's `Preprocessing`, if the file shall take pixels from 0 to 255 instead.
 
     Raises:
         ConverterError: An op that LiteRT does not have.
     """
     import tensorflow as tf
 
-    with rewritten(model, every_op, without) as graph:
+    with rewritten(model, every_op, without, pixels) as graph:
         # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
         image = tf.TensorSpec((batch, *shape), tf.float32, name="image")
         function = tf.function(
@@ -74,9 +75,11 @@ def to_float(model, shape, batch=1, every_op=False, without=()):
 
 
 @contextmanager
-def rewritten(model, every_op=False, without=()):
+def rewritten(model, every_op=False, without=(), pixels=None):
     """The graph of a model, which within this context computes as LiteRT runs it best."""
     graph = Graph(model)
+    if pixels:
+        graph.prepend(ImagePreprocessing(**pixels.as_dict(), rescale=True, name="preprocessing"))
     for name, rewrite in PASSES.items():
         if name not in without:
             rewrite(graph, every_op)
@@ -179,7 +182,7 @@ def fold_rescaling(graph, every_op):
     """Moves a rescaling of pixels into the convolution without padding that alone takes them."""
     for call in graph.calls:
         stem = _only_taker(graph, call)
-        while stem and type(stem.operation) in INACTIVE:
+        while stem and _is_inactive(stem.operation):
             stem = _only_taker(graph, stem)
         if stem is None or not _is_stem(stem.operation) or not _has_own_weights(stem):
             continue
@@ -201,7 +204,7 @@ def fold_last_norm(graph, every_op):
     if head is None or type(head.operation) is not layers.Dense or not _has_own_weights(head):
         return
     call = _only_source(graph, head)
-    while call and (type(call.operation) in INACTIVE or _keeps_channels(call)):
+    while call and (_is_inactive(call.operation) or _keeps_channels(call)):
         call = _only_source(graph, call)
     if call is None or type(call.operation) is not LayerNorm or not call.operation.affine:
         return
@@ -235,6 +238,9 @@ def _rescaling(operation, channels):
     """
     if type(operation) is layers.Rescaling:
         scale, offset = operation.scale, operation.offset
+    elif type(operation) is ImagePreprocessing and operation.rescale:
+        std = np.asarray(operation.preprocessing.std)
+        scale, offset = 1 / (255 * std), -np.asarray(operation.preprocessing.mean) / std
     elif type(operation) is layers.Normalization:
         mean, variance = _array(operation.mean), _array(operation.variance)
         scale = np.maximum(np.sqrt(variance), keras.config.epsilon())
@@ -250,6 +256,12 @@ def _rescaling(operation, channels):
             return None
         by_channel.append(np.broadcast_to(values.reshape(-1), channels))
     return by_channel
+
+
+def _is_inactive(operation):
+    return type(operation) in INACTIVE or (
+        type(operation) is ImagePreprocessing and not operation.rescale
+    )
 
 
 def _is_stem(layer):

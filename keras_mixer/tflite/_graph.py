@@ -81,6 +81,12 @@ class Graph:
         else:
             [self.scores] = self._read(graph, [self.image], (model.name,))
 
+    def prepend(self, operation):
+        """Calls an operation of one image and one output before all others."""
+        image = Value(self.image.shape, "float32")
+        self.calls.insert(0, Call(operation, ((image,), {}), [self.image], ()))
+        self.image = image
+
     def _read(self, graph, inputs, scope):
         values = dict(zip(map(id, graph.inputs), inputs, strict=True))
 

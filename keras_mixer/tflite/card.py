@@ -29,8 +29,8 @@ this page says is in the files too, as LiteRT metadata: `keras-mixer inspect {fi
 - Input: one image, float32 `{shape}`{order}. Black is {black:g}, white {white:g}: {formula}.
 - Output: float32 `[1, {classes}]`, {scores}
 
-Resize the whole picture to {width} x {height} (width x height), bilinearly, without cropping it.
-
+{cut}
+{measured}
 ## On Android
 
 Put a file into `app/src/main/assets/` and keep it uncompressed, so that it can be mapped into
@@ -93,7 +93,7 @@ for (category in result.classificationResult().classifications()[0].categories()
 """
 
 
-def card(metadata, shape, classes, probabilities, sizes, scores):
+def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=()):
     """The text of a folder's `README.md`.
 
     Args:
@@ -103,6 +103,9 @@ def card(metadata, shape, classes, probabilities, sizes, scores):
         probabilities: Whether scores are.
         sizes: Name of each `.tflite` file in the folder -> its bytes, the newest file last.
         scores: What that one gives for the golden input, `[classes]`.
+        takes: The file's `Preprocessing`.
+        reports: What `verify` found on test images: pairs of how pictures were cut, in words, and
+            a `Report`.
     """
     height, width, channels = shape
     black, white = metadata.input_range
@@ -134,8 +137,8 @@ def card(metadata, shape, classes, probabilities, sizes, scores):
         scores="probabilities: they are at least 0 and add up to 1."
         if probabilities
         else "as the model gives them: the best class has the highest. They are no probabilities.",
-        width=width,
-        height=height,
+        cut=_cut(takes, width, height),
+        measured=_measured(file, reports),
         size=height * width * channels,
         mediapipe=MEDIAPIPE.format(file=file) if channels == 3 else "",
         picture_line=f"`{PICTURE}` is a picture of the model's size, " if picture else "",
@@ -144,6 +147,55 @@ def card(metadata, shape, classes, probabilities, sizes, scores):
         best=f"{best}, {metadata.labels[best]}" if metadata.labels else best,
         score=float(scores[best]),
     )
+
+
+def _cut(takes, width, height):
+    """How a picture is cut to the image's size, and what most apps do instead."""
+    how = (
+        f"{takes.interpolation} interpolation, with{'' if takes.antialias else 'out'} antialiasing"
+    )
+    size = f"{width} x {height} (width x height)"
+    if takes == takes.cut("resize"):
+        return (
+            f"Resize the whole picture to {size}, bilinearly and without antialiasing; do not crop "
+            "it. So the model was trained and evaluated, and MediaPipe does nearly the same: its "
+            "pixels lie half a pixel of the result elsewhere."
+        )
+    larger = [round(side / takes.crop_share) for side in (width, height)]
+    if takes.crop == "resize":
+        trained = f"Resize the whole picture to {size}, {how}."
+    elif takes.crop == "resize_crop":
+        trained = f"Resize the whole picture to {larger[0]} x {larger[1]}, {how}; then cut out the "
+        trained += f"centre, {size}."
+    else:
+        trained = (
+            f"Resize the picture, with its proportions kept, until it just covers {larger[0]} "
+        )
+        trained += f"x {larger[1]} ({how}); then cut out the centre, {size}."
+    return (
+        f"{trained} So the model was trained and evaluated.\n\nMediaPipe and most apps resize the "
+        f"whole picture to {width} x {height} instead, bilinearly. `keras-mixer verify --as "
+        "mediapipe` measures what that costs."
+    )
+
+
+def _measured(file, reports):
+    if not reports:
+        return ""
+    rows = "".join(
+        f"| {words} | {r.images:,} | {_share(r.accuracy)} | {_share(r.keras_accuracy)} | "
+        f"{_share(r.agreement)} |\n"
+        for words, r in reports
+    )
+    return (
+        f"\n## How well\n\n`{file}` and the Keras model on the same test images:\n\n"
+        "| pictures cut | images | top-1 | Keras, top-1 | same class |\n|---|--:|--:|--:|--:|\n"
+        f"{rows}"
+    )
+
+
+def _share(share):
+    return "" if share is None else f"{share:.2%}"
 
 
 def _row(name, size):

@@ -6,6 +6,7 @@ import keras
 
 from keras_mixer._keras import inner_layers, is_quantised
 from keras_mixer._text import listed
+from keras_mixer.images import PIXELS, preprocessing, said
 from keras_mixer.tflite import recipes
 from keras_mixer.tflite._compare import check_same
 from keras_mixer.tflite._data import batches
@@ -20,6 +21,8 @@ def convert(
     calibration=None,
     keep_float=(),
     integer_ends=False,
+    input_range=None,
+    pixels=False,
     without=(),
 ):
     """Converts an image model for LiteRT, on CPUs and phones.
@@ -52,6 +55,11 @@ def convert(
             `sensitivity` tells which are worth it.
         integer_ends: With `"int8"` and `"int16x8"`: whether the input and the output are integers
             too, as some NPUs and microcontrollers want. MediaPipe wants float32.
+        input_range: What the model takes for black and for white, where nothing in it says so; see
+            `keras_mixer.preprocessing`. Calibration images of another scale are refused.
+        pixels: Whether the file takes pixels from 0 to 255 whatever the model takes; its scaling is
+            in the stem's weights then, where that can be. Calibration images are still as the model
+            takes them.
         without: Names of rewrites to leave out, to measure what each is worth: `"float_pixels"`,
             `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"dense_stem"`,
             `"norm_form"` or `"batch_first"`.
@@ -72,7 +80,8 @@ def convert(
     recipe = recipes.find(recipe)
     shape = image_shape(model, "convert")
     who = f"convert with recipe '{recipe.name}'"
-    images = calibration_images(recipe, calibration, shape, who)
+    takes = said(model, input_range)
+    images = calibration_images(recipe, calibration, shape, who, takes)
     if integer_ends and not recipe.every_op:
         every = ", ".join(f"'{r.name}'" for r in recipes.RECIPES.values() if r.every_op)
         raise ValueError(f"{who} has float32 ends; integer_ends goes with {every}.")
@@ -90,12 +99,23 @@ def convert(
     from keras_mixer.tflite._interpreter import open_interpreter
     from keras_mixer.tflite._layers import layer_paths, layers_by_tensor, matching
     from keras_mixer.tflite._quantise import odd_products, quantise
+    from keras_mixer.tflite.metadata import with_preprocessing
 
     keep_float = [keep_float] if isinstance(keep_float, str) else keep_float
     kept = matching(keep_float, [*layer_paths(model)], who)
-    content = checked_float_file(model, shape, recipe, who, images, without)
+    if pixels and takes is None:
+        preprocessing(model)  # which asks
+    scale = takes if pixels else None
+    content = checked_float_file(model, shape, recipe, who, images, without, scale)
+    in_file = takes and (takes.ranging(PIXELS) if pixels else takes)
+
+    def finished(content):
+        return with_preprocessing(content, in_file, who) if in_file else content
+
     if recipe.name == "float32":
-        return content
+        return finished(content)
+    if scale and images:
+        images = [scale.pixels(image) for image in images]
 
     layers = layers_by_tensor(open_interpreter(content), model)
     in_float = [name for name, layer in layers.items() if layer in kept]
@@ -105,15 +125,17 @@ def convert(
     if recipe.weights == "float16":
         check_float16(content, layers, in_float, who)
     found = checked_ranges(content, images, recipe, layers, who)
-    return quantise(content, recipe, found, keep_float=in_float, integer_ends=integer_ends)
+    return finished(
+        quantise(content, recipe, found, keep_float=in_float, integer_ends=integer_ends)
+    )
 
 
-def float_file(model, shape, every_op=False, without=()):
+def float_file(model, shape, every_op=False, without=(), pixels=None):
     """The float32 file that recipes start from: those for every op, or the others."""
     from tensorflow.lite.python.convert import ConverterError
 
     try:
-        return to_float(model, shape, every_op=every_op, without=without)
+        return to_float(model, shape, every_op=every_op, without=without, pixels=pixels)
     except ConverterError as error:
         # Its message holds the whole program; at the end it lists the ops.
         said = str(error).strip()
@@ -125,7 +147,7 @@ def float_file(model, shape, every_op=False, without=()):
         ) from None
 
 
-def checked_float_file(model, shape, recipe, who, images=None, without=()):
+def checked_float_file(model, shape, recipe, who, images=None, without=(), pixels=None):
     """As `float_file`, for a recipe: from finite weights, and compared with the model."""
     quantised = [layer.name for layer in inner_layers(model) if is_quantised(layer)]
     if quantised:
@@ -135,8 +157,8 @@ def checked_float_file(model, shape, recipe, who, images=None, without=()):
             "recipes quantise, 'dynamic_int8' for example."
         )
     check_weights(model, recipe, who)
-    content = float_file(model, shape, recipe.every_op, without)
-    check_same(model, content, shape, images or (), recipe.every_op, without)
+    content = float_file(model, shape, recipe.every_op, without, pixels)
+    check_same(model, content, shape, images or (), recipe.every_op, without, pixels)
     return content
 
 
@@ -196,7 +218,7 @@ def image_shape(model, who):
     return shape[1:]
 
 
-def calibration_images(recipe, calibration, shape, who):
+def calibration_images(recipe, calibration, shape, who, takes):
     """The images to read ranges from, as a list; None where a recipe wants none."""
     if not recipe.calibrated:
         if calibration is not None:
@@ -207,7 +229,7 @@ def calibration_images(recipe, calibration, shape, who):
             f"{who} needs calibration= (--calibration), about a hundred images as the model takes "
             "them, to read the ranges of its activations from; got none."
         )
-    return [image for images, _ in batches(calibration, shape, who) for image in images]
+    return [image for images, _ in batches(calibration, shape, who, takes) for image in images]
 
 
 def _check_widths(odd, who):

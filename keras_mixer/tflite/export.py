@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from keras_mixer._files import check_new, whole_file
+from keras_mixer.images import PIXELS, preprocessing
 from keras_mixer.tflite import recipes
-from keras_mixer.tflite._data import image_range, scaled
+from keras_mixer.tflite._data import read
 from keras_mixer.tflite._runner import Runner
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert import convert, image_shape
@@ -17,13 +18,13 @@ from keras_mixer.tflite.metadata import (
     LABELS,
     Metadata,
     check_labels,
-    check_range,
     gives_probabilities,
     lines,
     read_labels,
     unpacked,
     with_metadata,
 )
+from keras_mixer.tflite.verify import verify
 
 
 def export(
@@ -35,6 +36,7 @@ def export(
     calibration=None,
     keep_float=(),
     input_range=None,
+    data=None,
     name=None,
     description="",
     version="",
@@ -63,8 +65,13 @@ def export(
         labels: Names of the classes in the order of the scores: a sequence, or the path of a text
             file with one a line.
         calibration, keep_float: As in `convert`.
-        input_range: What the model takes for black and for white; by default (0, 255) for a model
-            built with `include_preprocessing` and (-1, 1) for others.
+        input_range: What the model takes for black and for white, where nothing in it says so; see
+            `keras_mixer.preprocessing`. The file takes the same; or pixels from 0 to 255, if it
+            would differ by channel, which MediaPipe does not know: the normalisation is in the
+            stem's weights then, where that can be.
+        data: Path of test images, to state the file's accuracy in the card: a folder of one folder
+            of pictures a class, or a `.npz` with `images` and `labels`. Pictures are cut in both
+            ways, as the model was evaluated and as MediaPipe does.
         name: What to call the model; by default its own name.
         description: What it does, in a sentence or two.
         version: The model's.
@@ -80,8 +87,8 @@ def export(
             that `export` has not written, or a `.tflite` file of another model, which it never
             replaces.
         FileNotFoundError: No labels at that path.
-        ValueError: Labels that do not match the classes, an `input_range` that is none, or anything
-            that `convert` refuses.
+        ValueError: Labels that do not match the classes, an `input_range` that is none, a model
+            that does not say it, or anything that `convert` refuses.
         RuntimeError: Keras runs on another backend than TensorFlow.
 
         Nothing has been written then.
@@ -92,10 +99,12 @@ def export(
     classes = _classes(model, who)
     labels = () if labels is None else read_labels(labels)
     check_labels(labels, classes, who)
-    check_range(input_range, who)
-    input_range = image_range(model) if input_range is None else tuple(map(float, input_range))
+    takes = preprocessing(model, input_range=input_range)
+    by_channel = not all(isinstance(end, float) for end in takes.input_range)
+    in_file = takes.ranging(PIXELS) if by_channel else takes
+    tests = _test_images(data, shape, takes)
     pixels = golden_picture(shape)
-    image = scaled(pixels, input_range)
+    image = in_file.scaled(pixels)
     contents = {INPUT: _raw(image)} | ({LABELS: lines(labels).encode()} if labels else {})
     file, output = f"model_{recipe}.tflite", f"golden_output_{recipe}.bin"
     for path in (folder / file, folder / output):
@@ -109,16 +118,28 @@ def export(
         version=version,
         author=author,
         license=license,
-        input_range=input_range,
+        input_range=in_file.input_range,
         labels=labels,
     )
-    content = convert(model, recipe, calibration=calibration, keep_float=keep_float)
+    content = convert(
+        model,
+        recipe,
+        calibration=calibration,
+        keep_float=keep_float,
+        input_range=takes.input_range,
+        pixels=by_channel,
+    )
     content = with_metadata(content, metadata)
     scores = Runner(content)(image)
     sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
     probabilities = gives_probabilities(unpacked(content, who))
+    reports = [
+        (words, verify(model, content, images, input_range=takes.input_range))
+        for words, images in tests
+    ]
+    text = card(metadata, shape, classes, probabilities, sizes, scores, in_file, reports)
     contents |= {
-        CARD: card(metadata, shape, classes, probabilities, sizes, scores).encode(),
+        CARD: text.encode(),
         file: content,
         output: _raw(scores),
     }
@@ -130,6 +151,16 @@ def export(
             path = files.enter_context(whole_file(folder / key, overwrite or key in again))
             path.write_bytes(content)
     return folder / file
+
+
+def _test_images(path, shape, takes):
+    """Images to measure a file on, once for each way to cut pictures: pairs (words, images)."""
+    if path is None:
+        return []
+    given = read(path, shape, takes)
+    if not Path(path).is_dir():
+        return [("as they are given", given)]
+    return [("as trained", given), ("as MediaPipe does", read(path, shape, takes.on_device()))]
 
 
 def golden_picture(shape):

@@ -1,6 +1,7 @@
 """What a `.tflite` file says about itself: LiteRT metadata, as MediaPipe and Android read them."""
 
 import io
+import json
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -9,13 +10,18 @@ from pathlib import Path
 import flatbuffers
 import numpy as np
 
+from keras_mixer.images import Preprocessing
 from keras_mixer.tflite import _schema
 from keras_mixer.tflite._schema import Found, table
 
 ENTRY = "TFLITE_METADATA"  # the name of the buffer in the model
+OURS = "keras_mixer.Preprocessing"  # JSON, for which LiteRT's metadata have no field
 LABELS = "labels.txt"
 ALIGNMENT = 16  # bytes; force_align of Buffer.data in LiteRT's schema.fbs
-UNREADABLE = struct.error, TypeError, ValueError, IndexError, OverflowError, MemoryError
+UNREADABLE = (
+    *(struct.error, TypeError, ValueError, IndexError, OverflowError, MemoryError),
+    RecursionError,
+)
 DATE = 1980, 1, 1, 0, 0, 0  # a ZIP's first day, so that the same model is the same file
 WHITE = 255.0  # a pixel's largest value
 
@@ -71,7 +77,9 @@ def with_metadata(tflite, metadata):
     image, scores = _ends(model, who)
     check_labels(metadata.labels, int(scores.shape[-1]), who)
     check_range(metadata.input_range, who)
-    packed = _packed(model, _schema.write(_described(model, image, metadata)), len(tflite), who)
+    packed = _packed(
+        model, ENTRY, _schema.write(_described(model, image, metadata)), len(tflite), who
+    )
     if not metadata.labels:
         return packed
     # In the file as a whole, so that offsets count from its beginning, as LiteRT's own tools do.
@@ -94,10 +102,28 @@ def read_metadata(source):
     return metadata_in(*content_of(source))
 
 
+def with_preprocessing(tflite, takes, who):
+    """A `.tflite` file that says what images it takes, a `keras_mixer.Preprocessing`.
+
+    LiteRT's metadata can say the scale of pixels only, and only of classifiers.
+    """
+    said = json.dumps(takes.as_dict()).encode()
+    return _packed(unpacked(tflite, who), OURS, said, len(tflite), who)
+
+
+def preprocessing_in(name, content):
+    """The `Preprocessing` in a file's content, or None; `name` is for errors."""
+    try:
+        said = _entry(content, OURS)
+        return None if said is None else Preprocessing(**json.loads(said))
+    except UNREADABLE as error:
+        raise ValueError(f"{name} does not say what images it takes: {error}.") from None
+
+
 def metadata_in(name, content):
     """What `read_metadata` gives for a file's content; `name` is for errors."""
     try:
-        packed = _entry(content)
+        packed = _entry(content, ENTRY)
         return None if packed is None else _read(packed, content)
     except UNREADABLE as error:
         raise ValueError(f"The metadata in {name} cannot be read: {error}.") from None
@@ -278,8 +304,8 @@ def gives_probabilities(model):
     return False
 
 
-def _packed(model, metadata, size, who):
-    """The model's flatbuffer with these metadata, its buffers aligned."""
+def _packed(model, name, metadata, size, who):
+    """The model's flatbuffer with these metadata under a name, its buffers aligned."""
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT
 
     class Aligned(BufferT):
@@ -291,11 +317,11 @@ def _packed(model, metadata, size, who):
     added = BufferT()
     added.data = np.frombuffer(metadata, np.uint8)
     entries = {_name(entry): entry for entry in model.metadata or []}
-    if ENTRY in entries:
-        model.buffers[entries[ENTRY].buffer] = added
+    if name in entries:
+        model.buffers[entries[name].buffer] = added
     else:
         entry = MetadataT()
-        entry.name, entry.buffer = ENTRY, len(model.buffers)
+        entry.name, entry.buffer = name, len(model.buffers)
         model.metadata = [*entries.values(), entry]
         model.buffers.append(added)
     for buffer in model.buffers:
@@ -314,13 +340,13 @@ def _name(entry):
     return entry.name.decode() if isinstance(entry.name, bytes) else entry.name
 
 
-def _entry(content):
-    """The bytes of the metadata in a file's content, or None."""
+def _entry(content, name):
+    """The bytes of an entry of the metadata in a file's content, or None."""
     from ai_edge_litert.schema_py_generated import Model
 
     model = Model.GetRootAs(content, 0)
     for i in range(model.MetadataLength()):
-        if model.Metadata(i).Name() == ENTRY.encode():
+        if model.Metadata(i).Name() == name.encode():
             return model.Buffers(model.Metadata(i).Buffer()).DataAsNumpy().tobytes()
     return None
 

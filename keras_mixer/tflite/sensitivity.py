@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from keras_mixer.images import said
 from keras_mixer.tflite import recipes
 from keras_mixer.tflite._data import batches
 from keras_mixer.tflite._finite import check_float16
@@ -35,7 +36,9 @@ class LayerLoss:
         return asdict(self)
 
 
-def sensitivity(model, recipe, data, *, calibration=None, count=64, progress=iter):
+def sensitivity(
+    model, recipe, data, *, calibration=None, count=64, progress=iter, input_range=None
+):
     """Quantises one layer at a time, all others in float32, and sees what that does to the scores.
 
     Args:
@@ -44,6 +47,7 @@ def sensitivity(model, recipe, data, *, calibration=None, count=64, progress=ite
         data: Images as the model takes them, as for `verify`; labels are passed over.
         calibration: Images to read ranges from, for the recipes that want them.
         count: How many of the images to use.
+        input_range: What the model takes for black and for white, where nothing in it says so.
         progress: Goes through the list of layers; `tqdm.tqdm` draws a bar meanwhile.
 
     Returns:
@@ -58,8 +62,9 @@ def sensitivity(model, recipe, data, *, calibration=None, count=64, progress=ite
     if recipe.name == "float32":
         raise ValueError(f"{who}: there is nothing to lose; take any other recipe.")
     shape = image_shape(model, "sensitivity")
-    example = calibration_images(recipe, calibration, shape, who)
-    images = [image for some, _ in batches(data, shape, who) for image in some][:count]
+    takes = said(model, input_range)
+    example = calibration_images(recipe, calibration, shape, who, takes)
+    images = [image for some, _ in batches(data, shape, who, takes) for image in some][:count]
     check_backend("sensitivity")
 
     # Here, so that the package does without LiteRT until it is wanted.

@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from keras_mixer._backend import predict
+from keras_mixer.images import said
 from keras_mixer.tflite._data import batches
 from keras_mixer.tflite._runner import Runner
 from keras_mixer.tflite.convert import float_file, image_shape
@@ -84,7 +85,7 @@ class Report:
         return "\n".join(lines)
 
 
-def verify(model, tflite, data, *, threads=None, layers=False):
+def verify(model, tflite, data, *, threads=None, layers=False, input_range=None):
     """Runs a Keras classifier and its `.tflite` file over the same images and compares the answers.
 
     Args:
@@ -97,6 +98,10 @@ def verify(model, tflite, data, *, threads=None, layers=False):
         layers: Whether to compare the output of every layer as well, on the first 16 images, with
             what the model gives in float32. For files that `convert` made: a layer is known by the
             names of its tensors.
+        input_range: What the model takes for black and for white, where nothing in it says so.
+
+    A file that takes another scale than the model, and says so in its metadata, is given the same
+    images in its own.
 
     Returns:
         A `Report`.
@@ -117,12 +122,15 @@ def verify(model, tflite, data, *, threads=None, layers=False):
         )
 
     expected, scores, labels, seconds, watched = [], [], [], [], []
-    for images, batch_labels in batches(data, shape, "verify"):
-        if layers:
-            watched.extend(images[: WATCHED - len(watched)])
+    takes = said(model, input_range)
+    theirs = _theirs(takes, runner)
+    for images, batch_labels in batches(data, shape, "verify", takes):
         expected.append(predict(model, images))
         labels.append(batch_labels)
-        for image in images:
+        in_file = images if theirs is None else theirs.scaled(takes.pixels(images))
+        if layers:
+            watched += [*zip(images, in_file, strict=True)][: WATCHED - len(watched)]
+        for image in in_file:
             start = perf_counter()
             scores.append(runner(image))
             seconds.append(perf_counter() - start)
@@ -145,10 +153,22 @@ def verify(model, tflite, data, *, threads=None, layers=False):
     )
 
 
+def _theirs(takes, runner):
+    """The scale of a file that is another than the model's; None where they are one."""
+    theirs = runner.preprocessing
+    if not takes or not theirs:
+        return None
+    black_and_white = [np.reshape(p.input_range, (2, -1)) for p in (takes, theirs)]
+    return None if np.allclose(*black_and_white, rtol=1e-4) else theirs  # metadata have six digits
+
+
 def layer_errors(model, content, images):
     """How far each layer's output in a file is from the model's: path -> relative error, in order.
 
     The error is the root mean square of the difference over that of the output, over all images.
+
+    Args:
+        images: Pairs of an image as the model takes it and as the file does.
     """
     from keras_mixer.tflite._interpreter import activations, every_tensor, open_interpreter
     from keras_mixer.tflite._layers import layers_by_tensor
@@ -177,7 +197,8 @@ def layer_errors(model, content, images):
     last = dict(sorted(last.items(), key=lambda item: order.index(item[1][0])))
 
     wrong, right = dict.fromkeys(last, 0.0), dict.fromkeys(last, 0.0)
-    pairs = zip(every_tensor(reference, images), every_tensor(content, images), strict=True)
+    for_model, for_file = zip(*images, strict=True)
+    pairs = zip(every_tensor(reference, for_model), every_tensor(content, for_file), strict=True)
     for expected, got in pairs:
         for path, (name, their_name) in last.items():
             right[path] += float(np.square(expected[name], dtype=np.float64).sum())

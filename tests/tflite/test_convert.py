@@ -256,7 +256,10 @@ NAN = np.where(np.arange(4)[:, None, None, None] == 2, np.nan, IMAGES)
         ({"recipe": "int8", "calibration": [IMAGES, NAN]}, "1 of 4 hold NaN"),
         ({"recipe": "int8", "calibration": IMAGES.astype(str)}, "images of numbers"),
         ({"recipe": "float32", "calibration": IMAGES}, "'float32' takes no calibration"),
-        ({"recipe": "float16", "keep_float": ["stem", "blok"]}, "called 'blok'.*: stem, block_0,"),
+        (
+            {"recipe": "float16", "keep_float": ["stem", "blok"]},
+            "called 'blok'.*: preprocessing, stem,",
+        ),
         ({"recipe": "float32", "keep_float": ["stem"]}, "'float32' keeps every layer"),
         ({"recipe": "dynamic_int8", "integer_ends": True}, "goes with 'int8', 'int16x8'"),
     ],
