@@ -303,6 +303,7 @@ def evaluate(
     """
     with quiet():
         from keras_mixer import training
+        from keras_mixer.images import Preprocessing, said
         from keras_mixer.training.run import record_of
 
     if dataset is None:
@@ -314,6 +315,9 @@ def evaluate(
         images = _for_tests(dataset, split, data_dir, run)
         with found.scope():
             keras_model = _load(file, weights)
+            if run and input_range is None and said(keras_model) is None:
+                input_range = Preprocessing(**run["preprocessing"]).input_range
+                crop = crop or run["recipe"].evaluation_crop
             result = training.evaluate(
                 keras_model, images, crop=crop, batch_size=batch_size, input_range=input_range
             )
@@ -442,15 +446,9 @@ def export(
     check_new(output / f"model_{recipe}.tflite", overwrite)
     with quiet():
         from keras_mixer import tflite
-        from keras_mixer.images import preprocessing
-        from keras_mixer.tflite._data import read
-        from keras_mixer.tflite.convert import image_shape
 
     file = _model_file(Path(model))
     keras_model = _load(file, weights)
-    shape = image_shape(keras_model, "export")
-    takes = preprocessing(keras_model, input_range=input_range)
-    images = calibration and read(calibration, shape, takes)
     if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     with console.status(f"Converting {keras_model.name} with recipe {recipe}"), quiet():
@@ -459,7 +457,7 @@ def export(
             output,
             str(recipe),
             labels=labels or _class_names(file, weights, keras_model),
-            calibration=images,
+            calibration=calibration,
             keep_float=keep_float or (),
             input_range=input_range,
             data=data,
@@ -509,23 +507,18 @@ def verify(
 ):
     """Run a .tflite file and its Keras model over the same images and compare the answers."""
     with quiet():
-        from keras_mixer.images import preprocessing
         from keras_mixer.tflite import verify
-        from keras_mixer.tflite._data import read
-        from keras_mixer.tflite.convert import image_shape
 
     keras_model = _load(model, weights)
     with quiet():
-        takes = preprocessing(keras_model, input_range=input_range)
-        takes = takes.on_device() if cut_as else takes
-        images = read(data, image_shape(keras_model, "verify"), takes)
         report = verify(
             keras_model,
             tflite,
-            images,
+            data,
             threads=threads,
             layers=layers,
-            input_range=takes.input_range,
+            cut_as=cut_as and str(cut_as),
+            input_range=input_range,
         )
     console.print(str(report), highlight=False)
 
@@ -545,26 +538,18 @@ def sensitivity(
     Export with --keep-float LAYER leaves one in float32.
     """
     with quiet():
-        from keras_mixer.images import preprocessing
         from keras_mixer.tflite import sensitivity
-        from keras_mixer.tflite._data import read
-        from keras_mixer.tflite.convert import image_shape
 
     keras_model = _load(model, weights)
-    shape = image_shape(keras_model, "sensitivity")
-    takes = preprocessing(keras_model, input_range=input_range)
-    with quiet():
-        images = read(data, shape, takes)
-        examples = calibration and read(calibration, shape, takes)
     with Progress(console=console, transient=True) as progress, quiet():
         losses = sensitivity(
             keras_model,
             str(recipe),
-            images,
-            calibration=examples,
+            data,
+            calibration=calibration,
             count=count,
             progress=lambda layers: progress.track(layers, description="Layers"),
-            input_range=takes.input_range,
+            input_range=input_range,
         )
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("layer", no_wrap=True)

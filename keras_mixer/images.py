@@ -187,8 +187,10 @@ def preprocessing(model, *, input_range=None):
         A `Preprocessing` whose `size` is the model's.
 
     Raises:
-        ValueError: Nothing in the model says it, and no `input_range` is given.
+        ValueError: Nothing in the model says it, and no `input_range` is given; or it is none.
     """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"preprocessing needs a Keras model; got {type(model).__name__}.")
     found = said(model, input_range)
     if found is None:
         raise ValueError(

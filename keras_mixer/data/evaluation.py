@@ -21,8 +21,13 @@ def fitted(image, preprocessing):
 
     Returns:
         float32 `[*size, C]`.
+
+    Raises:
+        ValueError: The `Preprocessing` has no size.
     """
     p = preprocessing
+    if p.size is None:
+        raise ValueError(f"To cut a picture to size takes a Preprocessing with a size; got {p}.")
     options = {"method": p.interpolation, "antialias": p.antialias}
     if p.crop == "resize":
         if image.shape[:2] != p.size:

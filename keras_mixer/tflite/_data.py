@@ -15,8 +15,8 @@ def batches(data, shape, who, takes=None):
     """Checked batches of `data`: pairs of images [N, H, W, C] float32 and labels [N], or None.
 
     Args:
-        data: An array of images, a pair `(images, labels)`, a `tf.data.Dataset`, or any other
-            iterable of batches, each batch an array or a pair.
+        data: A path, see `read`; an array of images, a pair `(images, labels)`, a
+            `tf.data.Dataset`, or any other iterable of batches, each batch an array or a pair.
         shape: What each image's shape `(H, W, C)` must be.
         who: Who asks; errors begin with it.
         takes: The model's `Preprocessing`, whose scale the images must have; None for any scale.
@@ -25,6 +25,13 @@ def batches(data, shape, who, takes=None):
         ValueError: No image at all, a wrong shape, values that are not numbers, not finite or of
             another scale, an endless data set, or labels that do not fit the images.
     """
+    if isinstance(data, str | Path):
+        if takes is None:
+            raise ValueError(
+                f"{who}: nothing says how the pictures in {data} are scaled for the model; pass "
+                "input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
+            )
+        data = read(data, shape, takes)
     if hasattr(data, "as_numpy_iterator"):  # a tf.data.Dataset
         if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
             raise ValueError(f"{who} was given a data set without end; take(n) batches of it.")

@@ -48,8 +48,8 @@ def convert(
             for.
         calibration: For `"static_int8"`, `"int8"` and `"int16x8"`, images as the model takes them,
             from which the ranges of its activations are read: an array `[N, H, W, C]`, a
-            `tf.data.Dataset` or an iterable of batches; labels in it are passed over. A hundred or
-            so that look like what the file will see are enough.
+            `tf.data.Dataset`, an iterable of batches or a path, as `verify` takes them; labels in
+            it are passed over. A hundred or so that look like what the file will see are enough.
         keep_float: Layers that stay in float32: a path such as `"block_0/token_mlp/expand"`, or
             `"block_*/token_mlp"` for all that it names and what is within; or several of them.
             `sensitivity` tells which are worth it.

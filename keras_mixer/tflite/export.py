@@ -10,7 +10,6 @@ from PIL import Image
 from keras_mixer._files import check_new, whole_file
 from keras_mixer.images import PIXELS, preprocessing
 from keras_mixer.tflite import recipes
-from keras_mixer.tflite._data import read
 from keras_mixer.tflite._runner import Runner
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert import convert, image_shape
@@ -102,7 +101,6 @@ def export(
     takes = preprocessing(model, input_range=input_range)
     by_channel = not all(isinstance(end, float) for end in takes.input_range)
     in_file = takes.ranging(PIXELS) if by_channel else takes
-    tests = _test_images(data, shape, takes)
     pixels = golden_picture(shape)
     image = in_file.scaled(pixels)
     contents = {INPUT: _raw(image)} | ({LABELS: lines(labels).encode()} if labels else {})
@@ -134,8 +132,8 @@ def export(
     sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
     probabilities = gives_probabilities(unpacked(content, who))
     reports = [
-        (words, verify(model, content, images, input_range=takes.input_range))
-        for words, images in tests
+        (words, verify(model, content, data, cut_as=cut_as, input_range=takes.input_range))
+        for words, cut_as in _ways_to_cut(data)
     ]
     text = card(metadata, shape, classes, probabilities, sizes, scores, in_file, reports)
     contents |= {
@@ -153,14 +151,13 @@ def export(
     return folder / file
 
 
-def _test_images(path, shape, takes):
-    """Images to measure a file on, once for each way to cut pictures: pairs (words, images)."""
-    if path is None:
-        return []
-    given = read(path, shape, takes)
-    if not Path(path).is_dir():
-        return [("as they are given", given)]
-    return [("as trained", given), ("as MediaPipe does", read(path, shape, takes.on_device()))]
+def _ways_to_cut(data):
+    """In which ways test images are cut to size: pairs of words for the card, and `cut_as`."""
+    if data is None:
+        return ()
+    if not Path(data).is_dir():
+        return [("as they are given", None)]
+    return [("as trained", None), ("as MediaPipe does", "mediapipe")]
 
 
 def golden_picture(shape):

@@ -85,7 +85,7 @@ class Report:
         return "\n".join(lines)
 
 
-def verify(model, tflite, data, *, threads=None, layers=False, input_range=None):
+def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, input_range=None):
     """Runs a Keras classifier and its `.tflite` file over the same images and compares the answers.
 
     Args:
@@ -93,11 +93,14 @@ def verify(model, tflite, data, *, threads=None, layers=False, input_range=None)
         tflite: Path of the file, or its content as bytes.
         data: Images as the model takes them: an array `[N, H, W, C]`, a pair `(images, labels)`, a
             `tf.data.Dataset`, or an iterable of batches. Labels, whole numbers `[N]` or one-hot
-            `[N, classes]`, give accuracies as well.
+            `[N, classes]`, give accuracies as well. Or the path of a `.npy` or `.npz` of them, of a
+            folder of pictures, or of one with a folder of pictures for each class.
         threads: CPU threads for LiteRT; by default one a core, four at most.
         layers: Whether to compare the output of every layer as well, on the first 16 images, with
             what the model gives in float32. For files that `convert` made: a layer is known by the
             names of its tensors.
+        cut_as: How pictures in a folder are cut to size: `None`, as the model was evaluated, or
+            `"mediapipe"`, as its image classifier does and most apps do nearly.
         input_range: What the model takes for black and for white, where nothing in it says so.
 
     A file that takes another scale than the model, and says so in its metadata, is given the same
@@ -122,7 +125,11 @@ def verify(model, tflite, data, *, threads=None, layers=False, input_range=None)
         )
 
     expected, scores, labels, seconds, watched = [], [], [], [], []
+    if cut_as not in (None, "mediapipe"):
+        raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
     takes = said(model, input_range)
+    if cut_as and takes:
+        takes = takes.on_device()
     theirs = _theirs(takes, runner)
     for images, batch_labels in batches(data, shape, "verify", takes):
         expected.append(predict(model, images))

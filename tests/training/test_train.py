@@ -15,6 +15,7 @@ from keras_mixer._backend import settings
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.heads import give_logits
 from keras_mixer.training.optimizers import loss, optimizer, schedule
+from keras_mixer.training.run import record_of
 from tests.cases import randomised
 from tests.pictures import labelled
 from tests.training.runs import BUILD, RECIPE, sources
@@ -262,6 +263,23 @@ def test_random_erasing_erases_the_share_that_the_recipe_says():
     batches = module._training(recipe, plan, grey, (), 0, 0, Preprocessing()).take(10)
     erased = [np.ptp(images, axis=(1, 2, 3)) > 0 for images, *_ in batches.as_numpy_iterator()]
     assert np.mean(erased) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_model_that_does_not_say_what_images_it_takes_is_told(tmp_path):
+    def build(*, input_shape, classes, classifier_activation, drop_path_rate):
+        image = keras.Input(input_shape)
+        x = keras.layers.Flatten()(image)
+        return keras.Model(image, keras.layers.Dense(classes, classifier_activation)(x))
+
+    images, held_out = sources()
+    arguments = {"recipe": PLAIN.but(epochs=2), "folder": tmp_path / "run"}
+    with pytest.raises(ValueError, match="input_range="):
+        training.train(build, images, held_out, **arguments)
+    assert not (tmp_path / "run").exists()
+    model, rows = training.train(build, images, held_out, input_range=(0, 1), **arguments)
+    found = training.evaluate(model, held_out, crop="resize", input_range=(0, 1))
+    assert found["accuracy"] == rows[-1]["val_accuracy"] > 0.5
+    assert record_of(tmp_path / "run")["preprocessing"]["mean"] == 0
 
 
 def pooling():
