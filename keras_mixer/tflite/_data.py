@@ -154,7 +154,10 @@ def _read_folder(folder, takes, channels):
     classes = [p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."]
     if any(p.suffix.lower() in PICTURES for c in classes for p in c.rglob("*")):
         source = data.folder(folder)
-        _warn_of(folder, source.skipped)
+        pictures_left_out = {
+            p: reason for p, reason in source.skipped.items() if p.suffix.lower() in PICTURES
+        }
+        _warn_of(folder, pictures_left_out)
 
         def view(item):
             content, label = source.read(item)
