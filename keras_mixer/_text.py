@@ -22,3 +22,10 @@ def option(text):
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return key, value
+
+
+def left_out(folder, skipped):
+    """What of a folder was left out and why: path -> reason, the first five."""
+    some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:5])
+    more = "; ..." if len(skipped) > 5 else ""
+    return f"{folder}: left out {len(skipped)}: {some}{more}."

@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +21,7 @@ from keras_mixer._accelerators import tpu_address, tpu_chips
 from keras_mixer._backend import LOAD, cure
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
+from keras_mixer._text import left_out
 
 app = typer.Typer(
     name="keras-mixer",
@@ -313,6 +316,8 @@ def evaluate(
         found = training.strategy(device, replicas=replicas)
         run = record_of(file.parent) if file.suffix == ".keras" else None
         images = _for_tests(dataset, split, data_dir, run)
+        if images.skipped:
+            console.print(left_out(images.name, images.skipped), soft_wrap=True, highlight=False)
         with found.scope():
             keras_model = _load(file, weights)
             if run and input_range is None and said(keras_model) is None:
@@ -451,7 +456,10 @@ def export(
     keras_model = _load(file, weights)
     if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
-    with console.status(f"Converting {keras_model.name} with recipe {recipe}"), quiet():
+    with (
+        console.status(f"Converting {keras_model.name} with recipe {recipe}"),
+        _quiet_but_for_left_out(),
+    ):
         written = tflite.export(
             keras_model,
             output,
@@ -510,7 +518,7 @@ def verify(
         from keras_mixer.tflite import verify
 
     keras_model = _load(model, weights)
-    with quiet():
+    with _quiet_but_for_left_out():
         report = verify(
             keras_model,
             tflite,
@@ -541,7 +549,7 @@ def sensitivity(
         from keras_mixer.tflite import sensitivity
 
     keras_model = _load(model, weights)
-    with Progress(console=console, transient=True) as progress, quiet():
+    with Progress(console=console, transient=True) as progress, _quiet_but_for_left_out():
         losses = sensitivity(
             keras_model,
             str(recipe),
@@ -634,6 +642,20 @@ def show_weights(
     with whole_file(output, overwrite) as path:
         figure.savefig(path, dpi=150)
     console.print(output, soft_wrap=True)
+
+
+@contextmanager
+def _quiet_but_for_left_out():
+    """As `quiet`; what could not be read and was left out is said afterwards."""
+    from keras_mixer.tflite._data import LeftOutWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LeftOutWarning)
+        with quiet():
+            yield
+    for warning in caught:
+        if issubclass(warning.category, LeftOutWarning):
+            console.print(str(warning.message), soft_wrap=True, highlight=False)
 
 
 def _model_file(path):

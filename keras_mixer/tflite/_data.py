@@ -8,6 +8,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from keras_mixer._text import left_out
+
+
+class LeftOutWarning(UserWarning):
+    """Pictures of a folder cannot be read and were left out."""
+
+
 SLACK = 0.25  # of the range from black to white: interpolation overshoots by less
 
 
@@ -179,9 +186,7 @@ def _read_folder(folder, takes, channels):
 
 def _warn_of(folder, skipped):
     if skipped:
-        some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:5])
-        more = ", ..." if len(skipped) > 5 else ""
-        warnings.warn(f"{folder}: left out {len(skipped)}: {some}{more}.", stacklevel=4)
+        warnings.warn(left_out(folder, skipped), LeftOutWarning, stacklevel=4)
 
 
 def _images(images, shape, who):
