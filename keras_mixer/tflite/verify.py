@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from keras_mixer._backend import predict
-from keras_mixer.images import said
+from keras_mixer.images import PIXELS, said
 from keras_mixer.tflite._data import batches
 from keras_mixer.tflite._runner import Runner
 from keras_mixer.tflite.convert import float_file, image_shape
@@ -131,6 +131,7 @@ def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, inpu
     if cut_as and takes:
         takes = takes.on_device()
     theirs = _theirs(takes, runner)
+    pixels = takes if theirs and theirs.input_range == PIXELS else None
     for images, batch_labels in batches(data, shape, "verify", takes):
         expected.append(predict(model, images))
         labels.append(batch_labels)
@@ -156,7 +157,9 @@ def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, inpu
         worst_image=int(differences.argmax()),
         ms_per_image=float(np.median(seconds) * 1e3),
         not_finite=int(np.sum(~finite)),
-        layers=tuple(layer_errors(model, runner.content, watched).items()) if layers else (),
+        layers=tuple(layer_errors(model, runner.content, watched, pixels).items())
+        if layers
+        else (),
     )
 
 
@@ -169,13 +172,14 @@ def _theirs(takes, runner):
     return None if np.allclose(*black_and_white, rtol=1e-4) else theirs  # metadata have six digits
 
 
-def layer_errors(model, content, images):
+def layer_errors(model, content, images, pixels=None):
     """How far each layer's output in a file is from the model's: path -> relative error, in order.
 
     The error is the root mean square of the difference over that of the output, over all images.
 
     Args:
         images: Pairs of an image as the model takes it and as the file does.
+        pixels: The model's `Preprocessing`, if the file takes pixels from 0 to 255 instead.
     """
     from keras_mixer.tflite._interpreter import activations, every_tensor, open_interpreter
     from keras_mixer.tflite._layers import layers_by_tensor
@@ -183,7 +187,7 @@ def layer_errors(model, content, images):
     interpreter = open_interpreter(content, watched=True)
     kinds = [tensor["dtype"] for tensor in activations(interpreter).values()]
     every_op = sum(np.issubdtype(kind, np.integer) for kind in kinds) > len(kinds) / 2
-    reference = float_file(model, image_shape(model, "verify"), every_op)
+    reference = float_file(model, image_shape(model, "verify"), every_op, pixels=pixels)
     float_interpreter = open_interpreter(reference, watched=True)
     ours = layers_by_tensor(float_interpreter, model)
     theirs = layers_by_tensor(interpreter, model)
@@ -205,7 +209,8 @@ def layer_errors(model, content, images):
 
     wrong, right = dict.fromkeys(last, 0.0), dict.fromkeys(last, 0.0)
     for_model, for_file = zip(*images, strict=True)
-    pairs = zip(every_tensor(reference, for_model), every_tensor(content, for_file), strict=True)
+    as_reference = for_file if pixels else for_model
+    pairs = zip(every_tensor(reference, as_reference), every_tensor(content, for_file), strict=True)
     for expected, got in pairs:
         for path, (name, their_name) in last.items():
             right[path] += float(np.square(expected[name], dtype=np.float64).sum())
