@@ -21,10 +21,8 @@ CROPS = {
 # Bilinear, but a pixel of the result lies at the corner of what it stands for, not at the centre.
 # OpenCV's warpPerspective does so as MediaPipe calls it; it was TensorFlow 1's way, too.
 MEDIAPIPE = "bilinear_from_corners"
-INTERPOLATIONS = (
-    *("area", "bicubic", "bilinear", "gaussian", "lanczos3", "lanczos5", "mitchellcubic"),
-    *("nearest", MEDIAPIPE),
-)
+# Those that leave a picture of the right size as it is.
+INTERPOLATIONS = (*("area", "bicubic", "bilinear", "lanczos3", "lanczos5", "nearest", MEDIAPIPE),)
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of its pixels / 255
 
 
@@ -214,17 +212,24 @@ def said(model, input_range=None):
     found = _said(model)
     if input_range is None:
         return found
-    return (found or Preprocessing(size=_size(model))).ranging(input_range)
+    told = (found or Preprocessing(size=_size(model))).ranging(input_range)
+    counts = {len(end) for end in told.input_range if isinstance(end, tuple)}
+    if counts - {model.inputs[0].shape[-1]}:
+        raise ValueError(
+            f"input_range needs numbers for the {model.inputs[0].shape[-1]} channels that "
+            f"'{model.name}' takes; got {input_range!r}."
+        )
+    return told
 
 
 def _said(model):
     if not getattr(model, "inputs", None) or len(model.inputs[0].shape) != 4:
         return None
-    front = _Front(*(n or 8 for n in model.inputs[0].shape[1:]))
+    front = _Front(*(n or 64 for n in model.inputs[0].shape[1:]))
     front.walk(model)
     layer = front.layer
     base = replace(layer.preprocessing if layer else Preprocessing(), size=_size(model))
-    if np.dtype(model.inputs[0].dtype).kind in "iu":
+    if model.inputs[0].dtype == "uint8":
         return base.ranging(PIXELS)
     if layer and not front.scaled:
         return base.ranging(PIXELS) if layer.rescale else base
@@ -238,7 +243,7 @@ RANGES = PIXELS, (0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5)  # that people feed models
 
 
 class _Front:
-    """What the first operations of a model make of black and of white images of several ranges.
+    """What the first operations of a model make of black, grey and white images of several ranges.
 
     Attributes:
         layer: The `ImagePreprocessing` that was met, or None.
@@ -250,8 +255,12 @@ class _Front:
         imagenet = Preprocessing(means, stds).input_range
         self.ranges = [*RANGES, imagenet]
         shape = height, width, channels
-        ends = [np.broadcast_to(np.float32(end), shape) for ends in self.ranges for end in ends]
-        self.values = keras.ops.convert_to_tensor(np.stack(ends))  # [2 ranges, H, W, C]
+        shades = [
+            np.broadcast_to(np.float32(shade), shape)
+            for black, white in self.ranges
+            for shade in (black, np.add(black, white) / 2, white)
+        ]
+        self.values = keras.ops.convert_to_tensor(np.stack(shades))  # [3 ranges, H, W, C]
         self.layer, self.scaled = None, False
 
     def walk(self, model):
@@ -272,7 +281,7 @@ class _Front:
                 if not self.walk(operation):
                     return False
             elif not _keeps(operation):
-                made = _made(operation, arguments, known)
+                made = _result(operation, arguments, known)
                 if made is None:
                     return False
                 self.scaled = True
@@ -283,12 +292,10 @@ class _Front:
         return True
 
     def source_of(self, takes):
-        """The range of which `takes` is made, or None."""
-        wanted = np.reshape(takes, (2, -1))
-        for ends, made in zip(self.ranges, self._ends(), strict=True):
-            if np.allclose(made, wanted, atol=1e-3 * np.abs(wanted).max()):
-                return ends
-        return None
+        """The only range of which `takes` is made; None for none, or for several."""
+        tolerance = 1e-3 * np.abs(takes).max()
+        found = [given for given, made in self._made() if _near(made, takes, tolerance)]
+        return found[0] if len(found) == 1 else None
 
     def guessed(self):
         """The only range of which a network's usual input is made; None for none, or for several.
@@ -298,42 +305,68 @@ class _Front:
         """
         if not self.scaled:
             return None
-        ends = self._ends()
-        usual = [*RANGES, self.ranges[-1]]
+        every = self._made()
         known = [
             given
-            for given, made in zip(self.ranges, ends, strict=True)
-            for wanted in usual
-            if np.allclose(made, np.reshape(wanted, (2, -1)), atol=2e-3 * np.ptp(wanted))
+            for given, made in every
+            for wanted in self.ranges
+            if _near(made, wanted, 2e-3 * np.ptp(wanted))
         ]
-        if len(known) == 1:
-            return known[0]
+        if known:
+            return known[0] if len(known) == 1 else None
+        three = [(given, *made) for given, made in every if given in self.ranges[:3]]
+        # What keras.applications calls "caffe": the mean is taken off, and no more.
+        caffe = [
+            given
+            for given, black, white in three
+            if ((np.abs(white - black - 255) < 1) & (black < -50)).all()
+        ]
+        # Wide bounds: a range that is not quite out of the question leaves another in doubt.
+        possible = [
+            (given, black, white)
+            for given, black, white in three
+            if ((white - black > 0.5) & (white - black < 60) & (black > -40)).all()
+        ]
         like = [
             given
-            for given, (black, white) in zip(self.ranges[:3], ends, strict=False)
-            if (white - black > 0.9).all()
-            and (
-                ((white - black < 12) & (black > -6) & (black < 0.6) & (white > 0.4)).all()
-                # What keras.applications calls "caffe": the mean is taken off, and no more.
-                or ((np.abs(white - black - 255) < 1) & (black < -50)).all()
-            )
+            for given, black, white in possible
+            if ((white - black > 0.9) & (white - black < 12) & (black > -6)).all()
+            and ((black < 0.6) & (white > 0.4)).all()
         ]
-        return like[0] if len(like) == 1 and not known else None
+        found = caffe or (like if len(possible) == 1 else [])
+        return found[0] if len(found) == 1 else None
 
-    def _ends(self):
-        """Black and white after the operations, for each range: [2, C] each."""
+    def _made(self):
+        """Of each range that is still a straight line: the range, and black and white now, [C]."""
         values = keras.ops.convert_to_numpy(keras.ops.cast(self.values, "float32"))
-        means = values.mean(axis=tuple(range(1, values.ndim - 1)))  # [2 ranges, C]
-        return means.reshape(-1, 2, means.shape[-1])
+        if values.ndim != 4 or len(values) != 3 * len(self.ranges):
+            return []
+        shades = values.mean(axis=(1, 2)).reshape(len(self.ranges), 3, -1)
+        return [
+            (given, (black, white))
+            for given, (black, grey, white) in zip(self.ranges, shades, strict=True)
+            if (np.abs(grey - (black + white) / 2) <= 1e-3 * np.abs(white - black) + 1e-6).all()
+        ]
+
+
+def _near(made, wanted, tolerance):
+    """Whether black and white are what is wanted, a number or one a channel."""
+    wanted = [np.ravel(end) for end in wanted]
+    return all(
+        end.size in (1, now.size) and np.allclose(now, end, rtol=0, atol=tolerance)
+        for now, end in zip(made, wanted, strict=True)
+    )
 
 
 _layers = keras.layers
 # Of Keras's layers those that leave the values of pixels as they are, or nearly, in inference.
-KEEPS = (
+KEEPS = {
+    *(getattr(_layers, name) for name in dir(_layers) if name.startswith("Random")),
+    *(_layers.AugMix, _layers.AutoContrast, _layers.CutMix, _layers.MixUp, _layers.RandAugment),
     *(_layers.InputLayer, _layers.Identity, _layers.Dropout, _layers.SpatialDropout2D),
     *(_layers.GaussianNoise, _layers.GaussianDropout),
     *(_layers.Resizing, _layers.CenterCrop, _layers.Cropping2D, _layers.UpSampling2D),
-)
+}
 SCALES = (_layers.Rescaling, _layers.Normalization)
 # Operations by the names of their classes, which Keras does not export.
 ARITHMETIC = {
@@ -343,14 +376,13 @@ ARITHMETIC = {
 
 
 def _keeps(operation):
-    random = type(operation).__name__.startswith(("Random", "AutoContrast", "AugMix"))
-    return isinstance(operation, KEEPS) or (random and isinstance(operation, _layers.Layer))
+    return type(operation) in KEEPS  # a subclass may do more
 
 
-def _made(operation, arguments, known):
+def _result(operation, arguments, known):
     """What an operation that scales pixels makes of what is known; None for any other operation."""
     arithmetic = type(operation).__name__ in ARITHMETIC and not isinstance(operation, _layers.Layer)
-    if not arithmetic and not isinstance(operation, SCALES):
+    if not arithmetic and type(operation) not in SCALES:
         return None
     args, kwargs = keras.tree.map_structure(
         lambda x: known[id(x)] if keras.utils.is_keras_tensor(x) else x, arguments

@@ -9,11 +9,12 @@ import tensorflow as tf
 from keras import layers, ops
 
 import keras_mixer
-from keras_mixer import Preprocessing, data, preprocessing
+from keras_mixer import Preprocessing, data, preprocessing, training
 from keras_mixer.images import IMAGENET
 from keras_mixer.layers import ImagePreprocessing
 from keras_mixer.tflite import Classifier, convert, export, read_metadata, verify
 from tests.cases import CASES
+from tests.pictures import encoded, noise
 
 CASE = CASES[0]
 SHAPE = (16, 32, 3)
@@ -35,6 +36,31 @@ def foreign(function):
     image = keras.Input(SHAPE)
     x = layers.Conv2D(4, 3)(function(image))
     return keras.Model(image, layers.Dense(7)(layers.GlobalAveragePooling2D()(x)))
+
+
+def four_channels():
+    image = keras.Input((*SHAPE[:2], 4))
+    x = layers.Conv2D(4, 3)(image[..., :3] / 255)
+    return keras.Model(image, layers.Dense(7)(layers.GlobalAveragePooling2D()(x)))
+
+
+class ScaledResizing(layers.Resizing):
+    def call(self, data):
+        return super().call(data) / 127.5 - 1
+
+
+class HalvedModel(keras.Model):
+    """A functional model that does more than its graph."""
+
+    def call(self, x, training=None):
+        return super().call(x * 0.5, training=training)
+
+
+def bright():
+    """A layer adapted to bright pictures of little contrast, in [-1, 1]."""
+    layer = layers.Normalization()
+    layer.adapt(np.random.default_rng(0).normal(0.4, 0.2, (8, *SHAPE)).clip(-1, 1))
+    return layer
 
 
 def adapted(low, high, **arguments):
@@ -81,6 +107,8 @@ SAYS = {  # what a model is -> what it takes for black and white
         UNIT,
     ),
     "behind arithmetic": (lambda: around(lambda x: x / 127.5 - 1), PIXELS),
+    "behind a clip": (lambda: around(lambda x: ops.clip(x, 0, 1) * 2 - 1), UNIT),
+    "three channels of four": (four_channels, PIXELS),
     "a backbone": (
         lambda: of(
             CASE.tiny(include_top=False, pooling="avg", include_preprocessing=True),
@@ -112,7 +140,19 @@ SAYS = {  # what a model is -> what it takes for black and white
 SILENT = {
     "foreign": lambda: foreign(lambda x: x),
     "adapted to a range that two have": lambda: foreign(adapted(0, 1)),
+    "adapted to what might be two": lambda: foreign(bright()),
     "a function of one's own": lambda: foreign(layers.Lambda(lambda x: x / 255)),
+    "a layer of one's own": lambda: foreign(ScaledResizing(*SHAPE[:2])),
+    "no straight line": lambda: foreign(lambda x: x * x),
+    "16 bits": lambda: keras.Sequential(
+        [
+            keras.Input(SHAPE, dtype="uint16"),
+            layers.Rescaling(1 / 65535),
+            layers.Conv2D(4, 3),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(7),
+        ]
+    ),
 }
 
 
@@ -135,7 +175,7 @@ def test_a_model_that_does_not_say_is_asked_for(name, tmp_path):
         preprocessing(model)
     images = data.arrays(np.zeros((7, *SHAPE), np.uint8), np.arange(7))
     for use in (
-        lambda: keras_mixer.training.evaluate(model, images),
+        lambda: training.evaluate(model, images),
         lambda: export(model, tmp_path / "app"),
         lambda: keras_mixer.preprocess_input(np.zeros(SHAPE), model),
     ):
@@ -147,6 +187,67 @@ def test_a_model_that_does_not_say_is_asked_for(name, tmp_path):
     assert not (tmp_path / "app").exists()
     told = preprocessing(model, input_range=(0, 1))
     assert (told.input_range, told.size) == (UNIT, SHAPE[:2])
+    with pytest.raises(ValueError, match="numbers for the 3 channels"):
+        preprocessing(model, input_range=((0, 0), (1, 2)))
+
+
+def nested(function=lambda x: x, **arguments):
+    image = keras.Input(SHAPE)
+    return keras.Model(image, function(CASE.trained(**arguments)(image)))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: of(layers.Rescaling(1 / 127.5, -1), CASE.trained()),
+        lambda: nested(include_preprocessing=True),
+        lambda: nested(ops.softmax, classifier_activation=None),
+        lambda: nested(layers.Softmax(), classifier_activation=None),
+        lambda: nested(classifier_activation=None),
+        lambda: nested(classifier_activation="sigmoid"),
+    ],
+)
+def test_a_model_around_ours_is_evaluated_as_it_predicts(build):
+    model, pixels = build(), np.random.default_rng(0).integers(0, 256, (21, *SHAPE), np.uint8)
+    labels = np.arange(21) % 7
+    scores = model.predict(keras_mixer.preprocess_input(pixels, model), verbose=0)
+    found = training.evaluate(model, data.arrays(pixels, labels))
+    assert found["accuracy"] == pytest.approx(np.mean(scores.argmax(-1) == labels))
+
+
+def test_evaluation_calls_the_model_itself():
+    image = keras.Input(SHAPE)
+    model = HalvedModel(image, CASE.trained()(image))
+    pixels, labels = np.random.default_rng(0).integers(0, 256, (21, *SHAPE)), np.arange(21) % 7
+    found = training.evaluate(model, data.arrays(pixels, labels), input_range=MIXER)
+    scores = model.predict(pixels / 127.5 - 1, verbose=0)
+    expected = -np.log(scores[np.arange(21), labels]).mean()
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_evaluation_refuses_what_has_no_accuracy():
+    images = data.arrays(np.zeros((7, *SHAPE), np.uint8), np.arange(7))
+    with pytest.raises(ValueError, match=r"ends in 'head', tanh"):
+        training.evaluate(CASE.tiny(classifier_activation="tanh"), images)
+    model = CASE.tiny()
+    model.get_layer("head").bias.assign(np.full(7, np.nan))
+    with pytest.raises(ValueError, match="scores that are not finite"):
+        training.evaluate(model, images)
+
+
+def test_grey_models_are_evaluated_on_folders(tmp_path):
+    for label in "abc":
+        for i in range(2):
+            path = tmp_path / label / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(encoded(noise(30, 40, ord(label) + i), "PNG"))
+    model = CASE.trained(input_shape=(16, 32, 1), classes=3)
+    found = training.evaluate(model, data.folder(tmp_path))
+    right = [
+        Classifier(model)(p, top=1)[0].index == "abc".index(p.parent.name)
+        for p in sorted(tmp_path.rglob("*.png"))
+    ]
+    assert found["accuracy"] == pytest.approx(np.mean(right))
 
 
 def test_it_is_carried_through_files_clones_resize_and_features(tmp_path):

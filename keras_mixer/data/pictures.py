@@ -460,7 +460,10 @@ def _of_image(image, channels):
     if "transparency" in image.info:  # else Pillow warns of it where it converts
         image = image.copy()
         del image.info["transparency"]
-    pixels = np.asarray(image.convert(MODES[channels]))
+    try:
+        pixels = np.asarray(image.convert(MODES[channels]))
+    except OSError:  # a Pillow image of a file that is not read yet
+        raise RefusedError("it is cut short") from None
     return pixels.reshape(*pixels.shape[:2], channels)
 
 

@@ -80,7 +80,7 @@ def check_scale(low, high, takes, who, of_pixels=False):
     ends = np.asarray(takes.input_range)
     slack = SLACK * (ends.max() - ends.min())
     outside = low < ends.min() - slack or high > ends.max() + slack
-    if outside or (of_pixels and takes.input_range != (0.0, 255.0)):
+    if outside or (of_pixels and np.ptp(ends) < 100):
         raise _other_scale(low, high, takes, who)
 
 
@@ -115,11 +115,16 @@ def picture(source, takes, channels):
     from keras_mixer.data.evaluation import fitted
     from keras_mixer.data.pictures import read_picture
 
+    _check_channels(channels)
+    return takes.scaled(fitted(tf.constant(read_picture(source, channels)), takes).numpy())
+
+
+def _check_channels(channels):
     if channels not in (1, 3):
         raise ValueError(
-            f"A picture has 1 or 3 channels; this model takes {channels}. Give an array."
+            f"A picture has 1 or 3 channels; this model takes {channels}. Give an array of floats, "
+            "as the model takes them."
         )
-    return takes.scaled(fitted(tf.constant(read_picture(source, channels)), takes).numpy())
 
 
 def read(path, shape, takes):
@@ -134,6 +139,7 @@ def read(path, shape, takes):
     """
     path = Path(path)
     if path.is_dir():
+        _check_channels(shape[-1])
         return _read_folder(path, replace(takes, size=shape[:2]), shape[-1])
     if not path.is_file():
         raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
+from keras_mixer._keras import graph_of
+
 
 def head(model):
     """The layer that gives a model's answer.
@@ -13,12 +15,37 @@ def head(model):
         ValueError: It is none that ends in an activation, as `keras.layers.Dense` does.
     """
     last = [layer for layer in model.layers if layer.output is model.outputs[0]]
-    if len(model.inputs) + len(model.outputs) > 2 or not hasattr(last[0], "activation"):
+    single = len(model.inputs) + len(model.outputs) == 2
+    if not single or not last or not hasattr(last[0], "activation"):
         raise ValueError(
             f"Training needs a functional model of one image that ends in a keras.layers.Dense, "
             f"its head; '{model.name}' does not."
         )
     return last[0]
+
+
+def last_activation(model):
+    """What the scores of a model are: `"softmax"`, `"sigmoid"` or, for logits, `"linear"`.
+
+    Raises:
+        ValueError: Its last operation does not tell.
+    """
+    operation, *_ = model.outputs[0]._keras_history
+    while (graph := graph_of(operation)) is not None:  # a model at the end of a model
+        operation, *_ = graph.outputs[0]._keras_history
+    activation = getattr(operation, "activation", None)
+    if activation is None:  # a layer or an operation that is the activation
+        name = type(operation).__name__.lower()
+    elif activation in (keras.ops.softmax, keras.ops.sigmoid):
+        name = activation.__name__
+    else:
+        name = getattr(activation, "__name__", type(activation).__name__)
+    if name not in ("softmax", "sigmoid", "linear"):
+        raise ValueError(
+            f"evaluate needs a model that ends in softmax, in sigmoid or in a keras.layers.Dense "
+            f"that gives logits; '{model.name}' ends in '{operation.name}', {name}."
+        )
+    return name
 
 
 def give_logits(model, bias=0.0):

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_mixer._backend import jit_compile, settings
 from keras_mixer._files import whole_file
+from keras_mixer._keras import graph_of
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
 from keras_mixer.images import carrier, preprocessing
@@ -24,7 +25,7 @@ from keras_mixer.training.devices import (
     wait_for_all,
 )
 from keras_mixer.training.devices import strategy as find
-from keras_mixer.training.heads import answering, give_logits, head
+from keras_mixer.training.heads import answering, give_logits, last_activation
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
@@ -189,14 +190,15 @@ def evaluate(model, images, *, crop=None, batch_size=256, input_range=None):
     """
     _, height, width, channels = model.input_shape
     classes = len(images.classes)
-    if channels != images.channels or model.output_shape != (None, classes):
+    images = _with_channels(images, channels)
+    if channels != images.channels or model.output_shape[1:] != (classes,):
         raise ValueError(
             f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
             f"{model.output_shape[-1]} classes; {images.name} has {classes} classes and "
             f"{images.channels} channels."
         )
     takes = preprocessing(model, input_range=input_range)
-    activation = keras.activations.serialize(getattr(head(model), "activation", None))
+    activation = last_activation(model)
     strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
     count = replicas(strategy) if strategy else 1
     batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
@@ -209,10 +211,31 @@ def evaluate(model, images, *, crop=None, batch_size=256, input_range=None):
             "sigmoid": keras.losses.BinaryCrossentropy(),
             "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
         }[activation]
-        same = keras.Model(model.inputs[0], model.outputs[0])
+        same = _uncompiled(model)
         same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
         result = same.evaluate(batches, return_dict=True, verbose=0)
+    if not math.isfinite(result["loss"]):
+        raise ValueError(
+            f"'{model.name}' gives scores that are not finite (NaN or infinite) for some of "
+            f"{images.name}, so it has no accuracy. Its weights may be damaged, or it cannot take "
+            "such images."
+        )
     return {key: float(value) for key, value in result.items()} | {"images": int(result["images"])}
+
+
+def _uncompiled(model):
+    """A model of the same function that can be compiled without a trace."""
+    if graph_of(model) is not None:
+        return keras.Model(model.inputs[0], model.outputs[0])
+    image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
+    return keras.Model(image, model(image))  # whose own `call` does more than its graph
+
+
+def _with_channels(images, channels):
+    """The same images, grey or in colour as the model takes them, where they are files."""
+    content, _ = images.order(None).take(1).map(images.read).element_spec
+    files = content.dtype == tf.string and channels in (1, 3)
+    return replace(images, channels=channels) if files else images
 
 
 def _plan(recipe, images, replicas, evaluate_every):
