@@ -81,6 +81,7 @@ def test_its_python_runs_as_it_stands(tmp_path, monkeypatch, bucket, capsys):
     assert names["backbone"].output_shape == (None, 7, 7, 512)
     assert names["scores"].shape == (4, 21843)
     assert names["miil"].get_layer("block_0").gelu == "erf"
+    assert keras_mixer.preprocessing(names["miil"]).input_range == (0, 1)
     assert bucket.requests == [None]
     assert "('n0" in capsys.readouterr().out
 
