@@ -22,6 +22,7 @@ __all__ = [
     "in_inference",
     "inner_layers",
     "is_quantised",
+    "maker_of",
 ]
 
 POLICY = "_dtype_policy"  # the attribute of a layer that holds its dtype policy
@@ -48,6 +49,11 @@ def calls_of(graph):
         for node in nodes:
             if not node.is_input:
                 yield node.operation, (node.arguments.args, node.arguments.kwargs), node.outputs
+
+
+def maker_of(tensor):
+    """The operation whose output a Keras tensor is."""
+    return tensor._keras_history.operation
 
 
 def in_inference(operation):

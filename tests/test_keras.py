@@ -55,6 +55,11 @@ def test_the_calls_of_a_graph_are_in_order_with_arguments_and_outputs():
     assert last is model.outputs[0]
 
 
+def test_the_maker_of_a_tensor_is_the_layer_that_gave_it():
+    model = functional()
+    assert _keras.maker_of(model.outputs[0]) is model.get_layer("last")
+
+
 def test_in_inference_a_dropout_does_nothing_even_if_it_was_built_to():
     image = keras.Input((4,))
     model = keras.Model(image, layers.Dropout(0.5)(image, training=True))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from keras_mixer._keras import graph_of
+from keras_mixer._keras import graph_of, maker_of
 
 
 def head(model):
@@ -30,9 +30,9 @@ def last_activation(model):
     Raises:
         ValueError: Its last operation does not tell.
     """
-    operation, *_ = model.outputs[0]._keras_history
+    operation = maker_of(model.outputs[0])
     while (graph := graph_of(operation)) is not None:  # a model at the end of a model
-        operation, *_ = graph.outputs[0]._keras_history
+        operation = maker_of(graph.outputs[0])
     activation = getattr(operation, "activation", None)
     if activation is None:  # a layer or an operation that is the activation
         name = type(operation).__name__.lower()
