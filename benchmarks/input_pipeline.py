@@ -5,8 +5,8 @@
 Training: Inception's crops to 224 x 224, flips and normalisation, by a plain pipeline that decodes
 the whole picture and then crops it, and by our `training_batches`, which of a JPEG decodes only the
 window that is cropped. Evaluation: `evaluation_batches`. Both of ours also with TensorFlow's own
-reader instead of `keras_mixer.data.pictures`: that reader has the less accurate DCT and knows no
-EXIF data, and the ratio is what ours costs.
+reader instead of `keras_mixer.data.pictures`: that reader knows no EXIF data, and the ratio is what
+ours costs.
 
 Pictures are JPEGs of 500 x 375, the size of ImageNet's usual picture, at three qualities (the fewer
 bits a pixel has, the less of the time goes into reading them, which a crop cannot skip), and larger

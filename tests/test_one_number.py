@@ -1,6 +1,7 @@
 """One number by every way: whatever cuts, scales and classifies a picture gives the same scores.
 
-A new way to a number is a row in `WAYS`, or, where it gives an accuracy only, in the test of those.
+A new way to scores is a line of the first test, one to an accuracy only of the last. Scales,
+crops and interpolations are rows of `PREPROCESSINGS`, kinds of pictures of `every_kind`.
 """
 
 import csv
@@ -15,9 +16,10 @@ from PIL import Image
 
 import keras_mixer
 from keras_mixer import Preprocessing, data, preprocessing, training
+from keras_mixer.data.pictures import read_picture
 from keras_mixer.images import IMAGENET
 from keras_mixer.tflite import Classifier, convert, export, verify
-from keras_mixer.tflite._data import read
+from keras_mixer.tflite._data import picture, read
 from keras_mixer.tflite._runner import Runner
 from tests.cases import randomised
 from tests.pictures import every_kind, noise, saved
@@ -76,11 +78,11 @@ def folder(tmp_path_factory):
     return root
 
 
-def evaluated(model, folder, **options):
+def evaluated(model, folder):
     """The scores that evaluation counts, by path."""
     source = data.folder(folder)
     batches = data.evaluation_batches(
-        source, 32, model.input_shape[1:3], preprocessing=preprocessing(model, **options)
+        source, 32, model.input_shape[1:3], preprocessing=preprocessing(model)
     )
     scores = model.predict(batches.map(lambda x, y, w: x), verbose=0)
     return dict(zip(paths(folder), scores[: source.count], strict=True))
@@ -145,46 +147,19 @@ def test_what_is_no_picture_is_refused_by_every_way_in_the_same_words(folder):
 
 @pytest.mark.parametrize("recipe", ["float32", "float16", "dynamic_int8", "static_int8", "int8"])
 def test_mediapipe_and_a_file_agree_on_what_an_app_feeds_it(folder, tmp_path, recipe):
-    vision = pytest.importorskip("mediapipe.tasks.python.vision")
-    import mediapipe
-    from mediapipe.tasks.python import BaseOptions
-
-    from keras_mixer.data.pictures import read_picture
-
     for name in ("the paper's crop", "channels that differ"):
         model = mixer(**PREPROCESSINGS[name])
         images = paths(folder)[::6]
         calibration = None
         if recipe in ("static_int8", "int8"):
-            calibration = np.stack([takes_image(model, path) for path in images])
+            calibration = np.stack([picture(path, preprocessing(model), 3) for path in images])
         file = export(
             model, tmp_path / name / "app", recipe, labels=[*"abc"], calibration=calibration
         )
         runner = Runner(file)
-        options = vision.ImageClassifierOptions(
-            base_options=BaseOptions(model_asset_path=str(file))
-        )
-        with vision.ImageClassifier.create_from_options(options) as theirs:
-            for path in images:
-                pixels = read_picture(path, 3)
-                picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, pixels)
-                [head] = theirs.classify(picture).classifications
-                found = {c.category_name: c.score for c in head.categories}
-                device = runner.preprocessing.on_device()
-                ours = runner(as_device(device, pixels))
-                assert found == pytest.approx(dict(zip("abc", ours, strict=True)), abs=MEDIAPIPE)
-
-
-def takes_image(model, path):
-    from keras_mixer.tflite._data import picture
-
-    return picture(path, preprocessing(model), 3)
-
-
-def as_device(device, pixels):
-    from keras_mixer.tflite._data import picture
-
-    return picture(pixels, device, 3)
+        for path, found in zip(images, by_mediapipe(file, images), strict=True):
+            ours = runner(picture(path, runner.preprocessing.on_device(), 3))
+            assert found == pytest.approx(dict(zip("abc", ours, strict=True)), abs=MEDIAPIPE)
 
 
 def test_a_run_has_one_accuracy_from_its_log_to_the_phone(here, tmp_path):
@@ -250,7 +225,9 @@ def test_a_run_has_one_accuracy_from_its_log_to_the_phone(here, tmp_path):
         "verify", "run/last.keras", file, "--data", "pets/test", "--as", "mediapipe", cwd=tmp_path
     )
     on_device = float(re.search(r"accuracy ([\d.]+)%", device.stdout)[1]) / 100
-    assert mediapipe_accuracy(file, pictures) == pytest.approx(on_device, abs=1e-4)
+    by_path = zip(pictures, by_mediapipe(file, pictures), strict=True)
+    right = [max(scores, key=scores.get) == path.parent.name for path, scores in by_path]
+    assert np.mean(right) == pytest.approx(on_device, abs=1e-4)
     export(
         model, tmp_path / "measured", labels=("left", "right", "up"), data=tmp_path / "pets/test"
     )
@@ -275,18 +252,14 @@ def photograph(label, seed):
     return saved(turned, "jpeg", exif=exif, quality=95)
 
 
-def mediapipe_accuracy(file, pictures):
+def by_mediapipe(file, paths):
+    """The scores that MediaPipe gives pictures, by class."""
     vision = pytest.importorskip("mediapipe.tasks.python.vision")
     import mediapipe
     from mediapipe.tasks.python import BaseOptions
 
-    from keras_mixer.data.pictures import read_picture
-
     options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(file)))
-    right = []
     with vision.ImageClassifier.create_from_options(options) as classifier:
-        for path in pictures:
-            image = mediapipe.Image(mediapipe.ImageFormat.SRGB, read_picture(path, 3))
-            [head] = classifier.classify(image).classifications
-            right.append(head.categories[0].category_name == path.parent.name)
-    return np.mean(right)
+        images = [mediapipe.Image(mediapipe.ImageFormat.SRGB, read_picture(p, 3)) for p in paths]
+        heads = [classifier.classify(image).classifications[0] for image in images]
+    return [{c.category_name: c.score for c in head.categories} for head in heads]
