@@ -92,13 +92,8 @@ def run(only, rounds, count, data_dir):
 
 def write_model(name, folder, examples):
     """Writes what candidates start from; gives the operations of the model's matmuls."""
-    import keras
-    from safetensors.numpy import save_file
-
     import keras_mixer
     from keras_mixer._backend import predict
-    from keras_mixer.models.mlp_mixer import LAYOUTS
-    from keras_mixer.weights.names import named_weights
 
     print(f"{name}: writing its weights", flush=True)
     builder, random = getattr(keras_mixer, name), np.random.default_rng(0)
@@ -117,13 +112,7 @@ def write_model(name, folder, examples):
     model.save(folder / "ours.keras")
     np.save(folder / "expected.npy", predict(model, np.load(folder / "images.npy")))
 
-    [timm] = [layout for layout in LAYOUTS if layout.name == "timm"]
-    state = {}
-    for path, weight in named_weights(model):
-        array = keras.ops.convert_to_numpy(weight)
-        array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
-        state[timm.name_of(path)] = np.ascontiguousarray(array)
-    save_file(state, folder / "timm.safetensors")
+    keras_mixer.save_weights(model, folder / "timm.safetensors", layout="timm")
     size = model.input_shape[1]
     sizes = {**builder.sizes, "image_size": size, "classes": model.output_shape[-1]}
     (folder / "sizes.json").write_text(json.dumps(sizes))

@@ -15,16 +15,6 @@ from keras_mixer._backend import cure
 __version__ = "0.1.0.dev0"
 
 __all__ = [
-    "MixerB16",
-    "MixerB32",
-    "MixerH14",
-    "MixerL16",
-    "MixerL32",
-    "MixerS8",
-    "MixerS16",
-    "MixerS32",
-    "MixerTi4",
-    "MlpMixer",
     "Preprocessing",
     "create_model",
     "data",
@@ -60,21 +50,15 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
     from keras_mixer import imagenet, layers, models, weights
     from keras_mixer.imagenet import decode_predictions, preprocess_input
     from keras_mixer.images import Preprocessing, preprocessing
+    from keras_mixer.models import BUILDERS as _BUILDERS
     from keras_mixer.models import create_model, list_models
-    from keras_mixer.models.mlp_mixer import (
-        MixerB16,
-        MixerB32,
-        MixerH14,
-        MixerL16,
-        MixerL32,
-        MixerS8,
-        MixerS16,
-        MixerS32,
-        MixerTi4,
-        MlpMixer,
-    )
     from keras_mixer.transfer import features, freeze, unfreeze
     from keras_mixer.weights import load_weights, resize, save_weights
+
+    globals().update(
+        _BUILDERS
+    )  # MixerB16 and the like; keras_mixer/__init__.pyi has them for editors
+    __all__ += _BUILDERS
 
 
 def __getattr__(name):

@@ -23,12 +23,19 @@ def listed(names):
 def did_you_mean(given, known, count=1):
     """A question that names the most similar of the known names; `""` if none is similar.
 
+    Neither case nor the underscores and hyphens between words count.
+
     Args:
         given: What the user wrote.
         known: The names that exist.
         count: The largest number of names to offer.
     """
-    close = get_close_matches(str(given), known, n=count)
+
+    def plain(name):
+        return str(name).lower().replace("_", "").replace("-", "")
+
+    names = {plain(name): name for name in known}
+    close = [names[name] for name in get_close_matches(plain(given), names, n=count)]
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -191,7 +191,7 @@ def models(
     for name in names:
         builder = BUILDERS[name]
         sizes = map(str, builder.sizes.values())
-        table.add_row(name, *sizes, f"{builder.params:,}", ", ".join(builder.weights))
+        table.add_row(name, *sizes, f"{builder.params:,}", ", ".join(builder.releases))
     console.print(table)
 
 
@@ -692,7 +692,7 @@ def _class_names(file, weights, model):
     if file.suffix == ".keras":
         beside = file.with_name("labels.txt")
         return beside if beside.is_file() else None
-    release = getattr(BUILDERS.get(str(file)), "weights", {}).get(weights)
+    release = getattr(BUILDERS.get(str(file)), "releases", {}).get(weights)
     if isinstance(release, Shipped):
         return release.labels
     if release is None or model.output_shape[-1] not in CLASSES:
@@ -710,7 +710,7 @@ def _load(model, weights=None):
 
     path = _model_file(Path(model))
     if path.suffix != ".keras":
-        releases = getattr(BUILDERS.get(str(model)), "weights", {})
+        releases = getattr(BUILDERS.get(str(model)), "releases", {})
         if weights in releases:
             fetch(releases[weights])  # here, where its progress can be seen
         with quiet():

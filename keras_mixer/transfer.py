@@ -1,24 +1,28 @@
 """A trained model as the start of another: what it computes on the way, and what stays fixed."""
 
-import re
-
 import keras
+
+from keras_mixer.layers import Residual
 
 
 def features(model):
-    """A model of the same layers and weights that gives what lies on the way to the answer.
+    """A model of the same layers and weights whose outputs are the feature maps on the way.
 
     Args:
         model: A model of this package, with or without its top.
 
     Returns:
-        A `keras.Model` whose output is a dict: `stem` and every `block_i` as a map `[B, h, w, C]`,
-        and `pre_logits` `[B, C]`, what the head sees.
+        A `keras.Model` whose output is a dict:
+
+        - `"levels"`: stride -> the last map of that stride, `[B, H / stride, W / stride, C]`: one
+          for a model of one resolution, `{16: ...}`, and one a stage for a pyramid.
+        - `"blocks"`: name -> the map after the stem and after each block, `[B, h, w, C]`.
+        - `"pre_logits"`: the head's input, `[B, C]`.
 
     Raises:
         ValueError: The model has no layers of those names.
 
-    Source: the names of `out` in big_vision/models/mlp_mixer.py.
+    Source: the names of `out` in big_vision/models/mlp_mixer.py; `feature_info` in timm.
     """
     layers = {layer.name: layer for layer in getattr(model, "layers", ())}
     if not {"stem", "map"} <= layers.keys():
@@ -26,19 +30,30 @@ def features(model):
             f"features needs a model of this package, with layers 'stem' and 'map'; "
             f"{getattr(model, 'name', model)!r} has {', '.join(layers) or 'no layers'}."
         )
-    feature_map = layers["map"].output
-    outputs = {}
-    for name, layer in layers.items():
-        if re.fullmatch(r"stem|block_\d+", name):
-            # [B, S, C] -> [B, h, w, C]
-            outputs[name] = keras.layers.Reshape(
-                (*feature_map.shape[1:3], layer.output.shape[-1]), name=f"{name}_map"
-            )(layer.output)
+    last = layers["map"].output
+    # A pyramid names the last layer of each earlier stage by its stride, a Mixer has only the last.
+    levels = {
+        model.input.shape[1] // layer.output.shape[1]: layer.output
+        for name, layer in layers.items()
+        if name == "map" or name.startswith("level_")
+    }
+    blocks = {
+        name: _as_map(layer.output, last.shape[1:3], f"{name}_map")
+        for name, layer in layers.items()
+        if name == "stem" or isinstance(layer, Residual)
+    }
     pool = layers.get("pool") or keras.layers.GlobalAveragePooling2D(
         data_format="channels_last", name="pool"
     )
-    outputs["pre_logits"] = pool(feature_map)
+    outputs = {"levels": levels, "blocks": blocks, "pre_logits": pool(last)}
     return keras.Model(model.input, outputs, name=f"{model.name}_features")
+
+
+def _as_map(x, grid, name):
+    """[B, S, C] -> [B, h, w, C] for the grid of tokens; a map stays as it is."""
+    if len(x.shape) == 4:
+        return x
+    return keras.layers.Reshape((*grid, x.shape[-1]), name=name)(x)
 
 
 def freeze(model, until=None):

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_mixer.layers import Residual
+
 
 def show_weights(model, blocks=(0, 1, 2), *, units=128):
     """Draws token-mixing weights as maps over the image, as the Mixer paper does.
@@ -28,7 +30,8 @@ def show_weights(model, blocks=(0, 1, 2), *, units=128):
     the order, units of opposing phase in pairs and pairs by filter frequency, but not how frequency
     is measured; here it is the mean over a unit's power spectrum.
     """
-    mixers = {layer.name: layer for layer in model.layers if hasattr(layer, "token_kernel")}
+    blocks_of = [layer for layer in model.layers if isinstance(layer, Residual)]
+    mixers = {block.name: block for block in blocks_of if block.token_kernel is not None}
     names = [f"block_{i}" for i in blocks]
     if not names or not set(names) <= mixers.keys():
         raise ValueError(

@@ -16,13 +16,13 @@ class Case:
     """What the property tests need to know of an architecture.
 
     Attributes:
-        paper: Its module in `keras_mixer.models`.
+        architecture: Its name in `keras_mixer.models.ARCHITECTURES`, and its file's.
         tiny: Builds a small model of it, not square and of more than one block; takes what builders
             take.
         oracle: Its forward pass in NumPy, from weights by path and images to logits, in float64.
     """
 
-    paper: str
+    architecture: str
     tiny: Callable
     oracle: Callable
 
@@ -49,7 +49,7 @@ def randomised(model):
 
 CASES = [
     Case(
-        paper="mlp_mixer",
+        architecture="mlp_mixer",
         tiny=partial(
             keras_mixer.MlpMixer,
             patch_size=4,
@@ -61,5 +61,19 @@ CASES = [
             classes=7,
         ),
         oracle=oracles.mlp_mixer,
+    ),
+    Case(
+        architecture="res_mlp",
+        tiny=partial(
+            keras_mixer.ResMlp,
+            patch_size=4,
+            width=24,
+            depth=3,
+            channel_mlp_dim=48,
+            layer_scale=0.1,
+            input_shape=(16, 32, 3),
+            classes=7,
+        ),
+        oracle=oracles.res_mlp,
     ),
 ]

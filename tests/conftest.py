@@ -33,7 +33,7 @@ from tests.pictures import labelled
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(params=CASES, ids=[case.paper for case in CASES])
+@pytest.fixture(params=CASES, ids=[case.architecture for case in CASES])
 def case(request):
     return request.param
 

@@ -26,6 +26,10 @@ def dense(x, w, name):
     return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
 
 
+def blocks(w):
+    return len({path.split("/")[0] for path in w if path.startswith("block_")})
+
+
 def patches(image, w, name):
     """[B, H, W, C] -> [B, S, width], one patch after the other."""
     side = w[f"{name}/kernel"].shape[0]
@@ -45,11 +49,27 @@ def mlp_mixer(w, image, gelu=gelu_tanh):
         return dense(gelu(dense(x, w, f"{name}/expand")), w, f"{name}/project")
 
     x = patches(image, w, "stem")
-    for i in range(len({path.split("/")[0] for path in w if path.startswith("block_")})):
+    for i in range(blocks(w)):
         y = layer_norm(x, w, f"block_{i}/token_norm", 1e-6)
         x = x + mlp(y.swapaxes(1, 2), f"block_{i}/token_mlp").swapaxes(1, 2)
         x = x + mlp(layer_norm(x, w, f"block_{i}/channel_norm", 1e-6), f"block_{i}/channel_mlp")
     return dense(layer_norm(x, w, "norm", 1e-6).mean(axis=1), w, "head")
+
+
+def res_mlp(w, image):
+    """Touvron et al. 2021, algorithm 1."""
+
+    def affine(x, name):
+        return x * w[f"{name}/alpha"] + w[f"{name}/beta"]
+
+    x = patches(image, w, "stem")
+    for i in range(blocks(w)):
+        y = dense(affine(x, f"block_{i}/token_affine").swapaxes(1, 2), w, f"block_{i}/token_dense")
+        x = x + w[f"block_{i}/token_scale/gamma"] * y.swapaxes(1, 2)
+        y = dense(affine(x, f"block_{i}/channel_affine"), w, f"block_{i}/channel_mlp/expand")
+        y = dense(gelu_erf(y), w, f"block_{i}/channel_mlp/project")
+        x = x + w[f"block_{i}/channel_scale/gamma"] * y
+    return dense(affine(x, "norm").mean(axis=1), w, "head")
 
 
 def official_mlp_mixer(w, image):

@@ -282,7 +282,7 @@ def test_a_release_is_fetched_in_sight(bucket, tmp_path):
         "from keras_mixer.cli import main\n"
         "from keras_mixer.models import BUILDERS\n"
         "from keras_mixer.weights import Release\n"
-        f"BUILDERS['MixerS32'].weights['gsam'] = {bucket.release!r}\n"
+        f"BUILDERS['MixerS32'].releases['gsam'] = {bucket.release!r}\n"
         "main()\n"
     )
     arguments = ["keras-mixer", "show-weights", "MixerS32", "--weights", "gsam", "--output"]

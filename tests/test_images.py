@@ -365,29 +365,20 @@ def test_released_weights_bring_their_own(tmp_path):
     cifar10 = keras_mixer.MixerTi4(weights="cifar10")
     assert preprocessing(cifar10).crop == "resize"
     for name, builder in keras_mixer.models.BUILDERS.items():
-        for release in builder.weights.values():
+        for release in builder.releases.values():
             assert release.preprocessing is not None, name
 
 
 def test_timm_s_weights_bring_their_own(tmp_path):
     """By the config.json beside them, or by the name under which they were released."""
-    from safetensors.numpy import save_file
+    from keras_mixer.models.mlp_mixer import MIIL
 
-    from keras_mixer.models.mlp_mixer import MIIL, TIMM
-    from keras_mixer.weights import pytorch
-    from keras_mixer.weights.names import named_weights
-
-    model, layout = CASE.trained(), pytorch("timm", TIMM)
-    arrays = {}
-    for name, weight in named_weights(model):
-        array = ops.convert_to_numpy(weight)
-        array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
-        arrays[layout.name_of(name)] = np.ascontiguousarray(array)
+    model = CASE.trained()
     size = {"size": SHAPE[:2]}
 
     def loaded(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, path)
+        keras_mixer.save_weights(model, path, layout="timm", overwrite=True)
         return CASE.tiny(weights=path)
 
     assert preprocessing(loaded(tmp_path / "a.safetensors")).mean == 0.5

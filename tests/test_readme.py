@@ -9,10 +9,8 @@ from urllib.parse import urlsplit
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 import keras_mixer
-from keras_mixer.models.mlp_mixer import LAYOUTS
 from keras_mixer.tflite import RECIPES
 from tests.conftest import ROOT
 from tests.pictures import class_folders, encoded, noise
@@ -20,7 +18,6 @@ from tests.weights.official import checkpoint
 
 # tests/tflite/test_convert.py holds them.
 PARTITIONS = dict.fromkeys(RECIPES, "one") | {"int8": "many", "int16x8": "none"}
-TIMM = next(layout for layout in LAYOUTS if layout.name == "timm")
 README = (ROOT / "README.md").read_text()
 
 
@@ -59,15 +56,10 @@ def test_its_python_runs_as_it_stands(tmp_path, monkeypatch, bucket, capsys):
     }
     np.savez("released.npz", **checkpoint(keras_mixer.MixerB16.sizes, classes=21843))
     bucket.content = (tmp_path / "released.npz").read_bytes()
-    release = keras_mixer.MixerB16.weights["imagenet21k"]
+    release = keras_mixer.MixerB16.releases["imagenet21k"]
     release = replace(release, url=bucket.release.url)  # of the size that was published
-    monkeypatch.setitem(keras_mixer.MixerB16.weights, "imagenet21k", release)
-    timm = {}
-    for weight in keras_mixer.MixerB16().weights:
-        array = keras.ops.convert_to_numpy(weight)
-        array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
-        timm[TIMM.name_of(weight.path)] = np.ascontiguousarray(array)
-    save_file(timm, "miil.safetensors")
+    monkeypatch.setitem(keras_mixer.MixerB16.releases, "imagenet21k", release)
+    keras_mixer.save_weights(keras_mixer.MixerB16(), "miil.safetensors", layout="timm")
 
     for block in blocks("python"):
         if "classes=37" not in block:
@@ -100,7 +92,7 @@ def test_its_training_runs_as_it_stands_but_shorter(command, tmp_path, tiny_cifa
     home = tmp_path / "home"
     (home / "tensorflow_datasets").parent.mkdir()
     (home / "tensorflow_datasets").symlink_to(tiny_cifar10)
-    release = keras_mixer.MixerS16.weights["gsam"]
+    release = keras_mixer.MixerS16.releases["gsam"]
     cached = home / ".keras" / "keras_mixer" / urlsplit(release.url).path.lstrip("/")
     cached.parent.mkdir(parents=True)
     np.savez(cached, **checkpoint(keras_mixer.MixerS16.sizes))
@@ -134,7 +126,7 @@ def test_its_table_of_models_is_the_package_s():
     for name, cells in table.items():
         builder = getattr(keras_mixer, name)
         sizes = map(str, builder.sizes.values())
-        assert cells == [*sizes, f"{builder.params:,}", ", ".join(builder.weights)]
+        assert cells == [*sizes, f"{builder.params:,}", ", ".join(builder.releases)]
 
 
 def test_its_table_of_recipes_is_the_package_s_with_what_was_measured():

@@ -7,23 +7,33 @@ import pytest
 import keras_mixer
 from tests.cases import CASES
 
-MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
+MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
 
 
 def test_features_are_what_lies_on_the_way(case):
     model, images = case.trained(classifier_activation=None), case.images()
-    found = {name: np.array(x) for name, x in keras_mixer.features(model)(images).items()}
+    found = keras_mixer.features(model)(images)
     blocks = [layer.name for layer in model.layers if layer.name.startswith("block_")]
-    assert list(found) == ["stem", *blocks, "pre_logits"]
+    assert list(found) == ["levels", "blocks", "pre_logits"]
+    assert list(found["blocks"]) == ["stem", *blocks]
     pooled = case.trained(include_top=False, pooling="avg").predict(images, verbose=0)
     assert np.allclose(found["pre_logits"], pooled, rtol=1e-5, atol=1e-6)  # float32 sums
     kernel, bias = model.get_layer("head").get_weights()
-    logits = found["pre_logits"] @ kernel + bias
+    logits = np.array(found["pre_logits"]) @ kernel + bias
     assert np.allclose(logits, model.predict(images, verbose=0), rtol=1e-4, atol=1e-5)
-    for name in ("stem", *blocks):
+    for name, there in found["blocks"].items():
         before = keras.Model(model.input, model.get_layer(name).output)
-        assert found[name].ndim == 4
-        assert np.array_equal(found[name].reshape(before(images).shape), before(images))
+        assert len(there.shape) == 4
+        assert np.array_equal(np.reshape(there, before(images).shape), before(images))
+
+
+def test_levels_are_maps_by_their_stride(case):
+    model, images = case.trained(), case.images()
+    levels = keras_mixer.features(model)(images)["levels"]
+    for stride, level in levels.items():
+        assert level.shape[1:3] == (images.shape[1] // stride, images.shape[2] // stride)
+    feature_map = case.trained(include_top=False)(images)
+    assert np.array_equal(levels[max(levels)], feature_map)
 
 
 @pytest.mark.parametrize("arguments", [{"include_top": False}, {"include_preprocessing": True}])
@@ -31,7 +41,7 @@ def test_features_are_there_with_and_without_a_top(case, arguments):
     model = case.trained(**arguments)
     features = keras_mixer.features(model)
     map_shape = model.get_layer("map").output.shape
-    assert features.output["stem"].shape == map_shape
+    assert features.output["blocks"]["stem"].shape == map_shape
     assert features.output["pre_logits"].shape == (None, map_shape[-1])
     assert {id(w) for w in features.weights} <= {id(w) for w in model.weights}  # shared, not copied
 

@@ -7,7 +7,7 @@ import keras_mixer
 from keras_mixer.visualize import paired_order
 from tests.cases import CASES
 
-MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
+MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
 
 
 def wave(frequency, phase=1):

@@ -19,31 +19,36 @@ class Mlp(keras.layers.Layer):
         gelu: `"tanh"`, the approximation that is Flax's default and that Google's checkpoints were
             trained with, or `"erf"`, the exact form of PyTorch and timm. The two differ by up to
             5e-4, so weights want the form they were trained with.
+        kernel_initializer: Of both kernels, by name or a Keras initializer; by default LeCun's
+            truncated normal of variance 1 / fan_in, as in Flax's `nn.Dense`.
 
     Input shape: `[..., C]`, any rank from 2 up; `C` static.
     Output shape: the input's.
 
     Weights: `expand/kernel` [C, hidden_dim], `expand/bias`, `project/kernel` [hidden_dim, C],
-    `project/bias`; kernels start truncated-normal with variance 1/fan_in (LeCun), biases zero, as
-    in Flax's `nn.Dense`.
+    `project/bias`. Biases start at zero.
 
     Source: Tolstikhin et al. 2021, eq. 1; `MlpBlock` in vit_jax/models_mixer.py.
     """
 
-    def __init__(self, hidden_dim, gelu="tanh", **kwargs):
+    def __init__(self, hidden_dim, gelu="tanh", kernel_initializer="lecun_normal", **kwargs):
         super().__init__(**kwargs)
         if gelu not in GELUS:
             raise ValueError(f"Mlp '{self.name}' needs gelu to be 'tanh' or 'erf'; got {gelu!r}.")
         self.hidden_dim = hidden_dim
         self.gelu = gelu
+        self.kernel_initializer = kernel_initializer
+        if isinstance(kernel_initializer, keras.initializers.Initializer):
+            self.kernel_initializer = keras.initializers.serialize(kernel_initializer)
         self.activation = partial(ops.gelu, approximate=GELUS[gelu])
         if gelu == "tanh" and self.compute_dtype == "bfloat16":
             self.activation = gelu_tanh  # the same, of which a TPU makes a shorter gradient
 
     def build(self, input_shape):
         def dense(units, name):
+            initializer = keras.initializers.get(self.kernel_initializer)  # each with its own seed
             return keras.layers.Dense(
-                units, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name=name
+                units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
             )
 
         self.expand = dense(self.hidden_dim, "expand")
@@ -56,3 +61,10 @@ class Mlp(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):
+        return super().get_config() | {
+            "hidden_dim": self.hidden_dim,
+            "gelu": self.gelu,
+            "kernel_initializer": self.kernel_initializer,
+        }

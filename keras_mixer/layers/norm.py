@@ -31,9 +31,9 @@ class LayerNorm(keras.layers.Layer):
             and a loud one's. `d` is first divided by half its mean magnitude, which can, and then
             as above. `keras_mixer.tflite.convert` chooses; there is no reason to train with it.
         affine: Whether there are `gamma` and `beta`.
-        tokens_first: Whether what it takes is [B, S, C] that was computed as [S, B, C], as a
-            `MixerBlock` does in bfloat16. It is then computed so here too, if it is of 16 bits: a
-            TPU's compiler joins the gradient with the block's only where both are of one shape.
+        tokens_first: Whether to normalise inputs [B, S, C] in [S, B, C] order, as the block in
+            front of it does, see `Residual`; the result is the same. A TPU's compiler fuses the
+            gradient with the block's only where both have one shape.
 
     Input shape: `[..., C]`; `C` static.
     Output shape: the input's. Statistics are taken in float32 or better, whatever the dtype policy.
@@ -70,7 +70,7 @@ class LayerNorm(keras.layers.Layer):
     def call(self, x):
         dtype = keras.backend.result_type(x.dtype, "float32")
         of_16_bits = keras.backend.standardize_dtype(x.dtype) != dtype
-        if tokens_first := self.tokens_first and of_16_bits:
+        if self.tokens_first:
             x = ops.transpose(x, (1, 0, 2))  # [B, S, C] -> [S, B, C]
         x = ops.cast(x, dtype)
         mean = ops.mean(x, axis=-1, keepdims=True)
@@ -91,7 +91,7 @@ class LayerNorm(keras.layers.Layer):
         if self.affine:
             y = y * ops.cast(self.gamma, dtype) + ops.cast(self.beta, dtype)
         y = ops.cast(y, self.compute_dtype)
-        return ops.transpose(y, (1, 0, 2)) if tokens_first else y
+        return ops.transpose(y, (1, 0, 2)) if self.tokens_first else y
 
     def compute_output_shape(self, input_shape):
         return input_shape

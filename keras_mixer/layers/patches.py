@@ -14,6 +14,9 @@ class PatchEmbed(keras.layers.Layer):
     Args:
         width: Channels `C` of a token.
         patch_size: Side of a patch in pixels.
+        tokens_first: Whether to compute in [S, B, C], as the blocks behind it do, see `Residual`.
+        kernel_initializer, bias_initializer: By name or a Keras initializer; by default LeCun's
+            truncated normal of variance 1 / fan_in, and zeros, as in Flax.
 
     Input shape: `[B, H, W, C_in]`, channels last whatever Keras's image data format; `H` and `W`
     static multiples of `patch_size`.
@@ -25,7 +28,15 @@ class PatchEmbed(keras.layers.Layer):
     here that is an error, because the token MLPs would silently see border patches of zeros.
     """
 
-    def __init__(self, width, patch_size, **kwargs):
+    def __init__(
+        self,
+        width,
+        patch_size,
+        tokens_first=False,
+        kernel_initializer="lecun_normal",
+        bias_initializer="zeros",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if patch_size < 1:
             raise ValueError(
@@ -33,33 +44,51 @@ class PatchEmbed(keras.layers.Layer):
             )
         self.width = width
         self.patch_size = patch_size
+        self.tokens_first = tokens_first
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
 
     def build(self, input_shape):
         self._check(input_shape)
         patch = self.patch_size
         self.kernel = self.add_weight(
             shape=(patch, patch, input_shape[-1], self.width),
-            initializer="lecun_normal",
+            initializer=self.kernel_initializer,
             name="kernel",
         )
-        self.bias = self.add_weight(shape=(self.width,), initializer="zeros", name="bias")
+        self.bias = self.add_weight(
+            shape=(self.width,), initializer=self.bias_initializer, name="bias"
+        )
 
     def call(self, image):
         patch = self.patch_size
         x = ops.conv(image, self.kernel, patch, "valid", data_format="channels_last")
         x = x + self.bias
         tokens = x.shape[1] * x.shape[2]
-        if self.compute_dtype != "bfloat16":
+        if not self.tokens_first:
             return ops.reshape(x, (-1, tokens, self.width))  # [B, h, w, C] -> [B, S, C]
-        # The same by way of [h, w, B, C] and [S, B, C], as blocks compute on a TPU; the other way
-        # round each of the two costs it a pass over the activations.
+        # By way of [h, w, B, C] and [S, B, C]: in the other order a TPU takes a pass over the
+        # activations for each of the two.
         x = ops.reshape(ops.transpose(x, (1, 2, 0, 3)), (tokens, -1, self.width))
         return ops.transpose(x, (1, 0, 2))
 
-    def compute_output_shape(self, input_shape):
+    def grid(self, input_shape):
+        """Height and width of the grid of tokens that images `[B, H, W, C_in]` are cut into."""
         self._check(input_shape)
-        batch, height, width, _ = input_shape
-        return batch, (height // self.patch_size) * (width // self.patch_size), self.width
+        return input_shape[1] // self.patch_size, input_shape[2] // self.patch_size
+
+    def compute_output_shape(self, input_shape):
+        height, width = self.grid(input_shape)
+        return input_shape[0], height * width, self.width
+
+    def get_config(self):
+        return super().get_config() | {
+            "width": self.width,
+            "patch_size": self.patch_size,
+            "tokens_first": self.tokens_first,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }
 
     def _check(self, shape):
         patch = self.patch_size

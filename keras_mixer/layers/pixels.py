@@ -19,6 +19,8 @@ class ImagePreprocessing(keras.layers.Layer):
         mean, std, crop, crop_share, interpolation, antialias: Of the images that the layers behind
             it take, see `keras_mixer.Preprocessing`.
         rescale: Whether it normalises pixels itself, so that the model takes 0 to 255.
+        architecture: Name of the architecture that the model was built by, one of
+            `keras_mixer.models.ARCHITECTURES`; None for any other model.
 
     It computes in float32, also under `mixed_bfloat16`.
 
@@ -35,6 +37,7 @@ class ImagePreprocessing(keras.layers.Layer):
         interpolation=None,
         antialias=False,
         rescale=False,
+        architecture=None,
         **kwargs,
     ):
         super().__init__(**{"dtype": "float32"} | kwargs)
@@ -42,6 +45,7 @@ class ImagePreprocessing(keras.layers.Layer):
             mean, std, None, crop, crop_share, interpolation, antialias
         )
         self.rescale = rescale
+        self.architecture = architecture
 
     def call(self, images):
         images = ops.cast(images, self.compute_dtype)
@@ -54,7 +58,12 @@ class ImagePreprocessing(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return super().get_config() | self.preprocessing.as_dict() | {"rescale": self.rescale}
+        return {
+            **super().get_config(),
+            **self.preprocessing.as_dict(),
+            "rescale": self.rescale,
+            "architecture": self.architecture,
+        }
 
 
 def pixel_rescaling(mean, std, name=None):

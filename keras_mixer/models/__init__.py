@@ -1,19 +1,21 @@
 """Model builders, one file a paper. The folder is the index; variants stand at a file's foot."""
 
-from difflib import get_close_matches
 from fnmatch import fnmatch
 from importlib import import_module
 from pkgutil import iter_modules
 
-_papers = [
-    import_module(f"{__name__}.{m.name}") for m in iter_modules(__path__) if m.name[0] != "_"
-]
+from keras_mixer._text import did_you_mean
+from keras_mixer.models.architecture import ARCHITECTURES, Architecture
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")  # which adds its architecture to ARCHITECTURES
 BUILDERS = {
-    name: value
-    for paper in _papers
-    for name, value in vars(paper).items()
-    if hasattr(value, "sizes")
+    name: builder
+    for architecture in ARCHITECTURES.values()
+    for name, builder in architecture.variants.items()
 }
+
+__all__ = ["ARCHITECTURES", "BUILDERS", "Architecture", "builder", "create_model", "list_models"]
 
 
 def list_models(pattern="*"):
@@ -33,11 +35,7 @@ def builder(name):
         ValueError: There is none.
     """
     if name not in BUILDERS:
-        lower = {known.lower(): known for known in BUILDERS}
-        close = get_close_matches(str(name).lower().replace("_", ""), lower, n=1)
-        hint = (
-            f"Did you mean {lower[close[0]]!r}?" if close else f"There are {', '.join(BUILDERS)}."
-        )
+        hint = did_you_mean(name, BUILDERS) or f"There are {', '.join(BUILDERS)}."
         raise ValueError(f"There is no model called {name!r}. {hint}")
     return BUILDERS[name]
 

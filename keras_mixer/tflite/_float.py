@@ -18,9 +18,8 @@ import numpy as np
 from keras import layers, ops
 
 from keras_mixer._keras import Cast, Gelu, inner_layers
-from keras_mixer.layers import DropPath, ImagePreprocessing, LayerNorm, Mlp, PatchEmbed
+from keras_mixer.layers import DropPath, ImagePreprocessing, LayerNorm, Mlp, PatchEmbed, Residual
 from keras_mixer.layers.mlp import GELUS
-from keras_mixer.models.mlp_mixer import MixerBlock
 from keras_mixer.tflite._graph import Graph, having
 
 # Layers whose output is their input in inference. RandomCrop cuts in inference too.
@@ -115,7 +114,7 @@ def _(layer: Mlp, every_op):
 
 
 @deployed.register
-def _(layer: MixerBlock, every_op):
+def _(layer: Residual, every_op):
     return {"batch_first": {"tokens_first": False}}
 
 

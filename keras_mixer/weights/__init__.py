@@ -1,8 +1,14 @@
 """Weights: from files and released checkpoints into models and back, and for other image sizes."""
 
-from keras_mixer.weights.checkpoint import Checkpoint, assign, load_weights, save_weights
+from keras_mixer.weights import flax, pytorch
+from keras_mixer.weights.checkpoint import (
+    Checkpoint,
+    assign,
+    load_weights,
+    register_layouts,
+    save_weights,
+)
 from keras_mixer.weights.files import is_file
-from keras_mixer.weights.layouts import flax, pytorch
 from keras_mixer.weights.releases import Release, Shipped, fetch
 from keras_mixer.weights.resize import resize
 
@@ -16,6 +22,7 @@ __all__ = [
     "is_file",
     "load_weights",
     "pytorch",
+    "register_layouts",
     "resize",
     "save_weights",
 ]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import warnings
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -13,10 +12,17 @@ import numpy as np
 from keras_mixer._files import whole_file
 from keras_mixer._text import listed
 from keras_mixer.images import Preprocessing, carrier
+from keras_mixer.layers import Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.names import all_layers, named_weights
 
+LAYOUTS = {}  # name of an architecture -> its layouts, the official one first
 HEAD = {"head/kernel": 0, "head/bias": 1}  # its weights, and their places in it
+
+
+def register_layouts(architecture, known):
+    """Makes an architecture's layouts known to `load_weights` and `save_weights`, by its name."""
+    LAYOUTS[architecture] = known
 
 
 class Checkpoint:
@@ -34,7 +40,6 @@ class Checkpoint:
         self.path = Path(path)
         self.arrays = files.read(path)
         self.layout, self.settings, self.preprocessing = None, {}, None
-        self._names = {name: name for name in self.arrays}
         if self.path.name.endswith(files.KERAS):
             return
         self.layout = layouts.choose(known, self.arrays)
@@ -49,31 +54,32 @@ class Checkpoint:
         # As in the cache of huggingface_hub: models--timm--mixer_b16_224.miil_in21k/snapshots/...
         named = [p for part, p in self.layout.named.items() if part in str(self.path.absolute())]
         self.preprocessing = _beside(self.path) or next(iter(named), None)
-        self._names = self.layout.names(self.arrays)
+        self._ours = self.layout.read(self.arrays)
 
     def __str__(self):
         return self.path.name
 
     def find(self, path, place):
-        """The file's own name of a weight, and its array; None and None where it is not there.
+        """The file's own names of a weight's arrays, and the weight; `()` and None without it.
 
         Args:
             path: Our name of the weight.
             place: Which of its layer's weights it is, counted from 0.
         """
-        if self.layout is None:
-            name = f"{path.rpartition('/')[0]}/{place}"
-        else:
-            name = self.layout.name_of(path)
-        if name not in self._names:
-            return None, None
-        own = self._names[name]
-        return own, self.arrays[own] if self.layout is None else self.layout.ours(self.arrays[own])
+        if self.layout is not None:
+            return self._ours.get(path, ((), None))
+        name = f"{path.rpartition('/')[0]}/{place}"
+        return ((name,), self.arrays[name]) if name in self.arrays else ((), None)
 
     @property
     def head(self):
-        """The file's own names of its head's weights."""
-        return {self.find(name, place)[0] for name, place in HEAD.items()} - {None}
+        """The file's own names of its head's arrays."""
+        return {own for name, place in HEAD.items() for own in self.find(name, place)[0]}
+
+    @property
+    def left_out(self):
+        """The file's own names of arrays that no weight needs."""
+        return self.layout.left_out(self.arrays) if self.layout else set()
 
     @property
     def classes(self):
@@ -116,39 +122,45 @@ def load_weights(model, path):
                 return
 
 
-def save_weights(model, path, *, overwrite=False):
-    """Writes a model's weights in the layout of the official code, which can then load them.
+def save_weights(model, path, layout=None, *, overwrite=False):
+    """Writes a model's weights in the layout of another code base, which can then load them.
 
     Args:
         model: A built model of this package.
-        path: Where to write, ending in `.npz`. It appears there whole or not at all.
+        path: Where to write: a `.npz` of Flax's names and arrays, or a `.safetensors` of PyTorch's.
+            It appears there whole or not at all.
+        layout: The layout's name, such as `"timm"`; by default the first one of the model's
+            architecture that is written in such a file, the official code's if there is one.
         overwrite: Whether a file there may be replaced.
 
     Raises:
         FileExistsError: Something is there already.
-        ValueError: Another suffix, or a model with weights that the layout has no name for.
+        ValueError: Another suffix or layout, or a model with weights that the layout has no name
+            for; nothing is written then.
     """
-    if Path(path).suffix != ".npz":
-        raise ValueError(
-            f"save_weights writes .npz files in the layout of the official code; got "
-            f"{str(path)!r}. For Keras's own files there are model.save and model.save_weights."
-        )
     _check_model(model, "save_weights")
-    [layout, *_] = layouts_of(model) or [None]
-    arrays, unknown = {}, []
-    for name, weight in named_weights(model):
-        theirs = layout and layout.name_of(name)
-        if theirs is None:
-            unknown.append(name)
-        else:
-            arrays[theirs] = keras.ops.convert_to_numpy(weight).astype(np.float32, copy=False)
-    if unknown:
+    path, known = Path(path), layouts_of(model)
+    fitting = [each for each in known if each.suffix == path.suffix and layout in (None, each.name)]
+    if not fitting:
+        there = listed(f"{each.suffix} ({each.name})" for each in known)
         raise ValueError(
-            f"save_weights: the official layout has no name for {listed(unknown)} of "
-            f"'{model.name}'; nothing was written."
+            f"save_weights writes '{model.name}' as {there}; got {str(path)!r}"
+            f"{f' and layout={layout!r}' if layout else ''}. For Keras's own files there are "
+            "model.save and model.save_weights."
         )
+    arrays = {
+        name: keras.ops.convert_to_numpy(weight).astype(np.float32, copy=False)
+        for name, weight in named_weights(model)
+    }
+    try:
+        arrays = fitting[0].write(arrays)
+    except KeyError as error:
+        raise ValueError(
+            f"save_weights: the {fitting[0].name} layout has no name for {listed(error.args)} of "
+            f"'{model.name}'; nothing was written."
+        ) from None
     with whole_file(path, overwrite) as temporary:
-        np.savez(temporary, **arrays)
+        files.write(temporary, arrays)
 
 
 def assign(model, checkpoint, who, *, without=()):
@@ -160,21 +172,20 @@ def assign(model, checkpoint, who, *, without=()):
     Raises:
         ValueError: Something does not fit; nothing has been assigned then.
     """
-    places, pairs, used = Counter(), [], set()
+    places, pairs, used = Counter(), [], checkpoint.left_out
     missing, misshapen = {}, {}
     for name, weight in named_weights(model):
         layer = name.rpartition("/")[0]
         own, array = checkpoint.find(name, places[layer])
         places[layer] += 1
+        used |= {*own}
         if layer in without:
-            used.add(own)
-        elif own is None:
+            continue
+        if array is None:
             missing[name] = tuple(weight.shape)
         elif array.shape != tuple(weight.shape):
-            used.add(own)
             misshapen[name] = (tuple(weight.shape), array.shape)
         else:
-            used.add(own)
             pairs.append((weight, array))
     if "head" in without:  # the file may have one where the model has none
         used |= checkpoint.head
@@ -186,9 +197,19 @@ def assign(model, checkpoint, who, *, without=()):
 
 
 def layouts_of(model):
-    """The layouts of the papers whose layers a model is made of, the official one first."""
-    modules = dict.fromkeys(type(layer).__module__ for layer in all_layers(model))
-    return [known for name in modules for known in getattr(sys.modules[name], "LAYOUTS", ())]
+    """The layouts of the architecture that a model was built by, the official one first.
+
+    A model of our layers that does not say it, such as one from before that was saved, has the
+    architecture whose names fit most of its weights; any other model has no layouts.
+    """
+    layer = carrier(model)
+    if layer is not None and layer.architecture in LAYOUTS:
+        return LAYOUTS[layer.architecture]
+    paths = {name: None for name, _ in named_weights(model)}
+    known = [
+        sum(len(o) for r in own[0].rules for o, _ in r.of_ours(paths)) for own in LAYOUTS.values()
+    ]
+    return [*LAYOUTS.values()][known.index(max(known))] if any(known) else ()
 
 
 def _check_images(model, checkpoint):
@@ -248,7 +269,7 @@ def _difference(who, model, checkpoint, missing, misshapen, extra):
         if rows:
             lines.append(f"{heading}, {len(rows)}:")
             lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
-    tiled = {layer.name for layer in all_layers(model) if hasattr(layer, "tiled")}
+    tiled = {x.name for x in all_layers(model) if isinstance(x, Residual) and x.token_axes}
     if {*misshapen, *missing} <= HEAD.keys() and extra.keys() <= checkpoint.head:
         lines.append("Given to a builder, as weights=, the file would be loaded but for its head.")
     elif not missing and not extra and {name.split("/")[0] for name in misshapen} <= tiled:

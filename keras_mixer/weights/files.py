@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from keras_mixer.weights.state_dict import read_state_dict
 
@@ -63,6 +64,15 @@ def read(path):
     if wrong:
         raise ValueError(f"{path} holds something else than numbers: {', '.join(wrong)}.")
     return arrays
+
+
+def write(path, arrays):
+    """Writes named arrays to a `.npz` or `.safetensors` file, by its suffix."""
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:  # which other programs take for PyTorch's only if it says so
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(contiguous, path, {"format": "pt"})
 
 
 def _read_npz(path):

@@ -14,8 +14,18 @@ def named_weights(model, prefix=""):
             yield from named_weights(layer, f"{prefix}{layer.name}/")
             continue
         for weight in layer.weights:
-            parts = weight.path.split("/")  # from the layer on: an outer model may stand before it
-            yield prefix + "/".join(parts[parts.index(layer.name) :]), weight
+            yield prefix + path_from(layer, weight), weight
+
+
+def paths_within(layer):
+    """The names of a layer's weights below its own: `token_mlp/expand/kernel`."""
+    return [path_from(layer, weight).partition("/")[2] for weight in layer.weights]
+
+
+def path_from(layer, weight):
+    """A weight's path from a layer on: an outer model may stand before it."""
+    parts = weight.path.split("/")
+    return "/".join(parts[parts.index(layer.name) :])
 
 
 def all_layers(model):

@@ -37,13 +37,15 @@ class Release:
 
     Attributes:
         url: Its address.
-        mib: Its size in MiB, to two decimals.
+        mib: Its size in MiB, to two decimals; None where it is not known.
         preprocessing: The images that it was trained for, and how they are cut for evaluation.
+        sha256: Its digest; None where it is not known.
     """
 
     url: str
-    mib: float
+    mib: float | None
     preprocessing: Preprocessing | None = None
+    sha256: str | None = None
 
     @property
     def path(self):
@@ -58,11 +60,12 @@ class Shipped:
 
     Attributes:
         name: Of the file in `keras_mixer/weights/shipped/`.
-        preprocessing: As of a `Release`.
+        preprocessing, sha256: As of a `Release`.
     """
 
     name: str
     preprocessing: Preprocessing | None = None
+    sha256: str | None = None
 
     @property
     def path(self):
@@ -78,11 +81,11 @@ class Shipped:
 def fetch(release):
     """The path of a released file on this machine; it is downloaded when it is not there yet.
 
-    A connection that breaks is taken up where it broke, also by a later call. A file enters the
-    cache whole: its size is that of the release and its MD5 digest the one that the server
-    announces. Its SHA-256 digest is kept beside it, and every later call compares. Of several
-    processes one downloads and the others wait. A file that was put into the cache by hand is taken
-    when its size is right.
+    A download that was interrupted is resumed, also by a later call. A file enters the cache whole:
+    its size and its digest are those of the release, where they are known, and its MD5 digest is
+    the one that the server announces. Its SHA-256 digest is kept beside it, and every later call
+    compares. Of several processes one downloads and the others wait. A file that was put into the
+    cache by hand is taken when its size and digest are right.
 
     Args:
         release: A `Release`; or a `Shipped`, which is there.
@@ -154,9 +157,8 @@ def _download(release):
         before, had = had, _received(release.path)
         failures = failures + 1 if had <= before else 1
         if failures == ATTEMPTS:
-            kept = (
-                f"{had / MIB:.2f} of {release.mib} MiB are kept for the next try. " if had else ""
-            )
+            of = f" of {release.mib}" if release.mib else ""
+            kept = f"{had / MIB:.2f}{of} MiB are kept for the next try. " if had else ""
             raise ConnectionError(
                 f"{release.url} did not come: {reason}. {kept}A file that was fetched in another "
                 f"way can be given as weights=PATH, or be put at {release.path}."
@@ -227,7 +229,9 @@ def _problem(release, file, md5, sha256):
     """What is wrong with a whole file, as the end of a sentence; None for nothing."""
     size = file.stat().st_size / MIB
     seen = _seen(release.path)
-    if abs(size - release.mib) > TOLERANCE:
+    if release.sha256 and sha256 != release.sha256:
+        return f"has the SHA-256 digest {sha256}, and the released file has {release.sha256}."
+    if release.mib and abs(size - release.mib) > TOLERANCE:
         return f"has {size:.2f} MiB, and the released file has {release.mib}."
     if md5 and _digest(file, "md5") != md5:
         return f"came damaged: its MD5 digest is not the server's, {md5}. Try again."

@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_mixer._keras import calls_of, fresh_operation, graph_of, inner_layers
 from keras_mixer._text import listed
+from keras_mixer.layers import PatchEmbed, Residual
+from keras_mixer.weights.names import paths_within
 
 # Layers that are told the size of an image.
 SIZED = keras.layers.CenterCrop, keras.layers.RandomCrop, keras.layers.Resizing
@@ -32,24 +34,30 @@ class Tiles:
     def count(self):
         return self.rows * self.columns
 
-    def rows_of(self, kernel):
-        """[S, D] -> [K S, K D], block-diagonal: each of the K tiles has the kernel to itself."""
-        tile, place = self._places()
-        blocks = np.zeros((len(tile), self.count, kernel.shape[1]), kernel.dtype)
-        blocks[np.arange(len(tile)), tile] = kernel[place]
-        return blocks.reshape(len(tile), -1)
+    def grown(self, array, axes):
+        """A weight of one tile for all of them.
 
-    def columns_of(self, kernel):
-        """[D, S] -> [K D, K S], in the same way."""
-        return self.rows_of(kernel.T).T
+        Each tile has the weight to itself. So where an array has two axes that depend on the tile,
+        it becomes block-diagonal.
 
-    def tokens(self, values):
-        """[S] -> [K S]: what belongs to a token of a tile, for every token of the grid."""
-        return values[self._places()[1]]
+        Args:
+            array: The weight, each of its axes of one kind.
+            axes: The kinds: `"tokens"`, of which there is one for each place of the grid, in the
+                order of the grid; or `"units"`, which come tile by tile.
+        """
+        entries = [
+            self._entries(kind, length) for kind, length in zip(axes, array.shape, strict=True)
+        ]
+        large = array[np.ix_(*(within for _, within in entries))]
+        tiles = np.ix_(*(tile for tile, _ in entries))
+        same = np.all([tile == tiles[0] for tile in np.broadcast_arrays(*tiles)], axis=0)
+        return np.where(same, large, 0).astype(array.dtype)
 
-    def units(self, values):
-        """[D] -> [K D]: what belongs to a hidden unit, once a tile."""
-        return np.tile(values, self.count)
+    def _entries(self, kind, length):
+        """Of every entry of a grown axis: its tile, and its place in an axis of that length."""
+        if kind == "tokens":
+            return self._places()
+        return np.repeat(np.arange(self.count), length), np.tile(np.arange(length), self.count)
 
     def _places(self):
         """Of every token of the grid, row by row: its tile, and its place within the tile."""
@@ -106,7 +114,7 @@ def resize(model, size):
             lambda x: tensors[id(x)] if keras.utils.is_keras_tensor(x) else x, structure
         )
 
-    side = old  # height and width of the image or map that the tokens were cut from
+    grid = old  # height and width of the map, or grid of tokens, that comes in
     for operation, arguments, outputs in calls_of(model):
         taken = next(x.shape for x in keras.tree.flatten(arguments) if id(x) in tensors)
         if not isinstance(operation, keras.layers.Layer):
@@ -114,9 +122,9 @@ def resize(model, size):
         elif operation in copies:  # a layer that is called more than once
             copy, _ = copies[operation]
         else:
-            if len(taken) == 4 and len(outputs[0].shape) == 3:
-                side = taken[1:3]
-            copy, _ = copies[operation] = _enlarged(operation, taken, side, rows, columns)
+            if len(taken) == 4:
+                grid = operation.grid(taken) if isinstance(operation, PatchEmbed) else taken[1:3]
+            copy, _ = copies[operation] = _enlarged(operation, taken, grid, rows, columns)
         args, kwargs = larger(arguments)
         try:
             results = keras.tree.flatten(copy(*args, **kwargs))
@@ -157,13 +165,19 @@ def _keeps_images_apart(model):
     return all(x.shape[0] == 1 for x in outputs)
 
 
-def _enlarged(layer, taken, side, rows, columns):
+def _enlarged(layer, taken, grid, rows, columns):
     """A new layer for the larger image, not built yet, and its weights."""
     config, arrays = layer.get_config(), layer.get_weights()
-    if hasattr(layer, "tiled"):
-        tokens = taken[1]
-        height = round((tokens * side[0] / side[1]) ** 0.5)
-        config, arrays = layer.tiled(Tiles(height, tokens // height, rows, columns))
+    if isinstance(layer, Residual) and layer.token_axes:
+        if taken[1] != grid[0] * grid[1]:
+            found = f"It mixes {taken[1]} tokens, and the map before it is {grid[0]} x {grid[1]}."
+            raise ValueError(_unknown(layer, found))
+        tiles = Tiles(*grid, rows, columns)
+        config |= {name: config[name] * tiles.count for name in layer.token_sizes}
+        arrays = [
+            tiles.grown(array, layer.token_axes[path]) if path in layer.token_axes else array
+            for path, array in zip(paths_within(layer), arrays, strict=True)
+        ]
     elif isinstance(layer, keras.layers.Reshape) and len(layer.target_shape) == 3:
         height, width, channels = layer.target_shape  # tokens -> map
         config["target_shape"] = height * rows, width * columns, channels

@@ -35,8 +35,7 @@ WEIGHTS = ("state_dict_ema", "model_ema", "state_dict", "model")
 def read_state_dict(path):
     """The arrays of a state dict saved with `torch.save`, by name.
 
-    A dict that holds the state dict under one of the names of `WEIGHTS` is understood, and so is
-    the prefix `module.` that data-parallel training gives.
+    A dict that holds the state dict under one of the names of `WEIGHTS` is understood.
 
     Raises:
         ValueError: It is no state dict, or holds anything but tensors and plain values.
@@ -51,7 +50,7 @@ def read_state_dict(path):
     if not isinstance(content, dict) or not any(isinstance(v, _Tensor) for v in content.values()):
         raise ValueError("it holds no dict of tensors by name, as model.state_dict() gives")
     return {
-        str(name).removeprefix("module."): tensor.array(storages)
+        str(name): tensor.array(storages)
         for name, tensor in content.items()
         if isinstance(tensor, _Tensor)
     }

@@ -1,6 +1,6 @@
 """Run by a test in a process of its own: a tiny model on the JAX backend, with no TensorFlow there.
 
-python -m tests.models.on_jax PAPER FOLDER
+python -m tests.models.on_jax ARCHITECTURE FOLDER
 """
 
 import os
@@ -16,8 +16,8 @@ import pytest  # noqa: E402
 import keras_mixer  # noqa: E402
 from tests.cases import CASES  # noqa: E402
 
-paper, folder = sys.argv[1], Path(sys.argv[2])
-case = next(case for case in CASES if case.paper == paper)
+name, folder = sys.argv[1], Path(sys.argv[2])
+case = next(case for case in CASES if case.architecture == name)
 model = case.tiny(
     classifier_activation=None, drop_path_rate=0.1, weights=folder / "model.weights.h5"
 )

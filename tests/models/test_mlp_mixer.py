@@ -8,7 +8,7 @@ import keras_mixer
 from tests import oracles
 from tests.cases import CASES
 
-MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
+MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
 
 
 def test_the_erf_gelu_is_the_exact_one():
@@ -23,22 +23,15 @@ def test_the_erf_gelu_is_the_exact_one():
     assert np.abs(logits - exact).max() < tolerance < np.abs(logits - tanh).max()
 
 
+def test_a_new_model_finds_every_class_equally_likely():
+    probabilities = MIXER.tiny().predict(MIXER.images(), verbose=0)
+    assert np.allclose(probabilities, 1 / 7, rtol=1e-6)  # a zero head, then softmax
+
+
 def test_stochastic_depth_rises_in_a_straight_line_to_the_last_block():
     model = MIXER.tiny(depth=5, drop_path_rate=0.2)
     rates = [model.get_layer(f"block_{i}").drop_path_rate for i in range(5)]
     assert rates == pytest.approx([0, 0.05, 0.1, 0.15, 0.2], rel=1e-12)
-
-
-def test_it_learns_the_same_with_rematerialisation():
-    images, targets = MIXER.images(), np.ones((4, 7))
-
-    def losses(remat):
-        keras.utils.set_random_seed(0)
-        model = MIXER.trained(classifier_activation=None, drop_path_rate=0.5, remat=remat)
-        model.compile("adam", "mse", jit_compile=False)
-        return [float(model.train_on_batch(images, targets)) for _ in range(3)]
-
-    assert losses(True) == pytest.approx(losses(False), rel=1e-5)  # float32 rounding
 
 
 def test_the_paths_of_its_weights_are_the_public_ones():

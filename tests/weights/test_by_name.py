@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import keras_mixer
-from keras_mixer.models import BUILDERS
+from keras_mixer.models.mlp_mixer import MIXER
 from keras_mixer.weights import Release
 from tests.weights import official
 
@@ -23,10 +23,10 @@ RELEASED = {
     "gsam/Mixer-S_8.npz": 78.79,
 }
 BUCKET = "https://storage.googleapis.com/mixer_models/"
-ROWS = [
+ROWS = [  # of the Mixer paper, whose sizes are known
     (builder, name, release)
-    for builder in BUILDERS.values()
-    for name, release in builder.weights.items()
+    for builder in MIXER.variants.values()
+    for name, release in builder.releases.items()
     if isinstance(release, Release)
 ]
 
@@ -57,7 +57,7 @@ def published(bucket, monkeypatch):
         path = bucket.folder / "published.npz"
         np.savez(path, **official.checkpoint(builder.sizes, classes=classes))
         bucket.content = path.read_bytes()
-        monkeypatch.setitem(builder.weights, name, bucket.release)
+        monkeypatch.setitem(builder.releases, name, bucket.release)
         return np.load(path)
 
     return publish

@@ -11,7 +11,7 @@ import keras_mixer
 from tests.cases import CASES
 from tests.weights.unchanged import unchanged
 
-MIXER = next(case for case in CASES if case.paper == "mlp_mixer")
+MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
 
 
 @pytest.fixture

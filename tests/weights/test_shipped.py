@@ -1,6 +1,7 @@
 """Weights that come with the package: they load anywhere, and are as good as their cards say."""
 
 import csv
+import hashlib
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ LARGEST = 6e6  # bytes: what everyone who installs the package is asked to downl
 ROWS = [
     pytest.param(builder, name, release.path, id=release.name)
     for builder in BUILDERS.values()
-    for name, release in builder.weights.items()
+    for name, release in builder.releases.items()
     if isinstance(release, Shipped)
 ]
 each = pytest.mark.parametrize(("builder", "name", "path"), ROWS)
@@ -37,8 +38,9 @@ def test_they_load_without_a_network_or_a_cache_and_compute_what_they_should(
     monkeypatch.setenv("KERAS_HOME", os.devnull)
     monkeypatch.setattr(socket, "socket", None)
     assert path.stat().st_size <= LARGEST
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == builder.releases[name].sha256
     model = builder(weights=name, classifier_activation=None)
-    labels = builder.weights[name].labels.read_text().splitlines()
+    labels = builder.releases[name].labels.read_text().splitlines()
     assert len(set(labels)) == model.output_shape[-1]
     images = np.random.default_rng(0).uniform(-1, 1, (2, *builder.input_shape)).astype(np.float32)
     with np.load(path) as weights:

@@ -1,88 +1,122 @@
-"""The callable row of a paper's table: a builder with the habits of `keras.applications`."""
+"""What a paper is to the rest of the house: an architecture, and builders of its variants."""
 
 import inspect
 import os
 import re
-import sys
 import warnings
 from dataclasses import replace
-from difflib import get_close_matches
 from numbers import Integral  # NumPy's whole numbers too: classes=labels.max() + 1
 
 import keras
 
-from keras_mixer._text import listed
+from keras_mixer._text import did_you_mean, listed
 from keras_mixer.images import Preprocessing
 from keras_mixer.layers import ImagePreprocessing
-from keras_mixer.weights import Checkpoint, assign, fetch, is_file
+from keras_mixer.weights import Checkpoint, assign, fetch, is_file, register_layouts
 
 POOLINGS = {
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
 }
+ARCHITECTURES = {}  # name -> `Architecture`, in the order of their definition
 
 
-def variant(name, body, *sizes, params=None, weights=None, input_shape=(224, 224, 3)):
-    """A model builder called `name`, made from a paper's architecture and one row of its table.
-
-    The builder's signature is `assemble`'s, plus every keyword of `body` that the row leaves open.
-    It is composed from those two, so that no paper repeats the shared arguments and no builder
-    takes an argument that nobody reads; a call that does not fit it is a `TypeError`.
+class Architecture:
+    """A paper's architecture: what all of its variants share.
 
     Args:
-        name: The builder's public name, such as `"MixerB16"`.
-        body: The architecture: a function from a symbolic image `[B, H, W, C_in]` to a feature map
-            `[B, h, w, C]`. Its keywords without a default are its sizes. The second paragraph and
-            the `Args:` of its docstring go into the builder's; so do the title and the source of
-            the paper, the first two paragraphs of its module's docstring. That module's `LAYOUTS`
-            says how other people's checkpoints name its weights, and its `PREPROCESSING` what
-            images a model takes where no release says it.
-        *sizes: The row: values for the sizes, in the order of `body`. None makes a builder that
-            asks for them.
-        params: The exact number of parameters at the default input shape and number of classes.
-        weights: The released weights: name -> `keras_mixer.weights.Release`, or `Shipped`.
+        body: A function from a symbolic image `[B, H, W, C_in]` to a feature map `[B, h, w, C]`,
+            made by a layer called `map`. Its keywords without a default are its sizes; the others
+            are options of every builder. The second paragraph and the `Args:` of its docstring go
+            into the builders'.
+        paper: The docstring of the paper's module. Its first two paragraphs, the paper's title and
+            its authors, venue and link, go into the builders' docstrings.
+        layouts: How other code bases name and lay out the weights, the official one first.
+        preprocessing: What images a model takes where no weights say it.
+        head_initializer: Of the classifier head's kernel, a Keras initializer or its name.
         input_shape: Of an image, when nothing else is said.
 
-    Returns:
-        A function that returns a `keras.Model`. Its attribute `sizes` is the row as a dict;
-        `params`, `weights` and `input_shape` are what is given here.
+    Attributes:
+        name: The body's name. A model carries it, and a saved model remembers it.
+        variants: Name -> builder, in the order of the paper's table.
     """
-    _, *keywords = inspect.signature(body).parameters.values()
-    asked = [p for p in keywords if p.default is p.empty]
-    options = [p for p in keywords if p.default is not p.empty]
-    row = dict(zip([p.name for p in asked], sizes, strict=True)) if sizes else {}
-    if row:
-        asked = []
 
-    _, _, _, include_top, *shared = inspect.signature(assemble).parameters.values()
-    shared = [p.replace(default=_snake_case(name)) if p.name == "name" else p for p in shared]
-    signature = inspect.Signature([include_top, *asked, *shared, *options])
-    of_body = [p.name for p in asked + options]
+    def __init__(
+        self,
+        body,
+        *,
+        paper,
+        layouts,
+        preprocessing,
+        head_initializer="zeros",
+        input_shape=(224, 224, 3),
+    ):
+        self.name = body.__name__
+        self.body = body
+        self.paper = paper
+        self.layouts = layouts
+        self.preprocessing = preprocessing
+        self.head_initializer = head_initializer
+        self.input_shape = input_shape
+        self.variants = {}
+        _, *keywords = inspect.signature(body).parameters.values()
+        self.sizes = [p for p in keywords if p.default is p.empty]
+        self.options = [p for p in keywords if p.default is not p.empty]
+        ARCHITECTURES[self.name] = self
+        register_layouts(self.name, layouts)
 
-    def builder(*args, **kwargs):
-        try:
-            call = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}() {error}.{_advice(kwargs, signature)}") from None
-        call.apply_defaults()
-        arguments = row | call.arguments
-        chosen = {key: arguments.pop(key) for key in [*row, *of_body]}
-        return assemble(builder, body, chosen, **arguments)
+    def variant(self, name, *sizes, params=None, releases=None, input_shape=None):
+        """A model builder called `name`, made from one row of the paper's table.
 
-    builder.__name__ = builder.__qualname__ = name
-    builder.__module__ = body.__module__
-    builder.__signature__ = signature
-    builder.sizes = row
-    builder.params = params
-    builder.weights = weights or {}
-    builder.input_shape = input_shape
-    builder.__doc__ = _docstring(builder, body)
-    return builder
+        The builder's signature is `assemble`'s, plus every option of the body, plus, without
+        `sizes`, the body's sizes. So each builder accepts only the arguments that its architecture
+        uses; a call that does not fit is a `TypeError`.
+
+        Args:
+            name: The builder's public name, such as `"MixerB16"`.
+            *sizes: The row: values for the sizes, in the order of the body. Without them the
+                builder asks for the sizes.
+            params: The exact number of parameters at the default input shape and number of classes.
+            releases: The released weights: name -> `keras_mixer.weights.Release`, or `Shipped`.
+            input_shape: Of an image, where it is not the architecture's.
+
+        Returns:
+            A function that returns a `keras.Model`. Its attribute `sizes` is the row as a dict;
+            `params`, `releases` and `input_shape` are the arguments of this method, and
+            `architecture` is this object.
+        """
+        row = dict(zip([p.name for p in self.sizes], sizes, strict=True)) if sizes else {}
+        asked = [] if row else self.sizes
+        _, _, include_top, *shared = inspect.signature(assemble).parameters.values()
+        shared = [p.replace(default=_snake_case(name)) if p.name == "name" else p for p in shared]
+        signature = inspect.Signature([include_top, *asked, *shared, *self.options])
+        of_body = [p.name for p in [*asked, *self.options]]
+
+        def builder(*args, **kwargs):
+            try:
+                call = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}() {error}.{_advice(kwargs, signature)}") from None
+            call.apply_defaults()
+            arguments = row | call.arguments
+            chosen = {key: arguments.pop(key) for key in [*row, *of_body]}
+            return assemble(builder, chosen, **arguments)
+
+        builder.__name__ = builder.__qualname__ = name
+        builder.__module__ = self.body.__module__
+        builder.__signature__ = signature
+        builder.architecture = self
+        builder.sizes = row
+        builder.params = params
+        builder.releases = releases or {}
+        builder.input_shape = input_shape or self.input_shape
+        builder.__doc__ = _docstring(builder)
+        self.variants[name] = builder
+        return builder
 
 
 def assemble(
     builder,
-    body,
     options,
     include_top=True,
     *,
@@ -96,12 +130,11 @@ def assemble(
     classifier_activation="softmax",
     name=None,
 ):
-    """A functional model: image -> `body` -> mean -> dense, or without the last two.
+    """A functional model: image -> body -> mean -> dense, or without the last two.
 
     Args:
         include_top: Whether to end in a classifier: the mean over the feature map, then one dense
-            layer, `head`, which starts at zero so that every class starts equally likely. Its
-            arithmetic is float32 also under `mixed_bfloat16`.
+            layer, `head`, which computes in float32 also under `mixed_bfloat16`.
         include_preprocessing: Whether the model takes pixels from 0 to 255 and normalises them
             itself: `True` as its weights want it, or a pair `(mean, std)` of the pixels over 255.
         preprocessing: What images the model takes, and how a picture is cut to its size, a
@@ -128,9 +161,11 @@ def assemble(
         raise ValueError(f"{who} needs pooling to be None, 'avg' or 'max'; got {pooling!r}.")
     if classes is not None and (not isinstance(classes, Integral) or classes < 1):
         raise ValueError(f"{who} needs classes to be a whole number from 1 up; got {classes!r}.")
-    paper = sys.modules[body.__module__]
+    architecture = builder.architecture
     image = _image(input_tensor, input_shape, builder)
-    checkpoint = None if weights is None else Checkpoint(_file(weights, builder), paper.LAYOUTS)
+    checkpoint = (
+        None if weights is None else Checkpoint(_file(weights, builder), architecture.layouts)
+    )
     if checkpoint:
         classes = classes or checkpoint.classes
         trained = {key: value for key, value in checkpoint.settings.items() if key in options}
@@ -138,14 +173,15 @@ def assemble(
 
     if preprocessing is None:
         preprocessing = checkpoint and _said_of(weights, checkpoint, builder)
-    x = _first_layer(preprocessing or paper.PREPROCESSING, include_preprocessing, who)(image)
-    x = body(x, **options)
+    preprocessing = preprocessing or architecture.preprocessing
+    x = _first_layer(preprocessing, include_preprocessing, builder)(image)
+    x = architecture.body(x, **options)
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
         x = keras.layers.Dense(
             int(classes or 1000),
             activation=classifier_activation,
-            kernel_initializer="zeros",
+            kernel_initializer=architecture.head_initializer,
             dtype=keras.config.dtype_policy().variable_dtype,
             name="head",
         )(x)
@@ -161,8 +197,8 @@ def assemble(
             theirs = checkpoint.classes
             has = f"a head for {theirs:,} classes" if theirs else "no head"
             warnings.warn(
-                f"{who}: {checkpoint} has {has}, so the head for {model.output_shape[-1]:,} starts "
-                "at zero; all else is loaded.",
+                f"{who}: {checkpoint} has {has}, so the head for {model.output_shape[-1]:,} is "
+                "new and untrained; all else is loaded.",
                 stacklevel=3,
             )
     return model
@@ -176,15 +212,12 @@ def _file(weights, builder):
         )
     if is_file(weights):
         return weights
-    if weights in builder.weights:
-        return fetch(builder.weights[weights])
-    who, releases = builder.__name__, builder.weights
+    if weights in builder.releases:
+        return fetch(builder.releases[weights])
+    who, releases = builder.__name__, builder.releases
     known = f"was released as {listed(releases)}" if releases else "was never released"
-    others = [
-        other.__name__
-        for other in vars(sys.modules[builder.__module__]).values()
-        if hasattr(other, "sizes") and weights in other.weights
-    ]
+    variants = builder.architecture.variants.values()
+    others = [other.__name__ for other in variants if weights in other.releases]
     there = f" {weights!r} exists for {listed(others)}." if others else ""
     raise ValueError(
         f"{who} {known}; got weights={weights!r}.{there} A checkpoint file is given by its path."
@@ -193,13 +226,14 @@ def _file(weights, builder):
 
 def _said_of(weights, checkpoint, builder):
     """The `Preprocessing` that goes with weights, or None where nobody says it."""
-    if weights in builder.weights:
-        return builder.weights[weights].preprocessing
+    if weights in builder.releases:
+        return builder.releases[weights].preprocessing
     return checkpoint.preprocessing
 
 
-def _first_layer(preprocessing, include_preprocessing, who):
+def _first_layer(preprocessing, include_preprocessing, builder):
     """The layer that says what images a model takes, and normalises them if it is to."""
+    who = builder.__name__
     if not isinstance(preprocessing, Preprocessing):
         raise ValueError(
             f"{who} needs preprocessing to be None or a keras_mixer.Preprocessing; got "
@@ -215,8 +249,12 @@ def _first_layer(preprocessing, include_preprocessing, who):
                 f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
                 f"{include_preprocessing!r}."
             ) from None
-    said = preprocessing.as_dict()
-    return ImagePreprocessing(**said, rescale=rescale, name="preprocessing")
+    return ImagePreprocessing(
+        **preprocessing.as_dict(),
+        rescale=rescale,
+        architecture=builder.architecture.name,
+        name="preprocessing",
+    )
 
 
 def _image(input_tensor, input_shape, builder):
@@ -253,8 +291,7 @@ def _advice(kwargs, signature):
     unknown = [key for key in kwargs if key not in known]
     if not unknown:
         return ""
-    close = get_close_matches(unknown[0], known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" It takes {', '.join(known)}."
+    return f" {did_you_mean(unknown[0], known) or f'It takes {listed(known)}.'}"
 
 
 DOCSTRING = """\
@@ -282,18 +319,21 @@ Source: {source}
 """
 
 
-def _docstring(builder, body):
-    """A builder's docstring, composed as its signature is: nothing in it is written twice."""
-    title, source, *_ = inspect.getdoc(inspect.getmodule(body)).split("\n\n")
-    _, description, *_ = inspect.getdoc(body).split("\n\n")
-    docs = _argument_docs(assemble) | _argument_docs(body)
+def _docstring(builder):
+    """A builder's docstring, composed as its signature is; None under `python -OO`."""
+    architecture = builder.architecture
+    if architecture.paper is None:
+        return None
+    title, source, *_ = architecture.paper.split("\n\n")
+    _, description, *_ = inspect.getdoc(architecture.body).split("\n\n")
+    docs = _argument_docs(assemble) | _argument_docs(architecture.body)
     docs["input_shape"] = docs["input_shape"].replace("(224, 224, 3)", str(builder.input_shape))
     row = ""
     if builder.sizes:
         sizes = ", ".join(f"{key} {value}" for key, value in builder.sizes.items())
         at = " x ".join(map(str, builder.input_shape))
         row = f"Sizes: {sizes}.\nParameters: {builder.params:,} at {at} and 1,000 classes.\n"
-        row += f"Released weights: {', '.join(builder.weights) or 'none'}.\n\n"
+        row += f"Released weights: {', '.join(builder.releases) or 'none'}.\n\n"
     return DOCSTRING.format(
         name=builder.__name__,
         title=title.removesuffix("."),

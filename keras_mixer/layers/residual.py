@@ -1,0 +1,124 @@
+"""The residual block: what every block of this family does around its branches."""
+
+from itertools import zip_longest
+
+import keras
+from keras import ops
+
+from keras_mixer.layers.drop_path import DropPath
+from keras_mixer.layers.gradients import norm_dense
+
+
+class Residual(keras.layers.Layer):
+    """`x = x + branch(x)` for each branch of a block in turn, [B, S, C] -> [B, S, C].
+
+    Stochastic depth, rematerialisation and the order of the axes are here; a subclass makes its
+    layers, builds them, and says what its branches are:
+
+        class MixerBlock(Residual):
+            def branches(self):
+                return self.mix_tokens, self.mix_channels
+
+    A branch takes and gives [B, S, C], or [S, B, C] with `tokens_first`. `across_tokens` and
+    `norm_mlp` are the same for both.
+
+    Args:
+        drop_path_rate: Probability with which each branch is dropped in training, in [0, 1).
+        remat: Whether training computes the block a second time for the gradient, instead of
+            keeping its activations. `"nested"`: also rematerialise all branches but the last
+            separately, so that their activations are not live during the last branch's backward
+            pass. That is for a model's last block, whose gradient comes first, while the inputs of
+            all blocks are still in memory.
+        tokens_first: Whether to compute in [S, B, C], in which a TPU needs no transposes around a
+            product over channels. The function is the same.
+
+    Input shape: `[B, S, C]`; `S` and `C` static.
+    Output shape: the input's.
+
+    Attributes:
+        token_axes: Path of each weight whose shape depends on the number of tokens -> what its axes
+            are, `"tokens"` or `"units"`: hidden units of which every tile of a larger image has its
+            own. `keras_mixer.resize` follows it.
+        token_sizes: Arguments of the block that count such units.
+    """
+
+    token_axes = {}  # noqa: RUF012  a table
+    token_sizes = ()
+
+    def __init__(self, drop_path_rate=0.0, remat=False, tokens_first=False, **kwargs):
+        super().__init__(**kwargs)
+        self.drop_path_rate = drop_path_rate
+        self.remat = remat
+        self.tokens_first = tokens_first
+
+    def branches(self):
+        """The functions that the block adds to its input, one after the other."""
+        raise NotImplementedError
+
+    @property
+    def token_kernel(self):
+        """How strongly each unit that mixes tokens weighs each token, [S, units]; or None."""
+        return None
+
+    def build(self, input_shape):
+        # Last, behind the layers of the subclass: the order of variables is that of saved runs.
+        self.drop_path = DropPath(
+            self.drop_path_rate,
+            batch_axis=int(self.tokens_first),
+            dtype=self.dtype_policy,
+            name="drop_path",
+        )
+        self.built = True
+
+    def part(self, kind, name, shape, *arguments):
+        """A built layer of the block, of the block's data type: `kind(*arguments)`."""
+        layer = kind(*arguments, dtype=self.dtype_policy, name=name)
+        layer.build(shape)
+        return layer
+
+    def call(self, x, training=False):
+        if self.tokens_first:
+            x = ops.transpose(x, (1, 0, 2))  # [B, S, C] -> [S, B, C]
+        branches = self.branches()
+        drops = training and self.drop_path_rate
+        factors = [self.drop_path.draw(x) for _ in branches] if drops else []
+        if self.remat == "nested" and training:
+            *most, last = branches
+            branches = *map(keras.remat, most), last
+
+        def mix(x, *factors):
+            for branch, factor in zip_longest(branches, factors):
+                y = branch(x)
+                x = x + (y if factor is None else factor * y)
+            return x
+
+        x = (keras.remat(mix) if self.remat and training else mix)(x, *factors)
+        if self.tokens_first:
+            x = ops.transpose(x, (1, 0, 2))  # and back, which the next block undoes
+        return x
+
+    def across_tokens(self, function, x):
+        """Applies a function of [B, C, S] to each channel's tokens; `x` keeps its order of axes."""
+        there, back = ((1, 2, 0), (2, 0, 1)) if self.tokens_first else ((0, 2, 1), (0, 2, 1))
+        return ops.transpose(function(ops.transpose(x, there)), back)
+
+    def norm_mlp(self, norm, mlp, x):
+        """`mlp(norm(x))`; with tokens first the norm is part of the MLP's first product."""
+        if not self.tokens_first:
+            return mlp(norm(x))
+        with keras.name_scope(mlp.name):
+            y = norm_dense(x, norm, mlp.expand)
+            return mlp.project(mlp.activation(y))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def tokens_first_by_default(tokens_first):
+    """A model's option `tokens_first`, in which None means: where it computes in bfloat16.
+
+    That is what TPUs train in; in this order their compiler makes a faster program.
+    """
+    if tokens_first is None:
+        return keras.config.dtype_policy().compute_dtype == "bfloat16"
+    return tokens_first

@@ -1,0 +1,74 @@
+"""The rules of Flax's `.npz` files: names with slashes, arrays as in Keras."""
+
+import re
+from collections import defaultdict
+
+from keras_mixer.weights.layouts import Conversion, Layout, one
+
+
+def layout(name, layers, **attributes):
+    """The layout of a Flax model.
+
+    Args:
+        name: What to call it in a message.
+        layers: Our layer, `"block_{i}/norm"` -> one of the kinds below.
+        **attributes: More of `Layout`.
+    """
+    rules = tuple(rule for ours, kind in layers.items() for rule in kind(ours))
+    return Layout(name, rules, ".npz", **attributes)
+
+
+def dense(theirs):
+    """`nn.Dense`."""
+    return lambda ours: [one(f"{ours}/{w}", f"{theirs}/{w}") for w in ("kernel", "bias")]
+
+
+conv = dense  # `nn.Conv`: a kernel [height, width, in, out] as in Keras
+
+
+def norm(theirs):
+    """`nn.LayerNorm`."""
+    return lambda ours: [
+        one(f"{ours}/gamma", f"{theirs}/scale"),
+        one(f"{ours}/beta", f"{theirs}/bias"),
+    ]
+
+
+def early_dense(theirs, number):
+    """A dense layer before Linen: one of several in a module, by number, perhaps with more axes.
+
+    Source: big_vision/models/mlp_mixer.py, `load`, which takes off all axes of length one.
+    """
+    squeezed = Conversion(lambda array: array.squeeze(), lambda array: array[None])
+    return lambda ours: [
+        one(f"{ours}/{w}", f"{theirs}/{w}{number}", squeezed) for w in ("kernel", "bias")
+    ]
+
+
+def before_linen(names):
+    """New name -> name, where siblings called `Kind_n` are numbered by kind, each from zero.
+
+    Before Linen, numbers counted on through siblings of different kinds.
+
+    Source: `convert_pre_linen` in flax/training/checkpoints.py.
+    """
+    tree = defaultdict(list)
+    for name in names:
+        first, _, rest = name.partition("/")
+        tree[first].append(rest)
+
+    def natural(text):
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+
+    counts, renamed = defaultdict(int), {}
+    for first in sorted(tree, key=natural):
+        new = first
+        if match := re.fullmatch(r"(.*)_\d+", first):
+            new = f"{match[1]}_{counts[match[1]]}"
+            counts[match[1]] += 1
+        below = [rest for rest in tree[first] if rest]
+        if below != tree[first]:
+            renamed[new] = first
+        for inner, rest in before_linen(below).items() if below else ():
+            renamed[f"{new}/{inner}"] = f"{first}/{rest}"
+    return renamed

@@ -1,0 +1,79 @@
+"""Files and runs of before still load: tests/saved holds some as they were written then.
+
+They are of November 2026, before models carried their architecture; a tiny Mixer with weights away
+from their start, and a run of training that was stopped after 5 of 12 steps.
+"""
+
+import shutil
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from keras_mixer import data, training
+from keras_mixer.models.mlp_mixer import MIXER
+from keras_mixer.weights.checkpoint import layouts_of
+from tests.conftest import ROOT
+from tests.pictures import labelled
+
+SAVED = ROOT / "tests/saved"
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_saved_model_gives_the_answers_that_it_gave(policy, tmp_path):
+    with np.load(SAVED / "answers.npz") as answers:
+        images, expected = answers["images"], answers[policy]
+    model = keras.saving.load_model(SAVED / f"mlp_mixer_{policy}.keras")
+    if policy == "float32":  # it was built with include_preprocessing=True
+        images = (images + 1) * 127.5
+    # float32: another CPU's order of summation. bfloat16 keeps 8 bits.
+    tolerance = 1e-6 if policy == "float32" else 2.0**-8
+    assert np.abs(model(images) - expected).max() < tolerance
+    # It has no word of its architecture; the names of its weights tell.
+    assert layouts_of(model) is MIXER.layouts
+    keras_mixer.save_weights(model, tmp_path / "model.npz")
+    assert list(keras_mixer.features(model).output["levels"]) == [4]
+    larger = keras_mixer.resize(model, 32)
+    scores = larger(np.tile(images, (1, 2, 2, 1)))
+    assert np.abs(scores - expected).max() < 10 * tolerance
+
+
+def test_a_run_of_before_is_resumed_to_the_weights_that_it_had_come_to(tmp_path):
+    shutil.copytree(SAVED / "run", tmp_path / "run")
+    recipe = training.Recipe(
+        name="old",
+        source="tests",
+        image_size=16,
+        batch_size=16,
+        epochs=3,
+        crop="shift",
+        evaluation_crop="resize",
+        learning_rate=3e-3,
+        warmup=0.1,
+        ema=0.9,
+        drop_path_rate=0.2,
+    )
+    build = partial(
+        keras_mixer.MlpMixer,
+        patch_size=4,
+        width=8,
+        depth=2,
+        token_mlp_dim=6,
+        channel_mlp_dim=16,
+    )
+    model, rows = training.train(
+        build,
+        data.arrays(*labelled(64)),
+        data.arrays(*labelled(20, seed=1)),
+        recipe=recipe,
+        folder=tmp_path / "run",
+        resume=True,
+    )
+    assert [row["step"] for row in rows] == [4, 8, 12]
+    with np.load(SAVED / "run_end.npz") as end:
+        expected = [end[name] for name in end.files]
+    # Seven steps of Adam on another CPU, against a learning rate of 3e-3.
+    for ours, theirs in zip(model.get_weights(), expected, strict=True):
+        assert np.allclose(ours, theirs, rtol=0, atol=1e-4)
