@@ -18,7 +18,7 @@ CONVERSIONS = {
     "length one": length_one(0, 1),
     "permuted": permuted([2, 0, 1, 4, 3]),
     "permuted columns": permuted([1, 2, 0], axis=1),
-    "one after another": TRANSPOSED.then(permuted([2, 0, 1])).then(length_one(0)),
+    "one after another": length_one(0).then(TRANSPOSED).then(permuted([2, 0, 1, 4, 3])),
 }
 
 

@@ -1,7 +1,9 @@
 """Released files: whatever goes wrong on the way, the cache has a correct file or none."""
 
+import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +103,16 @@ def test_a_file_of_another_size_is_an_error_and_is_not_kept(bucket, cache):
     with pytest.raises(ValueError, match=r"has 0\.00 MiB, and the released file has 2\.86"):
         fetch(release)
     assert kept(cache) == []
+
+
+def test_a_file_of_another_digest_than_the_table_s_is_an_error_and_is_not_kept(bucket, cache):
+    digest = hashlib.sha256(bucket.content).hexdigest()
+    release = replace(bucket.release, sha256="0" * 64)
+    with pytest.raises(ValueError, match=f"digest {digest}, and the released file has 000"):
+        fetch(release)
+    assert kept(cache) == []
+    # A file whose size and digest nobody knows is taken as the server announces it.
+    assert fetch(replace(release, sha256=None, mib=None)).read_bytes() == bucket.content
 
 
 def test_another_file_than_the_one_seen_before_is_an_error(bucket, cache):
