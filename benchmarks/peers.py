@@ -100,7 +100,7 @@ def prepare_ours(folder, file, recipe):
 
 
 def prepare_roof(folder, file, kind):
-    from keras_mixer.tflite.benchmark import roof
+    from keras_mixer.tflite.run.benchmark import roof
 
     file.write_bytes(roof(kind))
 

@@ -21,7 +21,7 @@ import keras_mixer
 from benchmarks.measure import interleaved, machine, write_csv
 from keras_mixer.models import mlp_mixer
 from keras_mixer.tflite import RECIPES
-from keras_mixer.tflite._runner import Runner
+from keras_mixer.tflite.run.runner import Runner
 
 RUNS = {"MixerB16": 50, "MixerTi4": 2000}
 THREADS = 2

@@ -148,7 +148,7 @@ def test_the_operations_that_are_counted_are_those_of_the_model():
 
 
 def test_the_roof_is_the_package_s(tmp_path):
-    module = import_module("keras_mixer.tflite.benchmark")  # as a name it is the function
+    module = import_module("keras_mixer.tflite.run.benchmark")  # as a name it is the function
     assert peers.ROOF == (module.CHAIN, module.SIDE)
     peers.prepare_roof(tmp_path, tmp_path / "roof.tflite", "float32")
     found = keras_mixer.tflite.inspect(tmp_path / "roof.tflite")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_mixer.tflite.metadata import LABELS
-from keras_mixer.tflite.recipes import RECIPES
+from keras_mixer.tflite.convert.recipes import RECIPES
+from keras_mixer.tflite.file.metadata import LABELS
 
 CARD, PICTURE, INPUT = "README.md", "golden.png", "golden_input.bin"
 MARK = "<!-- Written by keras-mixer export, and again at each export into this folder. -->"

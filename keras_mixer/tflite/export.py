@@ -9,11 +9,10 @@ from PIL import Image
 
 from keras_mixer._files import check_new, whole_file
 from keras_mixer.images import PIXELS, preprocessing
-from keras_mixer.tflite import recipes
-from keras_mixer.tflite._runner import Runner
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
-from keras_mixer.tflite.convert import convert, image_shape
-from keras_mixer.tflite.metadata import (
+from keras_mixer.tflite.convert import recipes
+from keras_mixer.tflite.convert.convert import convert, image_shape
+from keras_mixer.tflite.file.metadata import (
     LABELS,
     Metadata,
     check_labels,
@@ -23,7 +22,8 @@ from keras_mixer.tflite.metadata import (
     unpacked,
     with_metadata,
 )
-from keras_mixer.tflite.verify import verify
+from keras_mixer.tflite.run.runner import Runner
+from keras_mixer.tflite.run.verify import verify
 
 
 def export(
