@@ -21,7 +21,7 @@ from keras_mixer._quiet import quiet
 from keras_mixer.images import Preprocessing
 from keras_mixer.models.mlp_mixer import MlpMixer
 from keras_mixer.tflite import convert, verify
-from keras_mixer.tflite.convert.convert import check_backend
+from keras_mixer.tflite.convert.model import check_backend
 
 RECIPES = ("float32", "dynamic_int8", "int8")
 TFLITES = {recipe: f"model_{recipe}.tflite" for recipe in RECIPES}

@@ -1,13 +1,16 @@
-"""Numbers that no file can hold are refused before there is a file.
+"""Checks of weights and ranges: numbers that a recipe cannot store are refused.
 
-LiteRT may end the process that loads a quantised file with a scale of NaN or of absurd size.
+LiteRT may abort the process that loads a quantised file whose scales are NaN or far too large.
 """
 
 import numpy as np
 from keras import ops
 
+from keras_mixer.tflite.convert.quantise import MATMULS
+from keras_mixer.tflite.file.ops import constants_of
+
 FLOAT16 = float(np.finfo(np.float16).max)  # 65504
-# Beyond it the product of two quantised numbers may not be a float32 any more: 1e18 * 1e18 = 1e36.
+# Beyond it the product of two quantised numbers may overflow float32: 1e18 * 1e18 = 1e36.
 LARGEST = 1e18
 
 
@@ -40,9 +43,7 @@ def check_float16(content, layers, kept, who):
         layers: Name of a tensor -> path of the layer that makes it.
         kept: Names of the tensors that stay in float32.
     """
-    from keras_mixer.tflite.convert.quantise import PRODUCTS, constants_of
-
-    for name, values in constants_of(content, PRODUCTS):
+    for name, values in constants_of(content, MATMULS):
         largest = np.abs(values).max(initial=0)
         if name not in kept and largest > FLOAT16:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Does a float32 file compute what its Keras model computes, and if not, where does it start?"""
+"""Compares a float32 file with its Keras model, and names the layer where a difference starts."""
 
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,6 +11,7 @@ from keras_mixer._keras import Gelu, inner_layers
 from keras_mixer.layers import Mlp
 from keras_mixer.tflite.convert.graph import Graph, having
 from keras_mixer.tflite.convert.rewrite import is_gelu, rewritten
+from keras_mixer.tflite.file.interpreter import every_tensor, open_interpreter
 
 # Largest difference of a score, over the largest score. float32 rounds to 6e-8 of a number; sums in
 # another order and dozens of layers in sequence lose two digits of that.
@@ -33,12 +34,10 @@ def check_same(model, content, shape, images=(), every_op=False, without=(), pix
         model: The Keras model.
         content: The file's content.
         shape: `(H, W, C)` of an image.
-        images: Images as the model takes them, if there are any; the first two are used beside
-            two that are made up.
-        every_op, without, pixels: What the file was made for, see `to_float`.
+        images: Images as the model takes them, if there are any; the first two are used, and two
+            synthetic ones.
+        every_op, without, pixels: With which the file was made, see `to_float`.
     """
-    from keras_mixer.tflite.file.interpreter import open_interpreter
-
     graph = Graph(model)
     tanh_gelus = every_op and "gelu_in_steps" not in without
     whole = "float" not in graph.image.dtype
@@ -49,7 +48,7 @@ def check_same(model, content, shape, images=(), every_op=False, without=(), pix
     with graph.in_float32(), _tanh_gelus(graph, tanh_gelus):
         both = _scores(model, np.concatenate([examples, noisy]))
     expected, disturbed = np.split(both, 2)
-    # A made-up image may be far from what the model was made for; numbers overflow there.
+    # On a synthetic image, which may be of another scale than the model's, numbers may overflow.
     finite = [i for i, scores in enumerate(expected) if np.isfinite(scores).all()]
     if not finite:
         raise ValueError(
@@ -87,9 +86,9 @@ def check_same(model, content, shape, images=(), every_op=False, without=(), pix
 
 
 def _examples(shape, whole):
-    """Two images: noise in [-1, 1] and a picture of whole numbers from 0 to 255.
+    """Two synthetic images: noise in [-1, 1], and a picture of whole numbers from 0 to 255.
 
-    Most models are made for one of these ranges. With `whole` the noise is in whole numbers too.
+    Most models take one of these ranges. With `whole` the noise is of whole numbers too.
     """
     height, width, channels = shape
     y, x, c = np.mgrid[:height, :width, :channels]
@@ -101,9 +100,9 @@ def _examples(shape, whole):
 
 
 def _scores(model, images):
-    """What the model gives for images in inference, [N, ...] in float64, by Keras alone.
+    """The model's output for images in inference, [N, ...] in float64, computed by Keras.
 
-    One image at a time, as the file takes them; repeated where the model has a fixed batch.
+    It takes one image at a time, as the file does, repeated if the model has a fixed batch.
     """
     batch = model.inputs[0].shape[0] or 1
     found = []
@@ -118,7 +117,7 @@ def _scores(model, images):
 
 @contextmanager
 def _tanh_gelus(graph, tanh_gelus):
-    """If they are wanted, GELUs of layers and of the graph are in their tanh form."""
+    """A context in which, if `tanh_gelus`, GELUs of layers and of the graph are in tanh form."""
     tanh = {"activation": partial(ops.gelu, approximate=True)}
     with ExitStack() as stack:
         if tanh_gelus:
@@ -132,13 +131,13 @@ def _tanh_gelus(graph, tanh_gelus):
 
 
 def _wrong_rewrite(graph, values, image, every_op, without):
-    """Names the first call that, rewritten and traced for the converter, gives something else.
+    """Names the first call whose output differs after the rewrites, traced as for the converter.
 
-    None if the scores are right there.
+    None if the scores do not differ.
 
     Args:
         graph: The graph as it is.
-        values: What each `Value` of it should be.
+        values: The right value of each `Value` of it.
     """
     import tensorflow as tf
 
@@ -160,8 +159,6 @@ def _wrong_rewrite(graph, values, image, every_op, without):
 
 def _wrong_in_file(graph, values, content, image):
     """Names the first call whose output is not among the tensors of the file."""
-    from keras_mixer.tflite.file.interpreter import every_tensor
-
     [tensors] = every_tensor(content, [image])
     by_size = {}
     for tensor in tensors.values():
@@ -182,13 +179,13 @@ def _is_near(off, value):
 
 
 def _first(graph, values, off):
-    """A sentence that names the first call whose output is off.
+    """A sentence that names the first call whose output is wrong.
 
-    A pass moves a factor from one call to another, and the converter joins operations. So a call is
-    right if its own output is, or that of a call behind it.
+    A pass may move a factor from one call to another, and the converter fuses operations. So a call
+    counts as right if its own output is right, or the output of a call behind it.
 
     Args:
-        off: How far each value is from what it should be.
+        off: The error of each value.
     """
     right = {graph.image}
     for call in reversed(graph.calls):

@@ -1,6 +1,6 @@
-"""A Keras model as the list of calls that it makes, so that some can be made differently.
+"""A Keras model as the list of its calls, some of which can be replaced.
 
-Nothing is cloned: the model's own layers run, in inference, with the state that they have.
+Nothing is cloned: the model's own layers run, in inference, with their own state.
 """
 
 import re
@@ -31,7 +31,7 @@ class Call:
         arguments: `(args, kwargs)`, with a `Value` in the place of each tensor.
         outputs: One `Value` each.
         scope: Names of the models that contain the call, the outermost first.
-        instead: A function that is called in the operation's place.
+        instead: A function that is called instead of the operation.
         weights: Pairs of a variable and the array that replaces its value during this call.
         attributes: Attributes of the operation that have another value during this call.
     """
@@ -57,13 +57,13 @@ class Call:
 class Graph:
     """The calls of a model of one image and one output, in order.
 
-    The calls of a model within it stand in its place, unless Keras does more between the two than
-    to pass tensors on, or the inner model has a `call` of its own: it is then a single call.
+    A model within it is replaced by its calls, unless Keras does more between the two than to pass
+    tensors on, or the inner model has a `call` of its own: it is then a single call.
 
     Attributes:
         calls: The calls.
-        image, scores: The `Value` that the model takes, and the one that it gives.
-        image_dtype: What images are cast to.
+        image, scores: The `Value` of the model's input and of its output.
+        image_dtype: The type to which images are cast.
     """
 
     def __init__(self, model):
@@ -82,7 +82,7 @@ class Graph:
             [self.scores] = self._read(graph, [self.image], (model.name,))
 
     def prepend(self, operation):
-        """Calls an operation of one image and one output before all others."""
+        """Adds an operation of one image and one output in front of all calls."""
         image = Value(self.image.shape, "float32")
         self.calls.insert(0, Call(operation, ((image,), {}), [self.image], ()))
         self.image = image
@@ -106,7 +106,7 @@ class Graph:
         return [values[id(x)] for x in graph.outputs]
 
     def maker(self, value):
-        """The call that gives a value; None for the image."""
+        """The call whose output a value is; None for the image."""
         return next((call for call in self.calls if value in call.outputs), None)
 
     def takers(self, value):
@@ -115,7 +115,7 @@ class Graph:
 
     def run(self, image):
         """The tensors that the model computes of a batch of images in inference, by `Value`."""
-        # As Keras does; pixels may become whole numbers.
+        # As Keras does; pixels may be cast to integers.
         values = {self.image: keras.ops.cast(image, self.image_dtype)}
 
         def fill(x):
@@ -137,10 +137,10 @@ class Graph:
 
     @contextmanager
     def in_float32(self):
-        """Within it every layer of the model computes in float32, whatever its policy.
+        """A context in which every layer of the model computes in float32, whatever its policy.
 
-        So do casts between floating-point types in the graph, unless all layers are in float32
-        anyway: a cast is then there to round.
+        Casts to another floating-point type in the graph give float32 too. If all layers are in
+        float32 anyway they do not, because then a cast is meant to round.
         """
         layers = {self.model, *layers_within(self.model)}
         policy = {POLICY: keras.dtype_policies.get("float32")}
@@ -162,9 +162,9 @@ def values_in(arguments):
 
 @contextmanager
 def having(operation, attributes):
-    """Within it an operation has other attributes.
+    """A context in which an operation has other attributes.
 
-    They are written past Keras, which would track, build or quantise when it sees them set.
+    They are written into its `__dict__`: Keras would track, build or quantise if it saw them set.
     """
     own = vars(operation)
     before = {name: own[name] for name in attributes if name in own}
@@ -179,9 +179,9 @@ def having(operation, attributes):
 
 
 def _only_passes(inner, arguments):
-    """Whether a model within a model takes its arguments as they are, in the order of its inputs.
+    """Whether Keras passes arguments on to a model within a model unchanged and in order.
 
-    Keras would otherwise cast them, change their rank or look them up by name.
+    Otherwise it casts them, changes their rank or looks them up by name.
     """
     args, kwargs = arguments
     if len(args) != 1 or values_in(kwargs):
@@ -199,7 +199,7 @@ def _only_passes(inner, arguments):
 
 @contextmanager
 def _as_called(call):
-    """Within it names, attributes and weights are those of a call."""
+    """A context in which names, attributes and weights are those of a call."""
     import tensorflow as tf
 
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Which tensor of a `.tflite` file comes from which layer of the Keras model."""
+"""Which layer of the Keras model makes a tensor of the `.tflite` file, by the tensor's name."""
 
 import re
 from fnmatch import fnmatchcase
@@ -17,11 +17,11 @@ def layer_paths(model):
 
 
 def layer_of(tensor_name, paths):
-    """The innermost of `paths` that a tensor's name stands for, or None.
+    """The innermost of `paths` that is in a tensor's name, or None.
 
-    The converter calls a tensor after the ops that it fuses, `model/block_0_1/token_mlp_1/expand_1/
-    Tensordot;...`, and the last of them is the one that computes; or, where that is a layer's own
-    scaling of what a layer within it has computed, the one before.
+    The converter names a tensor after the ops that it fuses, `model/block_0_1/token_mlp_1/expand_1/
+    Tensordot;...`. The last of them makes the tensor. If that op belongs to a layer that scales the
+    output of a layer within it, the layer is the inner one, of an op before.
     """
     *before, last = [_innermost(op, paths) for op in tensor_name.split(";") if op] or [None]
     within = [path for path in before if path and last and path.startswith(f"{last}/")]
@@ -29,7 +29,7 @@ def layer_of(tensor_name, paths):
 
 
 def _innermost(op, paths):
-    """The innermost of `paths` that an op's name stands for; Keras may number any part again."""
+    """The innermost of `paths` that is in an op's name; Keras may add a number to any part."""
     steps = op.split("/")
     best = None
     for path in paths:
@@ -43,24 +43,24 @@ def _innermost(op, paths):
 
 
 def layers_by_tensor(interpreter, model):
-    """The layer, by path, that makes each activation of a file: tensor's name -> path, in order.
+    """The layer that makes each activation of a file: tensor's name -> layer's path, in order.
 
-    A tensor that no layer's name is in is left out.
+    A tensor is left out if no layer's name is in its name.
     """
     paths = [*layer_paths(model)]
-    ends = {tensor["name"] for tensor in interpreter.get_output_details()}  # named by the converter
+    outputs = {tensor["name"] for tensor in interpreter.get_output_details()}  # "scores"
     layers = {
-        name: paths[-1] if name in ends else layer_of(name, paths)
+        name: paths[-1] if name in outputs else layer_of(name, paths)
         for name in activations(interpreter)
     }
     return {name: path for name, path in layers.items() if path}
 
 
 def matching(patterns, paths, who):
-    """Those of `paths` that any of the patterns, such as `block_*/token_mlp`, names or contains.
+    """The `paths` that match one of the patterns, such as `block_*/token_mlp`, or lie within one.
 
     Raises:
-        ValueError: A pattern names no layer.
+        ValueError: A pattern matches no layer.
     """
     found = set()
     for pattern in patterns:

@@ -1,17 +1,14 @@
-"""Keras model -> the float32 `.tflite` that every recipe starts from.
+"""A Keras model in the form that LiteRT runs fastest; its function does not change.
 
-The model is rewritten on the way without a change of its function. Each kind of layer says in
-`deployed` in which form LiteRT runs it best, and each pass in `PASSES` moves what scales the
-channels beside a dense layer or a convolution into its weights. What else can go into a neighbour's
-weights the converter puts there: a norm's gamma and beta in front of a dense layer, a batch norm or
-a scale behind one.
+`deployed` gives the form of each kind of layer. The passes in `PASSES` rewrite several calls: they
+fold the scale and offset beside a convolution or dense layer into its weights. The converter itself
+folds the others: a norm's gamma and beta into the dense layer behind it, a batch norm or a scale
+into the layer in front of it.
 """
 
-import logging
 import math
 from contextlib import ExitStack, contextmanager
 from functools import partial, singledispatch
-from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
@@ -31,52 +28,24 @@ INACTIVE = {
     *(layers.GaussianDropout, layers.GaussianNoise, layers.ActivityRegularization),
     *(layers.Identity, DropPath),
 } - {layers.RandomCrop}
-# Layers that turn pixels into floats before anything else.
+# Layers that cast pixels to floats first.
 ON_PIXELS = {ImagePreprocessing, layers.Rescaling, layers.Normalization, layers.CenterCrop} | {
     kind for kind in INACTIVE if kind.__name__.startswith("Random")
 }
 POOLING = layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D
 
 
-def to_float(model, shape, batch=1, every_op=False, without=(), pixels=None):
-    """The float32 `.tflite` of a model of images `(H, W, C)`, as bytes; `image` in, `scores` out.
+@contextmanager
+def rewritten(model, every_op=False, without=(), pixels=None):
+    """A context that gives the graph of a model, in the form that LiteRT runs fastest.
 
     Args:
         model: A Keras model of one input and one output. It is unchanged afterwards.
-        shape: Shape of the input, without the batch.
-        batch: Size of the batch.
         every_op: Whether for recipes that compute every op in integers: LayerNorms are then in two
             stages and GELUs in steps, which is their tanh form, 5e-4 or less from the erf form.
         without: Names of `REWRITES` to leave out.
-        pixels: The model's `Preprocessing`, if the file shall take pixels from 0 to 255 instead.
-
-    Raises:
-        ConverterError: An op that LiteRT does not have.
+        pixels: The model's `Preprocessing`, if the graph shall take pixels from 0 to 255 instead.
     """
-    import tensorflow as tf
-
-    with rewritten(model, every_op, without, pixels) as graph:
-        # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
-        image = tf.TensorSpec((batch, *shape), tf.float32, name="image")
-        function = tf.function(
-            lambda image: {"scores": ops.cast(graph(image), "float32")},
-            input_signature=[image],
-            autograph=False,  # as Keras traces a model
-        ).get_concrete_function()
-    module = tf.Module()
-    module.variables_read = function.variables
-    with _quiet_logs(), TemporaryDirectory() as folder:
-        # From the function itself the converter would hold many more copies of the weights.
-        tf.saved_model.save(module, folder, signatures=function)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        # No Flex: a model that needs TensorFlow's own kernels fails here and not on a phone.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        return converter.convert()
-
-
-@contextmanager
-def rewritten(model, every_op=False, without=(), pixels=None):
-    """The graph of a model, which within this context computes as LiteRT runs it best."""
     graph = Graph(model)
     if pixels:
         graph.prepend(ImagePreprocessing(**pixels.as_dict(), rescale=True, name="preprocessing"))
@@ -91,12 +60,12 @@ def rewritten(model, every_op=False, without=(), pixels=None):
         yield graph
 
 
-# How a layer is deployed: rewrites of one layer
+# Rewrites of one layer
 
 
 @singledispatch
 def deployed(layer, every_op):
-    """The form in which LiteRT runs a layer best: name of a rewrite -> attributes of the layer."""
+    """The form in which LiteRT runs a layer fastest: name of a rewrite -> attributes."""
     if every_op and is_gelu(getattr(layer, "activation", None)):
         return {"gelu_in_steps": {"activation": gelu_in_steps}}
     return {}
@@ -109,7 +78,7 @@ def _(layer: LayerNorm, every_op):
 
 @deployed.register
 def _(layer: Mlp, every_op):
-    gelu = partial(ops.gelu, approximate=GELUS[layer.gelu])  # in bfloat16 it has one of its own
+    gelu = partial(ops.gelu, approximate=GELUS[layer.gelu])  # bfloat16 has its own
     forms = {"batch_first": {"activation": gelu}}
     return forms | ({"gelu_in_steps": {"activation": gelu_in_steps}} if every_op else {})
 
@@ -132,13 +101,12 @@ def is_gelu(activation):
 
 
 def gelu_in_steps(x, approximate=True):
-    """GELU in its tanh form, of multiplications, an addition and a sigmoid.
+    """GELU in its tanh form, computed by multiplications, an addition and a sigmoid.
 
-    Those every integer runtime has, where LiteRT for microcontrollers, for one, has no GELU.
+    Every integer runtime has these ops; some, such as LiteRT for microcontrollers, have no GELU.
     """
-    # GELU(x) = x * sigmoid(a * x + b * x^3), for which the tanh form is another name. Measured in
-    # units of b^(-1/3), x brings b to 1, and the unit goes into the weights of the dense layers on
-    # either side.
+    # The tanh form is GELU(x) = x * sigmoid(a * x + b * x^3). With z = x / b^(-1/3) the factor b is
+    # 1; the converter folds the two multiplications by that unit into the dense layers around.
     a = 2 * math.sqrt(2 / math.pi)
     b = a * 0.044715
     unit = b ** (-1 / 3)
@@ -147,13 +115,13 @@ def gelu_in_steps(x, approximate=True):
 
 
 def dense_patches(stem, image):
-    """A `PatchEmbed` as one product over the patches, [B, H, W, C_in] -> [B, S, C].
+    """A `PatchEmbed` as one matrix multiplication, [B, H, W, C_in] -> [B, S, C].
 
-    LiteRT runs a convolution of three channels in int8 at a fraction of its speed in products.
+    In int8, LiteRT runs a convolution of three channels far slower than a matrix multiplication.
     """
     patch = stem.patch_size
     height, width, channels = image.shape[1:]
-    # Both sides at once would want five dimensions, which not every delegate has.
+    # Splitting both sides at once would need five axes, which some delegates do not support.
     rows = ops.reshape(image, (-1, patch, width // patch, patch * channels))
     tokens = (height // patch) * (width // patch)
     patches = ops.reshape(ops.transpose(rows, (0, 2, 1, 3)), (-1, tokens, patch**2 * channels))
@@ -164,9 +132,9 @@ def dense_patches(stem, image):
 
 
 def float_pixels(graph, every_op):
-    """Leaves images in float32 where a model takes integers and makes floats of them at once.
+    """Leaves images in float32 if a model takes integers and casts them to floats at once.
 
-    Pixels are whole numbers, which the cast to integers and back would not change.
+    Pixels are whole numbers, so a cast to integers and back does not change them.
     """
 
     def makes_floats(operation):
@@ -179,7 +147,7 @@ def float_pixels(graph, every_op):
 
 
 def fold_rescaling(graph, every_op):
-    """Moves a rescaling of pixels into the convolution without padding that alone takes them."""
+    """Folds a rescaling of pixels into the stem, if that is a convolution without padding."""
     for call in graph.calls:
         stem = _only_taker(graph, call)
         while stem and _is_inactive(stem.operation):
@@ -199,7 +167,10 @@ def fold_rescaling(graph, every_op):
 
 
 def fold_last_norm(graph, every_op):
-    """Moves gamma and beta of the last norm into the dense head that its channels reach unmixed."""
+    """Folds gamma and beta of the last norm into the dense head.
+
+    Between the two only pooling and reshapes may stand, which do not mix channels.
+    """
     head = graph.maker(graph.scores)
     if head is None or type(head.operation) is not layers.Dense or not _has_own_weights(head):
         return
@@ -216,7 +187,7 @@ def fold_last_norm(graph, every_op):
 
 
 def gelu_operations(graph, every_op):
-    """Replaces GELUs that are operations of the graph, as `deployed` does those of layers."""
+    """Replaces GELUs that are operations of the graph, as `deployed` does for GELUs of layers."""
     for call in graph.calls:
         if every_op and isinstance(call.operation, Gelu):
             call.instead = gelu_in_steps
@@ -232,10 +203,7 @@ REWRITES = *PASSES, "dense_stem", "norm_form", "batch_first"
 
 
 def _rescaling(operation, channels):
-    """Scale and offset of each channel, as arrays `[channels]`, or None if it does anything else.
-
-    Computed in float64.
-    """
+    """Scale and offset of each channel, float64 `[channels]`; None if it is not a rescaling."""
     if type(operation) is layers.Rescaling:
         scale, offset = operation.scale, operation.offset
     elif type(operation) is ImagePreprocessing and operation.rescale:
@@ -274,7 +242,7 @@ def _is_stem(layer):
 
 
 def _has_own_weights(call):
-    """Whether kernel and bias are float32 variables; with LoRA the kernel is a sum."""
+    """Whether kernel and bias are float32 variables. With LoRA the kernel is a sum instead."""
     weights = (getattr(call.operation, name, None) for name in ("kernel", "bias"))
     return not call.weights and all(
         isinstance(weight, keras.Variable) and weight.dtype == "float32" for weight in weights
@@ -295,7 +263,7 @@ def _array(values):
 
 
 def _only_taker(graph, call):
-    """The call that alone takes the one output of another, and nothing else."""
+    """The call that takes the one output of another, if no other call does and it takes no more."""
     if len(call.outputs) != 1 or call.outputs[0] is graph.scores:
         return None
     takers = graph.takers(call.outputs[0])
@@ -303,22 +271,8 @@ def _only_taker(graph, call):
 
 
 def _only_source(graph, call):
-    """The call whose one output a call alone takes, and nothing else."""
+    """The call whose one output a call takes, if no other call does and it takes no more."""
     if len(call.inputs) != 1:
         return None
     source = graph.maker(call.inputs[0])
     return source if source and _only_taker(graph, source) is call else None
-
-
-@contextmanager
-def _quiet_logs():
-    """While it lasts, TensorFlow does not say where it saves, nor the converter what it skips."""
-    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel("ERROR")
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

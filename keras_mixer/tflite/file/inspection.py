@@ -1,19 +1,11 @@
-"""What is in a `.tflite` file, whoever made it."""
+"""What `inspect` finds in a `.tflite` file, and how it is shown in 80 columns."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 
-import numpy as np
-
 from keras_mixer._text import listed
-from keras_mixer.tflite.file.metadata import (
-    UNREADABLE,
-    Metadata,
-    associated_files,
-    content_of,
-    metadata_in,
-)
+from keras_mixer.tflite.file.metadata import Metadata
 
 WIDTH = 80  # columns
 
@@ -43,8 +35,8 @@ class Op:
 
     Attributes:
         name: LiteRT's, such as `"FULLY_CONNECTED"`; of a custom op, its own.
-        dtype: Of what comes in.
-        weights: The dtype in which its weights are stored, where that is another one.
+        dtype: Of its input.
+        weights: The dtype in which its weights are stored, where that is not `dtype`.
         count: How many there are.
         outside: How many of them XNNPACK leaves to LiteRT; `None` when that is not known.
     """
@@ -121,7 +113,7 @@ class Inspection:
         return asdict(self) | {"outside": dict(self.outside)}
 
     def __str__(self):
-        ends = [
+        tensors = [
             *(("input", tensor) for tensor in self.inputs),
             *(("output", tensor) for tensor in self.outputs),
         ]
@@ -133,8 +125,8 @@ class Inspection:
             (w.dtype, w.quantised or "", f"{w.tensors}", f"{w.bytes:,}") for w in self.weights
         ]
         sections = [
-            [size_of(self.bytes) + self._in_subgraphs()],
-            _columns([_end(role, tensor) for role, tensor in ends], "<<<<<"),
+            [_size(self.bytes) + self._in_subgraphs()],
+            _columns([_cells(role, tensor) for role, tensor in tensors], "<<<<<"),
             self._about(),
             _wrapped(self._xnnpack()),
             _columns([("op", "takes", "weights", "number", "outside"), *ops], "<<<>>"),
@@ -180,208 +172,12 @@ class Inspection:
         return f"XNNPACK runs {inside} of {total} ops, in {partitions}; outside are {left}."
 
 
-def size_of(count):
-    """A number of bytes in words."""
+def _size(count):
+    """A number of bytes, in MB or KB."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} KB"
 
 
-def inspect(source):
-    """Reads a `.tflite` file: what goes in and out, its ops, how weights are stored, who made it.
-
-    It is loaded, so that it can say which ops LiteRT gives to XNNPACK on this machine's CPU, but
-    not run. It need not be an image classifier.
-
-    Args:
-        source: Path of the file, or its content as bytes.
-
-    Returns:
-        An `Inspection`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not a `.tflite` file, is cut short, or its metadata are damaged.
-    """
-    name, content = content_of(source)
-    nodes, problem = _nodes(name, content)
-    metadata = metadata_in(name, content)
-    try:
-        graphs = _graphs(content)
-    except UNREADABLE as error:
-        raise ValueError(f"{name} cannot be read: {error}.") from None
-    partitions, inside = _partitions(nodes)
-    main = graphs[0]
-    return Inspection(
-        bytes=len(content),
-        inputs=tuple(main.tensor(i) for i in main.inputs),
-        outputs=tuple(main.tensor(i) for i in main.outputs),
-        subgraphs=len(graphs),
-        ops=_ops(graphs, inside),
-        partitions=partitions,
-        problem=problem,
-        weights=_weights(graphs),
-        metadata=metadata,
-        files=associated_files(content),
-    )
-
-
-class _Graph:
-    """A subgraph: lists of what it has, dtypes by name."""
-
-    def __init__(self, model, index, codes, dtypes):
-        graph = model.Subgraphs(index)
-        self.model, self.dtypes = model, dtypes
-        self.tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-        self.inputs = _numbers(graph.InputsAsNumpy())
-        self.outputs = _numbers(graph.OutputsAsNumpy())
-        operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
-        self.ops = [(codes[op.OpcodeIndex()], _numbers(op.InputsAsNumpy())) for op in operators]
-
-    def dtype(self, index):
-        return self.dtypes[self.tensors[index].Type()]
-
-    def stored(self, index):
-        """The number of a constant's buffer and its bytes, which are none where it is computed."""
-        buffer = self.tensors[index].Buffer()
-        found = self.model.Buffers(buffer)
-        return buffer, max(found.DataLength(), found.Size())
-
-    def tensor(self, index):
-        tensor = self.tensors[index]
-        signature = _numbers(tensor.ShapeSignatureAsNumpy())
-        scale, zero_point = None, None
-        quantisation = tensor.Quantization()
-        if quantisation and quantisation.ScaleLength() == 1:
-            scale = float(quantisation.Scale(0))
-            zero_point = quantisation.ZeroPoint(0) if quantisation.ZeroPointLength() else 0
-        return Tensor(
-            name=(tensor.Name() or b"").decode(),
-            dtype=self.dtype(index),
-            shape=signature or _numbers(tensor.ShapeAsNumpy()),
-            scale=scale,
-            zero_point=zero_point,
-        )
-
-    def quantised(self, index):
-        """How a constant is quantised, in words, or None."""
-        from ai_edge_litert.schema_py_generated import BlockwiseQuantization, QuantizationDetails
-
-        quantisation = self.tensors[index].Quantization()
-        if quantisation is None:
-            return None
-        if quantisation.DetailsType() == QuantizationDetails.BlockwiseQuantization:
-            details, blocks = quantisation.Details(), BlockwiseQuantization()
-            blocks.Init(details.Bytes, details.Pos)
-            return f"in blocks of {blocks.BlockSize()}"
-        scales = quantisation.ScaleLength()
-        return ("per tensor" if scales == 1 else "per channel") if scales else None
-
-
-def _graphs(content):
-    from ai_edge_litert.schema_py_generated import BuiltinOperator, Model, TensorType
-
-    names, dtypes = _names(BuiltinOperator), _names(TensorType)
-    model, codes = Model.GetRootAs(content, 0), []
-    for i in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(i)
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = names.get(number, f"op {number}")
-        codes.append((code.CustomCode() or b"CUSTOM").decode() if name == "CUSTOM" else name)
-    dtypes = {number: name.lower() for number, name in dtypes.items()}
-    return [_Graph(model, i, codes, dtypes) for i in range(model.SubgraphsLength())]
-
-
-def _names(enum):
-    return {number: name for name, number in vars(enum).items() if name[0] != "_"}
-
-
-def _numbers(array):
-    """A vector of the schema, which is 0 where there is none, as a tuple."""
-    return tuple(int(n) for n in array) if isinstance(array, np.ndarray) else ()
-
-
-def _nodes(name, content):
-    """What LiteRT has made of the main subgraph, `(op, inputs, outputs)` in order; or why not.
-
-    It is LiteRT that knows whether a file is whole, by its checks of every offset.
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    try:
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        if "Flatbuffer" in str(error):
-            raise ValueError(f"{name} does not load; it may be cut short: {error}") from None
-        return None, " ".join(str(error).split())
-    details = getattr(interpreter, "_get_ops_details", None)  # public in no release so far
-    if details is None:
-        return None, None
-    return [(op["op_name"], [*op["inputs"]], [*op["outputs"]]) for op in details()], None
-
-
-def _partitions(nodes):
-    """How many ops each of XNNPACK's parts has, and which ops are inside one; None if not known.
-
-    LiteRT keeps the ops that it has given away and adds one called DELEGATE for each part, after
-    them. A part's ops are those on the way back from its outputs to its inputs.
-    """
-    if nodes is None:
-        return None, None
-    makers = {
-        output: i
-        for i, (op, _, outputs) in enumerate(nodes)
-        if op != "DELEGATE"
-        for output in outputs
-    }
-    parts = []
-    for op, inputs, outputs in nodes:
-        if op != "DELEGATE":
-            continue
-        part, seen, ahead = set(), set(inputs), [*outputs]
-        while ahead:
-            tensor = ahead.pop()
-            if tensor not in seen and tensor in makers:
-                part.add(makers[tensor])
-                ahead += nodes[makers[tensor]][1]
-            seen.add(tensor)
-        parts.append(part)
-    return tuple(map(len, parts)), set().union(*parts)
-
-
-def _ops(graphs, inside):
-    """Kinds of ops; those of the main subgraph are numbered as LiteRT's nodes."""
-    counts, outside = Counter(), Counter()
-    for graph in graphs:
-        for i, (name, inputs) in enumerate(graph.ops):
-            given = [index for index in inputs if index >= 0]  # -1 stands for no tensor
-            constant = [index for index in given if graph.stored(index)[1]]
-            dtype = next((graph.dtype(i) for i in given if i not in constant), None)
-            dtype = dtype or next(map(graph.dtype, given), "nothing")
-            # A constant of 32 or 64-bit integers is a shape, an axis or a bias.
-            stored = [d for d in map(graph.dtype, constant) if d not in ("int32", "int64", dtype)]
-            kind = name, dtype, next(iter(stored), None)
-            counts[kind] += 1
-            outside[kind] += graph is graphs[0] and inside is not None and i not in inside
-    return tuple(
-        Op(*kind, count, None if inside is None else outside[kind])
-        for kind, count in counts.most_common()
-    )
-
-
-def _weights(graphs):
-    tensors, sizes, seen = Counter(), Counter(), set()
-    for graph in graphs:
-        for index in range(len(graph.tensors)):
-            buffer, size = graph.stored(index)
-            if size:
-                kind = graph.dtype(index), graph.quantised(index)
-                tensors[kind] += 1
-                sizes[kind] += 0 if buffer in seen else size
-                seen.add(buffer)
-    return tuple(Weights(*kind, tensors[kind], size) for kind, size in sizes.most_common())
-
-
-def _end(role, tensor):
+def _cells(role, tensor):
     shape = ", ".join("?" if n < 0 else str(n) for n in tensor.shape)
     quantised = (
         "" if tensor.scale is None else f"({tensor.zero_point} is 0, step {tensor.scale:.4g})"

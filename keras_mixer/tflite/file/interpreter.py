@@ -1,18 +1,28 @@
-"""LiteRT's interpreter, watched while it runs."""
+"""LiteRT's interpreter: it runs a file, and can keep every tensor that the file computes."""
 
 import os
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from keras_mixer.tflite._litert import op_details
 
 
 def default_threads():
-    """One a core, four at most: a phone's fast cores."""
+    """One thread a core, four at most: a phone's fast cores."""
     return min(os.cpu_count() or 1, 4)
 
 
 def open_interpreter(content, threads=None, watched=False):
-    """An interpreter ready to run; `watched`, one that keeps every tensor and uses no delegate."""
+    """An interpreter that is ready to run.
+
+    Args:
+        content: The file's content.
+        threads: CPU threads; by default `default_threads()`.
+        watched: Whether it keeps the value of every tensor, which it can only without a delegate.
+    """
+    # Here, so that the package can be imported without LiteRT.
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
     kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if watched else OpResolverType.AUTO
     interpreter = Interpreter(
         model_content=content,
@@ -30,15 +40,15 @@ def activations(interpreter):
     made = [tensor["index"] for tensor in interpreter.get_input_details()]
     made += [
         index
-        for op in interpreter._get_ops_details()
+        for op in op_details(interpreter)
         for index in op["outputs"]
-        if index >= 0  # -1 stands for an output that nobody takes
+        if index >= 0  # -1 is an output that no op takes
     ]
     return {details[index]["name"]: details[index] for index in made}
 
 
 def every_tensor(content, images):
-    """Runs a file on images and yields, for each, all its activations by name, in float32."""
+    """Runs a file on images; yields for each image all activations by name, in float32."""
     interpreter = open_interpreter(content, watched=True)
     [image_tensor] = interpreter.get_input_details()
     tensors = activations(interpreter)
@@ -53,7 +63,7 @@ def every_tensor(content, images):
 
 
 def quantised(values, tensor):
-    """Real numbers as a tensor stores them, by its details."""
+    """Real numbers -> the numbers that a tensor stores for them, by the tensor's details."""
     dtype = tensor["dtype"]
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype)
@@ -63,7 +73,7 @@ def quantised(values, tensor):
 
 
 def dequantised(values, tensor):
-    """What a tensor stores as real numbers, by its details."""
+    """The numbers that a tensor stores -> the real numbers that they stand for, in float32."""
     if not np.issubdtype(tensor["dtype"], np.integer):
         return values.astype(np.float32, copy=False)
     scale, zero_point = tensor["quantization"]

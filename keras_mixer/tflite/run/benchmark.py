@@ -1,4 +1,4 @@
-"""How fast does a file run, and how much faster could this machine run it?"""
+"""Times a `.tflite` file, and this machine's peak throughput beside it."""
 
 import subprocess
 import sys
@@ -12,14 +12,18 @@ from time import perf_counter
 import keras
 import numpy as np
 
-from keras_mixer.tflite.convert import recipes
-from keras_mixer.tflite.convert.convert import check_backend
-from keras_mixer.tflite.convert.rewrite import to_float
-from keras_mixer.tflite.file.inspection import inspect
+from keras_mixer.tflite.convert.calibration import ranges
+from keras_mixer.tflite.convert.float_file import to_float
+from keras_mixer.tflite.convert.model import check_backend
+from keras_mixer.tflite.convert.quantise import MATMULS, quantise
+from keras_mixer.tflite.convert.recipes import find
+from keras_mixer.tflite.file.inspect import inspect
+from keras_mixer.tflite.file.interpreter import default_threads, open_interpreter
+from keras_mixer.tflite.file.ops import ops_of
 from keras_mixer.tflite.run.runner import Runner
 
-SIDE, CHAIN = 1024, 8  # The roof: eight products of 1024 x 1024 by 1024 x 1024, one after another.
-BURST = 5  # Runs of one before it is the other's turn: a change costs both their caches.
+SIDE, CHAIN = 1024, 8  # peak throughput: eight matrix multiplications of 1024 x 1024 in sequence
+BURST = 5  # runs of one file before it is the next one's turn, because each turn empties caches
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,20 @@ class Timing:
 
     Attributes:
         ms: Median wall-clock time of one run, in milliseconds.
-        quartiles: The times that a quarter and three quarters of the runs stayed below.
+        quartiles: First and third quartile of those times, in milliseconds.
         runs: How many were counted.
         threads: CPU threads.
         bytes: Size of the file.
         peak_memory: What loading and running it adds to a process that has only LiteRT, in bytes;
             `None` where the system does not say.
-        partitions: How many parts of the graph XNNPACK runs; the fewer, the fewer changes of hand.
+        partitions: How many parts of the graph XNNPACK runs; fewer mean less copying between.
         ops: How many ops there are.
-        outside: Those of them that LiteRT's plain kernels run: kind -> count.
+        outside: The ops that LiteRT's own kernels run and XNNPACK does not: kind -> count.
         products: Multiplications and additions of its dense layers and convolutions, in units of
-            10^9, by the type that they are computed in.
-        roof: What this machine does of each type in large products in LiteRT, 10^9 a second.
-        share: The time that `products` would take at `roof`, over `ms`; 1 is the roof itself.
+            10^9, by the type in which they are computed.
+        roof: This machine's peak throughput for each type: multiplications and additions in large
+            matrix multiplications in LiteRT, 10^9 a second.
+        share: The time that `products` would take at peak throughput, over `ms`; at most about 1.
     """
 
     ms: float
@@ -79,33 +84,32 @@ class Timing:
 
 
 def benchmark(tflite, *, threads=None, runs=50):
-    """Times a `.tflite` classifier on this machine's CPU, beside the machine's own roof.
+    """Times a `.tflite` classifier on this machine's CPU, beside the machine's peak throughput.
 
-    The roof is how fast LiteRT does large square products of the same type. Its runs and the file's
-    take turns, so that a machine that gets faster or slower meanwhile does so for both.
+    Peak throughput is that of LiteRT in large square matrix multiplications of the same type. Its
+    runs and the file's are interleaved, so that a change of the machine's speed affects both.
 
     Args:
         tflite: Path of the file, or its content as bytes.
         threads: CPU threads; by default one a core, four at most.
-        runs: How many runs to count; as many bursts of 5 as they fill.
+        runs: How many runs to count, rounded up to a multiple of 5.
 
     Returns:
         A `Timing`.
 
     Raises:
         FileNotFoundError, ValueError: A missing, damaged or foreign file, or `runs` below 1.
-        RuntimeError: Keras runs on another backend than TensorFlow, which makes the roof's file.
+        RuntimeError: Keras runs on another backend than TensorFlow, which makes the file of matrix
+            multiplications.
     """
     if runs < 1:
         raise ValueError(f"benchmark needs runs to be 1 or more; got {runs}.")
     check_backend("benchmark")
-    # Here, so that the package does without LiteRT until it is wanted.
-    from keras_mixer.tflite.file.interpreter import default_threads, open_interpreter
 
     threads = threads or default_threads()
     runner = Runner(tflite, threads)
     products = _products(runner.content)
-    interpreters = {kind: open_interpreter(roof(kind), threads) for kind in products}
+    interpreters = {kind: open_interpreter(matmul_file(kind), threads) for kind in products}
     interpreters["file"] = runner.interpreter
     times = {name: [] for name in interpreters}
     for burst in range(-1, -(-runs // BURST)):  # the first, not counted, warms up
@@ -132,29 +136,28 @@ def benchmark(tflite, *, threads=None, runs=50):
 
 
 @cache
-def roof(kind):
-    """A `.tflite` of nothing but large products of one type, `"float32"` or another."""
-    from keras_mixer.tflite.convert.calibration import ranges
-    from keras_mixer.tflite.convert.quantise import quantise
+def matmul_file(kind):
+    """A `.tflite` of `CHAIN` large matrix multiplications, for peak throughput.
 
+    Args:
+        kind: Name of a recipe.
+    """
     layers = [keras.layers.Dense(SIDE, use_bias=False) for _ in range(CHAIN)]
     model = keras.Sequential([keras.Input((SIDE,)), *layers])
     content = to_float(model, (SIDE,), batch=SIDE)
     if kind == "float32":
         return content
-    recipe = recipes.find(kind)
+    recipe = find(kind)
     example = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
     found = ranges(content, [example]) if recipe.calibrated else None
     return quantise(content, recipe, found, integer_ends=recipe.every_op)
 
 
 def _products(content):
-    """10^9 multiplications and additions of a file by the recipe whose products they are."""
-    from keras_mixer.tflite.convert.quantise import PRODUCTS, ops_of
-
+    """10^9 multiplications and additions of a file, by the recipe that computes in that type."""
     found = Counter()
     for kind, made, inputs in ops_of(content):
-        if kind in PRODUCTS:
+        if kind in MATMULS:
             given, weights, *_ = inputs
             # [out, in], or [out, height, width, in]; one multiplication and one addition for each.
             each = 1 if kind == "DEPTHWISE_CONV_2D" else weights["shape"][-1]
@@ -165,7 +168,7 @@ def _products(content):
 
 def _type(given, weights):
     if given["dtype"] in (np.int8, np.int16):
-        return "int8"  # nothing large is fast in int16, so that is measured against int8 too
+        return "int8"  # LiteRT has no fast int16 matmul, so int16 is compared with int8 too
     return "float32" if weights["dtype"] in (np.float32, np.float16) else "dynamic_int8"
 
 
@@ -193,7 +196,7 @@ print(peak() - before)
 
 
 def _peak_memory(content, threads):
-    """Bytes that a process of its own needs for a file, or None where Linux does not say."""
+    """Peak memory of a new process that runs a file once, in bytes; None except on Linux."""
     if not Path("/proc/self/status").exists():
         return None
     with tempfile.TemporaryDirectory() as folder:

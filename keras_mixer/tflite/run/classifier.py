@@ -1,4 +1,4 @@
-"""A `.tflite` file, or a Keras model, as a function from a picture to its classes."""
+"""Classifies pictures with a `.tflite` file or a Keras model."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,8 @@ from PIL import Image
 from keras_mixer._backend import predict
 from keras_mixer.images import PIXELS, Preprocessing, said
 from keras_mixer.tflite.examples import batches, picture
-from keras_mixer.tflite.file.metadata import Metadata, read_labels
+from keras_mixer.tflite.file.labels import read_labels
+from keras_mixer.tflite.file.metadata import Metadata
 from keras_mixer.tflite.run.runner import Runner
 
 
@@ -31,16 +32,15 @@ class Classifier:
     Args:
         path: The file, or its content as bytes: a classifier, `[1, H, W, C] -> [1, classes]`. Or a
             Keras model.
-        labels: Names of the classes: a sequence, or the path of a text file with one a line.
-            Without it they are those in the file, and where there are none a class is called by its
-            number.
-        input_range: What the model takes for black and for white, where the file or the Keras model
-            does not say.
+        labels: Names of the classes: a sequence, or the path of a text file with one a line. By
+            default the names in the file, or numbers if there are none.
+        input_range: The values of a black and of a white pixel, if the file or the Keras model does
+            not say them.
         threads: CPU threads of a file; by default one a core, four at most.
 
     Raises:
         FileNotFoundError, ValueError: A missing, damaged or foreign file, labels that do not match
-            its classes, or nothing that says what the model takes for black and for white.
+            its classes, or an unknown scale of pixels.
 
     Attributes:
         preprocessing: The `keras_mixer.Preprocessing` by which it cuts and scales pictures.
@@ -76,15 +76,15 @@ class Classifier:
         Args:
             image: A picture, which is cut and scaled: a path, a file's bytes, a Pillow image, or
                 whole numbers from 0 to 255, `[h, w, C]` or `[h, w]`. Or floating-point numbers
-                `[H, W, C]` that are already what the model takes. Arrays may be tensors or lists.
+                `[H, W, C]`, already scaled for the model. Arrays may be tensors or lists.
             top: How many classes at most.
 
         Returns:
-            A list of `Prediction(index, label, score)`; scores are what the model gives.
+            A list of `Prediction(index, label, score)`, with the model's own scores.
 
         Raises:
-            FileNotFoundError, ValueError: Nothing there, not a picture, an array that does not
-                fit, or scores that are not finite.
+            FileNotFoundError, ValueError: A missing file, something that is not a picture, an
+                array of the wrong shape or scale, or scores that are not finite.
         """
         scores = self.runner(self._image(image))
         if not np.isfinite(scores).all():
@@ -108,7 +108,7 @@ class Classifier:
 
 
 def _array(image):
-    """An image as an array; whole numbers are checked to be pixels."""
+    """An image as an array; integers must be from 0 to 255."""
     try:
         image = np.asarray(image)
     except ValueError:  # a list whose rows differ in length
@@ -128,12 +128,12 @@ def _array(image):
 
 
 class _Keras:
-    """What `Runner` is to a file, for a Keras model."""
+    """A Keras model with the attributes of a `Runner`."""
 
     def __init__(self, model):
         self.model = model
         self.name = model.name
-        self.shape = tuple(model.inputs[0].shape[1:])  # also where it is in a dict
+        self.shape = tuple(model.inputs[0].shape[1:])  # also if the input is in a dict
         self.classes = model.outputs[0].shape[-1]
         self.metadata, self.preprocessing = None, said(model)
 

@@ -4,14 +4,16 @@ from dataclasses import replace
 from threading import Lock
 
 from keras_mixer.images import Preprocessing
-from keras_mixer.tflite.file.metadata import content_of, metadata_in, preprocessing_in
+from keras_mixer.tflite.file.content import content_of
+from keras_mixer.tflite.file.interpreter import dequantised, open_interpreter, quantised
+from keras_mixer.tflite.file.metadata import metadata_in, preprocessing_in
 
 
 class Runner:
     """Runs a `.tflite` model of one image: float32 [H, W, C] -> float32 scores [classes].
 
-    Integer inputs and outputs are quantised and dequantised at the door. Several threads may call
-    it; it runs one after the other.
+    It takes and gives floats if the file's input and output tensors are integers, too. Several
+    threads may call it; their calls run one after the other.
 
     Args:
         source: Path of a `.tflite` file, or its content as bytes.
@@ -20,19 +22,17 @@ class Runner:
     Attributes:
         shape: `(H, W, C)` of the image.
         classes: Number of scores.
-        metadata: What the file says about itself, a `Metadata`; `None` where it says nothing.
-        preprocessing: What images it takes, a `keras_mixer.Preprocessing`; `None` where it does not
-            say. The scale of pixels in its metadata, where there is one, is the one that counts.
+        metadata: The file's `Metadata`, or `None`.
+        preprocessing: What images it takes, a `keras_mixer.Preprocessing`; `None` if the file does
+            not say. If its metadata have a scale of pixels, that scale is used.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a `.tflite` file, is cut short, needs ops that LiteRT does not have,
-            or is no image classifier.
+            or is not an image classifier.
     """
 
     def __init__(self, source, threads=None):
-        from keras_mixer.tflite.file.interpreter import open_interpreter
-
         self.name, content = content_of(source)
         try:
             self.interpreter = open_interpreter(content, threads)
@@ -63,8 +63,6 @@ class Runner:
         return takes and replace(takes, size=self.shape[:2])
 
     def __call__(self, image):
-        from keras_mixer.tflite.file.interpreter import dequantised, quantised
-
         with self.lock:  # the interpreter has one set of tensors
             self.interpreter.set_tensor(self.input["index"], quantised(image[None], self.input))
             self.interpreter.invoke()

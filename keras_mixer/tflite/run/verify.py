@@ -1,4 +1,4 @@
-"""Does the file classify as the Keras model does?"""
+"""Compares a `.tflite` file with its Keras model: accuracy, agreement, layer by layer."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,12 +8,15 @@ import numpy as np
 
 from keras_mixer._backend import predict
 from keras_mixer.images import PIXELS, said
-from keras_mixer.tflite.convert.convert import float_file, image_shape
+from keras_mixer.tflite.convert.float_file import to_float
+from keras_mixer.tflite.convert.layer_names import layers_by_tensor
+from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches
+from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
 
-WATCHED = 16  # Images over which layers are compared: a layer has thousands of values in each.
-DEPARTED = 0.1
+WATCHED = 16  # images on which layers are compared; a layer has thousands of values in each
+DEPARTED = 0.1  # relative error from which a layer is reported as wrong
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,17 @@ class Report:
     Attributes:
         images: How many images both ran on.
         bytes: Size of the `.tflite` file.
-        keras_accuracy: Share of images that the Keras model labels right, 0 to 1; `None` without
-            labels.
+        keras_accuracy: Top-1 accuracy of the Keras model, 0 to 1; `None` without labels.
         accuracy: The same for the file.
-        agreement: Share of images to which both give the same class, 0 to 1.
+        agreement: Share of images that both put into the same class, 0 to 1.
         max_abs_difference: Largest difference between two scores, over images and classes;
             infinite where a score is not finite.
-        worst_image: Number of the image that it belongs to, from 0, in the order of the data.
-        not_finite: For how many images the file or the Keras model gives a score that is NaN or
-            infinite. Such an answer is wrong, and agrees with none.
+        worst_image: Index of the image with that difference, in the order of the data.
+        not_finite: Number of images for which the file or the Keras model gives a score that is NaN
+            or infinite. They count as wrong and as disagreement.
         ms_per_image: Median wall-clock time of one call of the file, in milliseconds.
-        layers: With `layers=True`, how far each layer's output is from what it should be, in the
-            order of computation: pairs of a path and the root mean square of the difference over
+        layers: With `layers=True`, the relative error of each layer's output, in the order of
+            computation: pairs of the layer's path and the root mean square of the difference over
             that of the output. Empty otherwise.
     """
 
@@ -51,7 +53,7 @@ class Report:
 
     @property
     def departs(self):
-        """Path of the first layer that is more than a tenth off, or None."""
+        """Path of the first layer with a relative error of more than a tenth, or None."""
         # A NaN is not within any bound.
         return next((path for path, error in self.layers if not error <= DEPARTED), None)
 
@@ -86,7 +88,7 @@ class Report:
 
 
 def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, input_range=None):
-    """Runs a Keras classifier and its `.tflite` file over the same images and compares the answers.
+    """Runs a Keras classifier and its `.tflite` file on the same images and compares the scores.
 
     Args:
         model: The Keras model, `[B, H, W, C] -> [B, classes]`.
@@ -97,22 +99,22 @@ def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, inpu
             folder of pictures, or of one with a folder of pictures for each class.
         threads: CPU threads for LiteRT; by default one a core, four at most.
         layers: Whether to compare the output of every layer as well, on the first 16 images, with
-            what the model gives in float32. For files that `convert` made: a layer is known by the
-            names of its tensors.
+            the model's own in float32. This needs a file from `convert`, because layers are found
+            by the names of tensors.
         cut_as: How pictures in a folder are cut to size: `None`, as the model was evaluated, or
-            `"mediapipe"`, as its image classifier does and most apps do nearly.
-        input_range: What the model takes for black and for white, where nothing in it says so.
+            `"mediapipe"`, as MediaPipe's image classifier and, nearly, most apps do.
+        input_range: The values of a black and of a white pixel, if nothing in the model says them.
 
-    A file that takes another scale than the model, and says so in its metadata, is given the same
-    images in its own.
+    If the file's metadata give it another scale than the model's, it gets the same images in its
+    own scale.
 
     Returns:
         A `Report`.
 
     Raises:
         FileNotFoundError, ValueError: A missing, damaged or foreign file; a file and a model of
-            different shapes; data that do not fit; labels on some batches only; with `layers`, a
-            file none of whose tensors is called after a layer.
+            different shapes; data of the wrong shape or scale; labels on some batches only; with
+            `layers`, a file without a layer's name in the name of any tensor.
     """
     shape = image_shape(model, "verify")
     runner = Runner(tflite, threads)
@@ -164,7 +166,7 @@ def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, inpu
 
 
 def _theirs(takes, runner):
-    """The scale of a file that is another than the model's; None where they are one."""
+    """The file's `Preprocessing` if its scale is not the model's; None if they are the same."""
     theirs = runner.preprocessing
     if not takes or not theirs:
         return None
@@ -173,37 +175,38 @@ def _theirs(takes, runner):
 
 
 def layer_errors(model, content, images, pixels=None):
-    """How far each layer's output in a file is from the model's: path -> relative error, in order.
+    """The relative error of each layer's output in a file: path -> error, in order.
 
-    The error is the root mean square of the difference over that of the output, over all images.
+    The error is the root mean square of the difference over that of the model's output, over all
+    images.
 
     Args:
         images: Pairs of an image as the model takes it and as the file does.
         pixels: The model's `Preprocessing`, if the file takes pixels from 0 to 255 instead.
     """
-    from keras_mixer.tflite.convert.layer_names import layers_by_tensor
-    from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
 
     interpreter = open_interpreter(content, watched=True)
     kinds = [tensor["dtype"] for tensor in activations(interpreter).values()]
     every_op = sum(np.issubdtype(kind, np.integer) for kind in kinds) > len(kinds) / 2
-    reference = float_file(model, image_shape(model, "verify"), every_op, pixels=pixels)
+    shape = image_shape(model, "verify")
+    reference = to_float(model, shape, every_op=every_op, pixels=pixels)
     float_interpreter = open_interpreter(reference, watched=True)
     ours = layers_by_tensor(float_interpreter, model)
     theirs = layers_by_tensor(interpreter, model)
-    [end], [their_end] = float_interpreter.get_output_details(), interpreter.get_output_details()
-    # Of what a layer computes step by step, the last that both have.
+    [output] = float_interpreter.get_output_details()
+    [their_output] = interpreter.get_output_details()
+    # Of the tensors that a layer makes, the last one that is in both files.
     last = {
         path: (name, name)
         for name, path in ours.items()
-        if theirs.get(name) == path and name != end["name"]
+        if theirs.get(name) == path and name != output["name"]
     }
     if not last:
         raise ValueError(
             "verify finds no tensor in the file that is called after one of the model's layers, so "
             "it cannot compare them; convert the file with keras_mixer, or leave layers out."
         )
-    last[ours[end["name"]]] = end["name"], their_end["name"]
+    last[ours[output["name"]]] = output["name"], their_output["name"]
     order = [*ours]
     last = dict(sorted(last.items(), key=lambda item: order.index(item[1][0])))
 
@@ -221,7 +224,7 @@ def layer_errors(model, content, images, pixels=None):
 
 
 def _relative(wrong, right):
-    """The root of a quotient of two sums of squares; infinite where one is not finite."""
+    """The square root of a quotient of sums of squares; infinite if one of them is not finite."""
     if not np.isfinite([wrong, right]).all():
         return float("inf")
     return (wrong / right) ** 0.5 if right else 0.0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mixer.tflite.convert.calibration import ranges
-from keras_mixer.tflite.convert.rewrite import to_float
+from keras_mixer.tflite.convert.float_file import to_float
 
 IMAGES = np.random.default_rng(0).normal(size=(5, 20, 50, 3)).astype(np.float32)
 

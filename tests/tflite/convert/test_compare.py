@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from keras_mixer.tflite import Classifier, convert, sensitivity, verify
 from keras_mixer.tflite.convert import compare, rewrite
+from keras_mixer.tflite.convert.float_file import to_float
 from tests.cases import CASES
 
 CASE = CASES[0]
@@ -85,7 +86,7 @@ def test_a_file_of_other_weights_is_no_file_of_the_model(model):
     other = CASE.trained(include_preprocessing=True)
     other.get_layer("block_1").channel_mlp.project.bias.assign_add(1e-2 * np.eye(24)[0])
     shape = model.input_shape[1:]
-    content = rewrite.to_float(other, shape)
+    content = to_float(other, shape)
     with pytest.raises(ValueError, match="starts at 'block_1'"):
         compare.check_same(model, content, shape)
     compare.check_same(other, content, shape)
@@ -161,7 +162,7 @@ def test_in_verify_a_score_that_is_not_finite_is_wrong_and_a_disagreement(plain)
     answers = plain.predict(IMAGES, verbose=0).argmax(-1)
     bad = CASE.trained(classifier_activation=None)
     bad.get_layer("head").bias.assign(np.array([np.nan, *np.zeros(6)]))
-    broken = rewrite.to_float(bad, bad.input_shape[1:])
+    broken = to_float(bad, bad.input_shape[1:])
     for model, file in ((plain, broken), (bad, content), (bad, broken)):
         report = verify(model, file, (IMAGES, np.zeros(8)), layers=True)
         assert report.agreement == 0
@@ -176,6 +177,6 @@ def test_in_verify_a_score_that_is_not_finite_is_wrong_and_a_disagreement(plain)
 
 def test_a_classifier_says_that_scores_are_not_finite(plain):
     plain.get_layer("head").bias.assign(np.array([np.nan, *np.zeros(6)]))
-    for source in (plain, rewrite.to_float(plain, plain.input_shape[1:])):
+    for source in (plain, to_float(plain, plain.input_shape[1:])):
         with pytest.raises(ValueError, match="gives scores that are not finite"):
             Classifier(source, input_range=(-1, 1))(IMAGES[0])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_mixer.tflite.convert.convert import float_file
+from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layer_of, layer_paths, layers_by_tensor, matching
 from keras_mixer.tflite.file.interpreter import open_interpreter
 from tests.cases import CASES
@@ -36,7 +36,7 @@ def test_a_tensor_s_name_tells_its_layer(tensor, layer):
 def test_every_layer_that_computes_has_a_tensor(case):
     model = case.trained()
     shape = model.input_shape[1:]
-    interpreter = open_interpreter(float_file(model, shape), watched=True)
+    interpreter = open_interpreter(to_float(model, shape), watched=True)
     found = layers_by_tensor(interpreter, model)
     dense = {path for path in layer_paths(model) if path.endswith(("expand", "project"))}
     assert dense

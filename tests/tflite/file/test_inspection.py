@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_mixer.tflite import RECIPES, Metadata, convert, inspect, with_metadata
-from keras_mixer.tflite.file.inspection import _partitions
+from keras_mixer.tflite.file.inspect import partitions
 from tests.cases import CASES
 
 CASE = CASES[0]
@@ -93,9 +93,9 @@ def test_a_partition_is_what_lies_between_its_ends():
         ("DELEGATE", [0], [1]),
         ("DELEGATE", [1, 2], [4]),
     ]
-    assert _partitions(nodes) == ((1, 2), {0, 2, 3})
-    assert _partitions(nodes[:4]) == ((), set())
-    assert _partitions(None) == (None, None)
+    assert partitions(nodes) == ((1, 2), {0, 2, 3})
+    assert partitions(nodes[:4]) == ((), set())
+    assert partitions(None) == (None, None)
 
 
 def test_several_inputs_and_sizes_that_may_change_are_shown():

@@ -26,10 +26,10 @@ def small_roof():
     """Products of 64 x 64: what is right of small ones is right of large ones."""
     module = import_module("keras_mixer.tflite.run.benchmark")  # as a name it is the function
     before, module.SIDE = module.SIDE, 64
-    module.roof.cache_clear()
+    module.matmul_file.cache_clear()
     yield
     module.SIDE = before
-    module.roof.cache_clear()
+    module.matmul_file.cache_clear()
 
 
 def products(model):

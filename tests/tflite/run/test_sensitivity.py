@@ -56,7 +56,7 @@ def test_every_op_has_its_turn_where_a_recipe_is_for_every_op():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"recipe": "float32"}, "nothing to lose"),
+        ({"recipe": "float32"}, "nothing is quantised"),
         ({"recipe": "int9"}, "no recipe 'int9'"),
         ({"recipe": "int8"}, "needs calibration="),
         ({"recipe": "dynamic_int8", "data": IMAGES[:, :8]}, r"\[N, 16, 32, 3\]"),
