@@ -21,5 +21,5 @@ def reason_of(error):
     that is the reason.
     """
     message = str(error).strip()
-    missing = re.findall(r"^TF (?:Select|Custom) ops: (.*)$", message, re.MULTILINE)
+    missing = re.findall(r"^(?:TF )?(?:Select|Custom) ops: (.*)$", message, re.MULTILINE)
     return f"it has no {', '.join(dict.fromkeys(missing))}." if missing else message

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_mixer.data.augmentation import augmented
 from keras_mixer.data.decoding import TRAINING, evaluation_image, training_image
+from keras_mixer.data.pictures import decode
 from keras_mixer.data.rand_augment import rand_augment
 from keras_mixer.images import Preprocessing
 
@@ -46,6 +47,7 @@ def training_batches(
     start=0,
     process=0,
     processes=1,
+    decode=decode,
 ):
     """Endless batches of random views, each epoch in another order.
 
@@ -62,6 +64,7 @@ def training_batches(
         seed: Decides order and augmentation.
         start: Number of the first batch, counted from the beginning of training.
         process, processes: With several processes each gets its own rows of every batch.
+        decode: The reader, with the arguments of `keras_mixer.data.pictures.decode`.
 
     Returns:
         A `tf.data.Dataset` of images float32 `[B, size, size, C]` and labels float32 `[B,
@@ -90,7 +93,9 @@ def training_batches(
     def view(number, item):
         content, label = source.read(item)
         where, operations = tf.unstack(tf.random.split(tf.stack([seed, number])))
-        image = training_image(content, size, augment.crop, where, source.channels, augment.flip)
+        image = training_image(
+            content, size, augment.crop, where, source.channels, augment.flip, decode=decode
+        )
         if augment.rand_augment:
             image = tf.cond(
                 number < augment.rand_augment_from * batch_size,
@@ -137,6 +142,7 @@ def evaluation_batches(
     preprocessing=None,
     process=0,
     processes=1,
+    decode=decode,
 ):
     """Each image once, in order; the last batch is filled up with images that weigh nothing.
 
@@ -150,7 +156,7 @@ def evaluation_batches(
         crop: `"resize"`, `"resize_crop"` or `"resmall_crop"`; by default that of `preprocessing`.
         preprocessing: What `keras_mixer.preprocessing(model)` gives: how pictures are cut, and the
             scale of their pixels. By default they are squeezed, with pixels in [-1, 1].
-        process, processes: As in `training_batches`.
+        process, processes, decode: As in `training_batches`.
 
     Returns:
         A `tf.data.Dataset` of images float32 `[B, H, W, C]`, labels float32 `[B, classes]` and
@@ -165,7 +171,7 @@ def evaluation_batches(
 
     def view(_, item):
         content, label = source.read(item)
-        image = evaluation_image(content, preprocessing, source.channels)
+        image = evaluation_image(content, preprocessing, source.channels, decode=decode)
         return image, tf.one_hot(label, len(source.classes)), tf.constant(weight, tf.float32)
 
     def nothing(_):

@@ -14,19 +14,20 @@ TRAINING = ("inception", "shift", "resize")
 AREA, ASPECT = (0.05, 1.0), (3 / 4, 4 / 3)
 
 
-def evaluation_image(content, preprocessing, channels=3):
+def evaluation_image(content, preprocessing, channels=3, *, decode=decode):
     """An image as it is evaluated, and as everything else classifies it.
 
     Args:
         content: A file's bytes, or pixels.
         preprocessing: A `keras_mixer.Preprocessing` with a `size`, which says how it is cut.
         channels: 3 or 1.
+        decode: The reader, with the arguments of `keras_mixer.data.pictures.decode`.
     """
     return fitted(decode(content, channels), preprocessing)
 
 
 @tf.autograph.experimental.do_not_convert  # not needed, and slow to trace
-def training_image(content, size, crop, seed, channels=3, flip=False):
+def training_image(content, size, crop, seed, channels=3, flip=False, *, decode=decode):
     """A random view of an image; the same seed gives the same view.
 
     Args:
@@ -38,13 +39,14 @@ def training_image(content, size, crop, seed, channels=3, flip=False):
         seed: Integer tensor [2].
         channels: 3 or 1.
         flip: Whether half of the views are mirrored.
+        decode: The reader, with the arguments of `keras_mixer.data.pictures.decode`.
 
     Source: `inception_crop` in big_vision/pp/ops_image.py; the shift is that of residual networks
     on CIFAR (He et al. 2015, section 4.2).
     """
     place, side = tf.unstack(tf.random.split(seed))
     if crop == "inception":
-        image = _random_part(content, place, channels)
+        image = _random_part(content, place, channels, decode)
     else:
         image = decode(content, channels)
     if flip:  # here, where the image is smallest: of bytes, and of no more than the window
@@ -58,7 +60,7 @@ def training_image(content, size, crop, seed, channels=3, flip=False):
     return image
 
 
-def _random_part(content, seed, channels):
+def _random_part(content, seed, channels, decode):
     def window(shape):
         top_left, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
             shape,

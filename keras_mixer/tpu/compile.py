@@ -18,7 +18,7 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from keras_mixer.models import create_model
-from keras_mixer.tpu._hlo import by_layer, operations
+from keras_mixer.tpu.hlo import by_layer, operations
 from keras_mixer.tpu.slices import SLICES
 
 COSTLIEST = 10
