@@ -1,23 +1,53 @@
-"""Words for messages, and from the command line."""
+"""Words for messages, and options from the command line."""
 
 import ast
+from difflib import get_close_matches
+
+# Words that Python does not read as literals. `'"no"'`, in quotes, is still the text "no".
+WORDS = {
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+    "none": None,
+}
 
 
 def listed(names):
-    """`["a", "b", "c"]` -> `"a, b and c"`."""
-    *most, last = map(str, names)
+    """`["a", "b", "c"]` -> `"a, b and c"`; no names -> `"none"`."""
+    names = [*map(str, names)]
+    if not names:
+        return "none"
+    *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 
 
+def did_you_mean(given, known, count=1):
+    """A question that names the most similar of the known names; `""` if none is similar.
+
+    Args:
+        given: What the user wrote.
+        known: The names that exist.
+        count: The largest number of names to offer.
+    """
+    close = get_close_matches(str(given), known, n=count)
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
 def option(text):
-    """`"patch_size=4"` -> `("patch_size", 4)`; what is no Python literal is a word.
+    """`"patch_size=4"` -> `("patch_size", 4)`.
+
+    A value is a Python literal, or true, false, yes, no, on, off or none in any case. Any other
+    value is text.
 
     Raises:
-        ValueError: It is not written so.
+        ValueError: The text is not `key=value`.
     """
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"An option of the model is written key=value; got {text!r}.")
+    key, _, value = text.partition("=")
+    if not (key and value):
+        raise ValueError(
+            f"An option of the model is written key=value, such as patch_size=4; got {text!r}."
+        )
+    if value.lower() in WORDS:
+        return key, WORDS[value.lower()]
     try:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError):
@@ -25,7 +55,7 @@ def option(text):
 
 
 def left_out(folder, skipped):
-    """What of a folder was left out and why: path -> reason, the first five."""
+    """Which files of a folder were left out and why: path -> reason, the first five."""
     some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:5])
     more = "; ..." if len(skipped) > 5 else ""
     return f"{folder}: left out {len(skipped)}: {some}{more}."

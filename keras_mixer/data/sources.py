@@ -8,12 +8,12 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_mixer._text import did_you_mean
 from keras_mixer.data.pictures import PICTURES, unreadable
 from keras_mixer.data.tasks import find_task
 
@@ -291,9 +291,9 @@ def _builder(name, data_dir):
     try:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir)
     except tensorflow_datasets.core.DatasetNotFoundError:
-        close = get_close_matches(name, tensorflow_datasets.list_builders(), n=3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        raise ValueError(f"TensorFlow Datasets has nothing called {name!r}.{hint}") from None
+        hint = did_you_mean(name, tensorflow_datasets.list_builders(), count=3)
+        said = f"TensorFlow Datasets has no data set called {name!r}. {hint}".rstrip()
+        raise ValueError(said) from None
     if not builder.data_path.exists():
         try:
             builder.download_and_prepare()

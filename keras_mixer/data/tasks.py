@@ -11,9 +11,10 @@ left out, as in BiT (Kolesnikov et al. 2020, appendix F).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import tensorflow as tf
+
+from keras_mixer._text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,6 @@ def find_task(name):
         ValueError: There is none of that name.
     """
     if name not in TASKS:
-        close = get_close_matches(name, TASKS, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(TASKS)}."
+        hint = did_you_mean(name, TASKS) or f"There are {', '.join(TASKS)}."
         raise ValueError(f"There is no task {name!r}. {hint}")
     return TASKS[name]

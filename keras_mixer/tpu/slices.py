@@ -1,7 +1,8 @@
 """TPU slices, as data: what they are called, how their chips are wired, what a core can do."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from keras_mixer._text import did_you_mean
 
 GIB = 2**30
 
@@ -78,9 +79,8 @@ def find_slice(name):
     """
     known = str(name).lower().replace("v5litepod-", "v5e-")
     if known not in SLICES:
-        close = get_close_matches(known, SLICES, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"There is no TPU {name!r}. {hint}There are {', '.join(SLICES)}.")
+        hint = f"{did_you_mean(known, SLICES)} There are {', '.join(SLICES)}.".lstrip()
+        raise ValueError(f"There is no TPU {name!r}. {hint}")
     return SLICES[known]
 
 

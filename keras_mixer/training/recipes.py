@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Annotated, get_args, get_type_hints
 
+from keras_mixer._text import WORDS, did_you_mean
 from keras_mixer.data.decoding import TRAINING
 from keras_mixer.data.tasks import find_task
 from keras_mixer.images import CROPS
@@ -125,8 +125,7 @@ class Recipe:
         known = [f.name for f in fields(self)]
         unknown = [key for key in changes if key not in known]
         if unknown:
-            close = get_close_matches(unknown[0], known, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(known)}."
+            hint = did_you_mean(unknown[0], known) or f"It has {', '.join(known)}."
             raise ValueError(f"A recipe has no {unknown[0]!r}. {hint}")
         if {"epochs", "steps"} & changes.keys():
             changes = {"epochs": None, "steps": None} | changes
@@ -148,9 +147,8 @@ class Recipe:
         for assignment in assignments:
             key, _, text = assignment.partition("=")
             kind = RULES.get(key, (str,))[0]
-            truth = {"true": True, "false": False}
             try:
-                changes[key] = truth[text.lower()] if kind is bool else kind(text)
+                changes[key] = WORDS[text.lower()] if kind is bool else kind(text)
             except (KeyError, ValueError):
                 changes[key] = text  # which `but` refuses, and says what it needs
         return self.but(**changes)
@@ -190,7 +188,8 @@ def recipe(name):
     if isinstance(name, Recipe):
         return name
     if name not in RECIPES:
-        raise ValueError(f"There is no recipe {name!r}. There are {', '.join(RECIPES)}.")
+        hint = f"{did_you_mean(name, RECIPES)} There are {', '.join(RECIPES)}.".lstrip()
+        raise ValueError(f"There is no recipe {name!r}. {hint}")
     return RECIPES[name]
 
 

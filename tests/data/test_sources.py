@@ -184,7 +184,7 @@ def test_tensorflow_datasets_by_name_with_splits_and_labels_of_ones_own(prepared
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "cifar01"}, r"nothing called 'cifar01'\. Did you mean .*cifar10"),
+        ({"name": "cifar01"}, r"no data set called 'cifar01'\. Did you mean .*cifar10"),
         ({"name": "patches", "split": "tset"}, r"no split 'tset', only train, test|test, train"),
         ({"name": "patches", "split": "train[:0]"}, "is empty"),
         ({"name": "patches", "label": "name"}, "no feature .name.; it has image, label, side"),

@@ -1,7 +1,8 @@
 """Quantization recipes: how a `.tflite` file stores and computes its numbers, one row each."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from keras_mixer._text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,6 @@ RECIPES = {row[0]: QuantizationRecipe(*row) for row in _TABLE}
 def find(name):
     """The recipe called `name`, or a ValueError that says which there are."""
     if name not in RECIPES:
-        close = get_close_matches(str(name), RECIPES, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"There is no recipe {name!r}. {hint}Recipes: {', '.join(RECIPES)}.")
+        hint = f"{did_you_mean(name, RECIPES)} Recipes: {', '.join(RECIPES)}.".lstrip()
+        raise ValueError(f"There is no recipe {name!r}. {hint}")
     return RECIPES[name]

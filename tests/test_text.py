@@ -1,0 +1,48 @@
+"""Words for messages, and options from the command line."""
+
+import pytest
+
+from keras_mixer._text import did_you_mean, listed, option
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [([], "none"), (["a"], "a"), (["a", "b"], "a and b"), ((n for n in (1, 2, 3)), "1, 2 and 3")],
+)
+def test_names_are_listed_as_in_a_sentence(names, text):
+    assert listed(names) == text
+
+
+def test_a_name_nearly_right_is_answered_with_the_most_similar_ones():
+    known = {"cifar10": None, "cifar100": None, "pets": None}
+    assert did_you_mean("cifar01", known) == "Did you mean 'cifar10'?"
+    assert did_you_mean("cifar01", known, 3) == "Did you mean 'cifar10' or 'cifar100'?"
+    assert did_you_mean("imagenet", known) == did_you_mean("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("remat=false", "remat", False),
+        ("remat=No", "remat", False),
+        ("remat=TRUE", "remat", True),
+        ("remat=yes", "remat", True),
+        ("pooling=none", "pooling", None),
+        ("pooling=None", "pooling", None),
+        ("name='no'", "name", "no"),
+        ("patch_size=4", "patch_size", 4),
+        ("input_shape=(32, 32, 3)", "input_shape", (32, 32, 3)),
+        ("gelu=erf", "gelu", "erf"),
+        ("name=a=b", "name", "a=b"),
+    ],
+)
+def test_an_option_s_value_is_a_literal_or_a_truth_word_or_text(text, key, value):
+    found = option(text)
+    assert found == (key, value)
+    assert type(found[1]) is type(value)
+
+
+@pytest.mark.parametrize("text", ["depth", "depth=", "=2", ""])
+def test_an_option_without_key_or_value_is_an_error(text):
+    with pytest.raises(ValueError, match=r"written key=value, such as patch_size=4; got '"):
+        option(text)
