@@ -38,19 +38,19 @@ TENSOR_AXIS_LABELS = 2  # of AssociatedFileType
 
 
 def table(kind, **fields):
-    """A table to be written: `fields` are strings, lists of floats or of tables, tables, bytes."""
+    """A table to write. Fields are strings, lists of floats, tables, lists of tables, or bytes."""
     return kind, fields
 
 
 def write(root):
-    """A table and all that it holds -> the bytes of a flatbuffer."""
+    """A table and all its fields -> the bytes of a flatbuffer."""
     builder = flatbuffers.Builder()
     builder.Finish(_put(builder, root), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
 
 
 def _put(builder, value):
-    """Writes what a field points to; returns its offset."""
+    """Writes a field's value into the builder; returns its offset."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, list) and isinstance(value[0], float):
@@ -78,12 +78,12 @@ def _put(builder, value):
 
 
 class Found:
-    """A table as it lies in a flatbuffer; a field that is not there is empty.
+    """A table in a flatbuffer, read in place; a missing field is read as an empty value.
 
     Args:
         kind: Its name in `FIELDS`.
         content: The flatbuffer's bytes.
-        position: Where in them it begins; by default it is the root.
+        position: Where the table begins; by default it is the root table.
     """
 
     def __init__(self, kind, content, position=None):
