@@ -647,7 +647,7 @@ def show_weights(
 @contextmanager
 def _quiet_but_for_left_out():
     """As `quiet`; what could not be read and was left out is said afterwards."""
-    from keras_mixer.tflite._data import LeftOutWarning
+    from keras_mixer.data.folders import LeftOutWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LeftOutWarning)

@@ -5,7 +5,6 @@ up in the middle of an epoch without decoding what it has seen already.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mixer._text import did_you_mean
-from keras_mixer.data.pictures import PICTURES, unreadable
+from keras_mixer.data.folders import class_folders, read_folder
 from keras_mixer.data.tasks import find_task
 
 SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
-SUFFIXES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
 FOR_TESTS = ("test", "validation", "val")
 BUT = ", but every "  # in the name of what is left when something is held out
 OPEN_FILES = 16  # read side by side while a streamed data set is shuffled
@@ -105,43 +103,23 @@ def folder(path, split=None, *, classes=None):
         FileNotFoundError: There is no such folder.
         ValueError: No readable picture, or a class that is not in `classes`.
     """
-    root = Path(path, *([split] if split else [])).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder of images at {str(root)!r}.")
-    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    unknown = sorted(set(found) - set(classes or found))
-    if unknown:
+    found = read_folder(Path(path, *([split] if split else [])), classes)
+    root = found.path
+    if not found.files:
         raise ValueError(
-            f"{root} has classes that are not among the {len(classes)} of the other images: "
-            f"{', '.join(unknown)}."
+            f"{root} holds no readable picture in a folder of its class: "
+            f"{len(class_folders(root))} folders, {len(found.skipped)} other files. It needs "
+            f"{root.name}/CLASS/PICTURE.jpg."
         )
-    classes = tuple(classes or found)
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        for file in sorted((root / name).rglob("*"))
-        if file.is_file() and not file.name.startswith(".")
-    ]
-    others = [p for p, _ in files if p.suffix.lower() not in PICTURES]
-    skipped = dict.fromkeys(others, f"its name does not end in {SUFFIXES}")
-    skipped |= unreadable([p for p, _ in files if p not in skipped])
-    files = [(p, label) for p, label in files if p not in skipped]
-    if not files:
-        raise ValueError(
-            f"{root} holds no readable picture in a folder of its class: {len(found)} folders, "
-            f"{len(skipped)} other files. It needs {root.name}/CLASS/PICTURE.jpg."
-        )
-    full = Counter(label for _, label in files)
-    skipped |= {
-        root / name: "a class without pictures" for i, name in enumerate(classes) if not full[i]
-    }
-    paths = tf.constant([os.fsencode(p) for p, _ in files])  # names need not be UTF-8
-    labels = tf.constant([label for _, label in files], tf.int64)
+    paths = tf.constant([os.fsencode(p) for p in found.files])  # names need not be UTF-8
+    labels = tf.constant(found.labels, tf.int64)
 
     def read(i):
         return tf.io.read_file(paths[i]), labels[i]
 
-    return Source(str(root), len(files), classes, _indices(len(files)), read, skipped=skipped)
+    count = len(found.files)
+    skipped = found.skipped | dict.fromkeys(found.empty, "a class without pictures")
+    return Source(str(root), count, found.classes, _indices(count), read, skipped=skipped)
 
 
 def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pixels=None):
@@ -307,7 +285,7 @@ def _builder(name, data_dir):
 def _splits(dataset, data_dir=None):
     """The names of what a data set, or a folder, is divided into."""
     if Path(dataset).expanduser().is_dir():
-        return [p.name for p in Path(dataset).expanduser().iterdir() if p.is_dir()]
+        return class_folders(Path(dataset).expanduser())
     return list(_builder(dataset, data_dir).info.splits)
 
 
