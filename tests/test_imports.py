@@ -12,6 +12,10 @@ PACKAGE = ROOT / "keras_mixer"
 TENSORFLOW = {"data", "tflite", "training"}
 READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
 LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
+ON_EVERY_BACKEND = {
+    *("layers", "weights", "models", "imagenet"),
+    *("images.py", "loading.py", "transfer.py"),
+}
 # What a room may import of the package; a room that is not named may import everything.
 MAY = {
     "layers": {"layers", "images"},
@@ -20,9 +24,10 @@ MAY = {
     "models": {"images", "layers", "weights", "models", "_text"},
     "imagenet": {"images", "layers", "imagenet"},
     "data": {"data", "images", "_backend", "_files", "_text"},
+    "loading.py": {"imagenet", "models", "weights"},
     "tpu": {"tpu", "models", "_text"},
     "training": {
-        *("training", "data", "images", "models", "weights"),
+        *("training", "data", "images", "loading", "models", "weights"),
         *("_accelerators", "_backend", "_files", "_keras", "_text"),
     },
 }
@@ -51,7 +56,15 @@ def test_imports_run_one_way(file):
             assert room not in MAY or set(second) <= MAY[room]
         if first == "tensorflow":
             assert room in TENSORFLOW
-        if room in ("layers", "weights", "models", "imagenet", "images.py", "transfer.py"):
+        if room in (
+            "layers",
+            "weights",
+            "models",
+            "imagenet",
+            "images.py",
+            "loading.py",
+            "transfer.py",
+        ):
             assert first in LIGHT | {"keras_mixer"}
 
 

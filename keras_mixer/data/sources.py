@@ -18,7 +18,6 @@ from keras_mixer.data.tasks import find_task
 
 SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
 FOR_TESTS = ("test", "validation", "val")
-BUT = ", but every "  # in the name of what is left when something is held out
 OPEN_FILES = 16  # read side by side while a streamed data set is shuffled
 
 
@@ -39,7 +38,9 @@ class Source:
         read: From an item to `(content, label)`: a file's bytes or pixels [H, W, C], and int64.
         channels: Of an image: 3, or what the pixels have.
         numbered: Whether items are numbers from 0 to `count - 1`.
-        skipped: Files that are no readable pictures: path -> what was wrong with it.
+        skipped: What was left out of a folder: path -> reason.
+        origin: Where the images come from, as plain JSON: `folder` as given and `absolute`, a
+            folder's paths; or `dataset` and `split`. After `hold_out` also `but_every` or `every`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Source:
     channels: int = 3
     numbered: bool = True
     skipped: dict[Path, str] = field(default_factory=dict)
+    origin: dict = field(default_factory=dict)
 
     def __str__(self):
         return f"{self.name}: {self.count:,} images of {len(self.classes):,} classes"
@@ -118,8 +120,15 @@ def folder(path, split=None, *, classes=None):
         return tf.io.read_file(paths[i]), labels[i]
 
     count = len(found.files)
-    skipped = found.skipped | dict.fromkeys(found.empty, "a class without pictures")
-    return Source(str(root), count, found.classes, _indices(count), read, skipped=skipped)
+    return Source(
+        str(root),
+        count,
+        found.classes,
+        _indices(count),
+        read,
+        skipped=found.skipped | dict.fromkeys(found.empty, "a class without pictures"),
+        origin={"folder": str(root), "absolute": str(root.resolve())},
+    )
 
 
 def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pixels=None):
@@ -177,7 +186,10 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
 
     full = f"{builder.info.full_name} {split}"
     names = _names(classes, 0, full)
-    found = Source(full, info.num_examples, names, _records(info), read, numbered=False)
+    origin = {"dataset": builder.info.full_name, "split": split}
+    found = Source(
+        full, info.num_examples, names, _records(info), read, numbered=False, origin=origin
+    )
     [(_, first)] = found.order(None).take(1).map(read).as_numpy_iterator()
     if not 0 <= first < len(names):
         raise SecretLabelsError(
@@ -308,7 +320,7 @@ def hold_out(source, every=10):
         raise ValueError(f"{source.name} has {source.count} images, too few to hold out any.")
     held = np.arange(source.count) % every == every - 1
 
-    def part(chosen, name):
+    def part(chosen, name, key):
         numbers = tf.constant(np.flatnonzero(chosen))
         return replace(
             source,
@@ -316,9 +328,11 @@ def hold_out(source, every=10):
             count=len(numbers),
             order=_indices(len(numbers)),
             read=lambda i: source.read(numbers[i]),
+            origin=source.origin | {key: every},
         )
 
-    return part(~held, f"{BUT}{every}th"), part(held, f", every {every}th")
+    most = part(~held, f", but every {every}th", "but_every")
+    return most, part(held, f", every {every}th", "every")
 
 
 def _records(split):

@@ -120,6 +120,12 @@ def process():
     return jax.process_index(), jax.process_count()
 
 
+def part():
+    """This process's share of every batch, as `data.training_batches` takes it."""
+    number, count = process()
+    return {"process": number, "processes": count}
+
+
 def largest(*numbers):
     """Each number's largest value among all processes, which must ask at the same time."""
     if process()[1] == 1:

@@ -17,15 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from keras_mixer._files import whole_file
+from keras_mixer.loading import BEST, LABELS
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.card import card
 from keras_mixer.training.devices import largest, process
 from keras_mixer.training.heads import for_a_while
-from keras_mixer.training.recipes import Recipe
+from keras_mixer.training.record import STATE, differences
 
-STATE, BEST, LAST, LOG = "state.safetensors", "best.keras", "last.keras", "log.csv"
+LAST, LOG = "last.keras", "log.csv"
 SAVE_EVERY = 300  # seconds: what a machine that is taken away can cost
-WORDS = ("recipe name", "recipe source")  # of a record: with others the run is the same
 AGREE_EVERY = 20  # steps, after which several machines ask each other whether to save or to stop
 
 
@@ -123,23 +123,10 @@ class Run(keras.callbacks.Callback):
         self.seconds = progress["seconds"]
 
     def _check(self, kept):
-        def flat(record):
-            for key, value in record.items():
-                yield from (
-                    ((f"{key} {k}", v) for k, v in value.items())
-                    if isinstance(value, dict)
-                    else [(key, value)]
-                )
-
-        now = dict(flat(json.loads(json.dumps(self.record))))
-        other = [
-            f"{key} was {value!r} and is now {now.get(key)!r}"
-            for key, value in flat(kept)  # an older version may have recorded less
-            if now.get(key) != value and key not in WORDS
-        ]
-        if other:
+        if found := differences(kept, self.record):
             raise ValueError(
-                f"The run in {self.folder} cannot be resumed as another: {'; '.join(other)}."
+                f"The run in {self.folder} cannot be resumed with other settings: "
+                f"{'; '.join(found)}."
             )
 
     # What Keras calls. Its epochs are our rounds.
@@ -153,7 +140,7 @@ class Run(keras.callbacks.Callback):
                     shutil.rmtree(half_written)
         if not self.step:
             # Now, so that a disk that is full, or not ours, shows before it costs anything.
-            self._write_text("labels.txt", "".join(f"{c}\n" for c in self.record["classes"]))
+            self._write_text(LABELS, "".join(f"{c}\n" for c in self.record["classes"]))
             self.save()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -305,16 +292,6 @@ class Run(keras.callbacks.Callback):
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
-
-
-def record_of(folder):
-    """What the run in a folder is: its recipe, images, classes and more; None without a run."""
-    try:
-        with safe_open(folder / STATE, "numpy") as file:
-            record = json.loads(file.metadata()["record"])
-        return record | {"recipe": Recipe(**record["recipe"])}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
 
 
 def _variables(model):

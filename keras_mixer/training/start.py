@@ -1,10 +1,9 @@
 """What a run starts from: a model by name, perhaps with weights of another size."""
 
-from difflib import get_close_matches
-
-from keras_mixer._text import option
+from keras_mixer._text import did_you_mean, option
+from keras_mixer.loading import fetch_release
 from keras_mixer.models import builder
-from keras_mixer.weights import fetch, resize
+from keras_mixer.weights import resize
 
 
 def starting_from(model, weights=None, *options):
@@ -23,11 +22,9 @@ def starting_from(model, weights=None, *options):
     given = dict(map(option, options))
     unknown = [key for key in given if key not in builds.__signature__.parameters]
     if unknown:
-        close = get_close_matches(unknown[0], builds.__signature__.parameters, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{model} has no option {unknown[0]!r}.{hint}")
-    if weights in builds.weights:
-        fetch(builds.weights[weights])  # now, where it can be seen
+        hint = did_you_mean(unknown[0], builds.__signature__.parameters)
+        raise ValueError(f"{model} has no option {unknown[0]!r}. {hint}".rstrip())
+    fetch_release(model, weights)  # now, so that the progress of the download is seen
 
     def build(*, input_shape, **arguments):
         arguments |= given

@@ -2,16 +2,14 @@
 
 import hashlib
 import math
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from keras_mixer._backend import jit_compile, settings
+from keras_mixer._backend import settings
 from keras_mixer._files import whole_file
-from keras_mixer._keras import graph_of
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
 from keras_mixer.images import carrier, preprocessing
@@ -20,16 +18,18 @@ from keras_mixer.training.devices import (
     jit_compile_for_training,
     mirrored,
     on_a_tpu,
+    part,
     process,
     replicas,
     wait_for_all,
 )
 from keras_mixer.training.devices import strategy as find
-from keras_mixer.training.heads import answering, give_logits, last_activation
+from keras_mixer.training.heads import answering, give_logits
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
-from keras_mixer.training.run import STATE, Run
+from keras_mixer.training.record import STATE
+from keras_mixer.training.run import Run
 
 SKIPPED = "skipped.txt"
 ON_A_TPU = 32  # steps, in which starting the next one from Python no longer matters
@@ -166,78 +166,6 @@ def train(
         return answering(model, recipe.loss), run.rows
 
 
-def evaluate(model, images, *, crop=None, batch_size=256, input_range=None):
-    """Evaluates a model on every image of a source, each once, on any number of replicas.
-
-    Images are cut and scaled as the model says, see `keras_mixer.preprocessing`. How the model was
-    compiled, and its optimizer, stay as they are.
-
-    Args:
-        model: A model that ends in softmax, sigmoid or logits; with several replicas, one that was
-            built or loaded in the strategy's scope.
-        images: A `keras_mixer.data.Source`.
-        crop: How images are cut, where not as the model says: `"resize"`, `"resize_crop"` or
-            `"resmall_crop"`.
-        batch_size: Images at a time, over all replicas; so many more that they can be divided.
-        input_range: What the model takes for black and for white, where nothing in it says so.
-
-    Returns:
-        A dict: `loss` (cross-entropy), `accuracy` (top-1), `top_5` where there are more classes,
-        and `images`, how many were counted.
-
-    Raises:
-        ValueError: The model has other classes or channels, or does not say what images it takes.
-    """
-    _, height, width, channels = model.input_shape
-    classes = len(images.classes)
-    images = _with_channels(images, channels)
-    if channels != images.channels or model.output_shape[1:] != (classes,):
-        raise ValueError(
-            f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
-            f"{model.output_shape[-1]} classes; {images.name} has {classes} classes and "
-            f"{images.channels} channels."
-        )
-    takes = preprocessing(model, input_range=input_range)
-    activation = last_activation(model)
-    strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
-    count = replicas(strategy) if strategy else 1
-    batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
-    batches = evaluation_batches(
-        images, batch_size, (height, width), crop=crop, preprocessing=takes, **_part()
-    )
-    with _scope(model), settings():
-        measured = {
-            "softmax": keras.losses.CategoricalCrossentropy(),
-            "sigmoid": keras.losses.BinaryCrossentropy(),
-            "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
-        }[activation]
-        same = _uncompiled(model)
-        same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
-        result = same.evaluate(batches, return_dict=True, verbose=0)
-    if not math.isfinite(result["loss"]):
-        raise ValueError(
-            f"'{model.name}' gives scores that are not finite (NaN or infinite) for some of "
-            f"{images.name}, so it has no accuracy. Its weights may be damaged, or it cannot take "
-            "such images."
-        )
-    return {key: float(value) for key, value in result.items()} | {"images": int(result["images"])}
-
-
-def _uncompiled(model):
-    """A model of the same function that can be compiled without a trace."""
-    if graph_of(model) is not None:
-        return keras.Model(model.inputs[0], model.outputs[0])
-    image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
-    return keras.Model(image, model(image))  # whose own `call` does more than its graph
-
-
-def _with_channels(images, channels):
-    """The same images, grey or in colour as the model takes them, where they are files."""
-    content, _ = images.order(None).take(1).map(images.read).element_spec
-    files = content.dtype == tf.string and channels in (1, 3)
-    return replace(images, channels=channels) if files else images
-
-
 def _plan(recipe, images, replicas, evaluate_every):
     if recipe.accumulate > 1 and replicas > 1 and keras.backend.backend() == "tensorflow":
         raise ValueError(
@@ -340,6 +268,7 @@ def _record(recipe, images, held_out, seed, augment, model, plan, takes):
         "parameters": model.count_params(),
         "images": str(images),
         "held_out": str(held_out) if held_out else None,
+        "origin": {"images": images.origin, "held_out": held_out and held_out.origin},
         "augment": [getattr(a, "__name__", type(a).__name__) for a in augment],
         "classes": list(images.classes),
         "seed": seed,
@@ -401,23 +330,12 @@ def _training(recipe, plan, images, augment, seed, start, takes):
         preprocessing=takes,
         seed=seed,
         start=start,
-        **_part(),
+        **part(),
     )
 
 
 def _held_out(plan, held_out, takes):
-    return evaluation_batches(held_out, plan.batch_size, takes.size, preprocessing=takes, **_part())
-
-
-def _scope(model):
-    """That of the TensorFlow strategy that a model was built in."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return strategy.scope() if strategy else nullcontext()
-
-
-def _part():
-    number, count = process()
-    return {"process": number, "processes": count}
+    return evaluation_batches(held_out, plan.batch_size, takes.size, preprocessing=takes, **part())
 
 
 def _tensorboard(folder):

@@ -15,7 +15,7 @@ from keras_mixer._backend import settings
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.heads import give_logits
 from keras_mixer.training.optimizers import loss, optimizer, schedule
-from keras_mixer.training.run import record_of
+from keras_mixer.training.record import record_of
 from tests.cases import randomised
 from tests.pictures import labelled
 from tests.training.runs import BUILD, RECIPE, sources
