@@ -1,15 +1,13 @@
 """Models from disk or by name, and what their classes are called."""
 
-from pathlib import Path
 from zipfile import BadZipFile
 
 import keras
 
+from keras_mixer._runs import LABELS, model_file
 from keras_mixer.imagenet import CLASSES, classes
 from keras_mixer.models import BUILDERS, create_model
 from keras_mixer.weights import Shipped, fetch
-
-BEST, LABELS = "best.keras", "labels.txt"  # names in a run's folder
 
 
 def load_model(model, weights=None):
@@ -43,23 +41,6 @@ def load_model(model, weights=None):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
         raise ValueError(f"{path} does not load as a Keras model: {error}") from error
-
-
-def model_file(model):
-    """The best model of a run's folder; any other path or name as it is.
-
-    Raises:
-        FileNotFoundError: The folder has no best model.
-    """
-    path = Path(model)
-    if not path.is_dir():
-        return path
-    if not (path / BEST).is_file():
-        raise FileNotFoundError(
-            f"{path} holds no {BEST}: it is not the folder of a run, or the run has not finished "
-            "its first epoch."
-        )
-    return path / BEST
 
 
 def fetch_release(name, weights):

@@ -24,11 +24,11 @@ MAY = {
     "models": {"images", "layers", "weights", "models", "_text"},
     "imagenet": {"images", "layers", "imagenet"},
     "data": {"data", "images", "_backend", "_files", "_text"},
-    "loading.py": {"imagenet", "models", "weights"},
+    "loading.py": {"_runs", "imagenet", "models", "weights"},
     "tpu": {"tpu", "models", "_text"},
     "training": {
         *("training", "data", "images", "loading", "models", "weights"),
-        *("_accelerators", "_backend", "_files", "_keras", "_text"),
+        *("_accelerators", "_backend", "_files", "_keras", "_runs", "_text"),
     },
 }
 

@@ -76,6 +76,11 @@ def evaluate(model, images, *, crop=None, batch_size=256, input_range=None, run=
     if record and input_range is None and said(model) is None:
         input_range = Preprocessing(**record["preprocessing"]).input_range
         crop = crop or record["recipe"].evaluation_crop
+    if not isinstance(model.input_shape, tuple) or len(model.input_shape) != 4:
+        raise ValueError(
+            f"evaluate needs a model of one image [B, H, W, C]; '{model.name}' takes "
+            f"{model.input_shape}."
+        )
     _, height, width, channels = model.input_shape
     classes = len(images.classes)
     images = _with_channels(images, channels)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from keras_mixer._runs import STATE
 from keras_mixer.training.recipes import Recipe
 
-STATE = "state.safetensors"
 # Fields that may change on resume. The text of `images` and `held_out` already says what `origin`
 # says, and records of older versions have no `origin`.
 MAY_CHANGE = ("recipe name", "recipe source", "origin")

@@ -17,14 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from keras_mixer._files import whole_file
-from keras_mixer.loading import BEST, LABELS
+from keras_mixer._runs import BEST, LABELS, LAST, LOG, STATE
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.card import card
 from keras_mixer.training.devices import largest, process
 from keras_mixer.training.heads import for_a_while
-from keras_mixer.training.record import STATE, differences
+from keras_mixer.training.record import differences
 
-LAST, LOG = "last.keras", "log.csv"
 SAVE_EVERY = 300  # seconds: what a machine that is taken away can cost
 AGREE_EVERY = 20  # steps, after which several machines ask each other whether to save or to stop
 

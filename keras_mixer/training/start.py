@@ -28,9 +28,16 @@ def starting_from(model, weights=None, *options):
 
     def build(*, input_shape, **arguments):
         arguments |= given
-        if weights is None:
-            return builds(input_shape=input_shape, **arguments)
-        built = builds(weights=weights, **arguments)
+        try:
+            if weights is None:
+                return builds(input_shape=input_shape, **arguments)
+            built = builds(weights=weights, **arguments)
+        except (ValueError, TypeError) as error:
+            if not given:
+                raise
+            raise ValueError(
+                f"{model} cannot be built with {' '.join(options)}: {error}"
+            ) from error
         if built.input_shape[1:] == tuple(input_shape):
             return built
         return resize(built, input_shape[0])

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_mixer._backend import settings
 from keras_mixer._files import whole_file
+from keras_mixer._runs import SKIPPED, STATE
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
 from keras_mixer.images import carrier, preprocessing
@@ -28,10 +29,8 @@ from keras_mixer.training.heads import answering, give_logits
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
-from keras_mixer.training.record import STATE
 from keras_mixer.training.run import Run
 
-SKIPPED = "skipped.txt"
 ON_A_TPU = 32  # steps, in which starting the next one from Python no longer matters
 
 

@@ -19,9 +19,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from keras_mixer import training
+from keras_mixer._runs import LOG, STATE
 from keras_mixer.training import run as running
-from keras_mixer.training.record import STATE
-from keras_mixer.training.run import LOG
 from tests.conftest import ROOT
 from tests.training import runs
 from tests.training.runs import BUILD, RECIPE, sources, train
