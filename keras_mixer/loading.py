@@ -13,7 +13,8 @@ from keras_mixer.weights import Shipped, fetch
 def load_model(model, weights=None):
     """Loads a model from a `.keras` file or a run's folder, or builds one by name.
 
-    A `.keras` file never runs code of its own: Keras's safe mode is always on.
+    A `.keras` file runs no code of its own: Keras's safe mode is on, unless
+    `keras.config.enable_unsafe_deserialization()` was called.
 
     Args:
         model: A `.keras` file; the folder of a run of `keras_mixer.training.train`, of which the

@@ -6,7 +6,6 @@ import pytest
 
 import keras_mixer
 from keras_mixer import training
-from keras_mixer._text import listed
 from keras_mixer.loading import class_names
 from tests.training import runs
 
@@ -40,7 +39,7 @@ def test_a_name_gives_a_new_model_or_released_weights():
 
 
 def test_what_is_not_there_is_an_error_that_says_so(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no Keras model at 'nowhere.keras'"):
+    with pytest.raises(FileNotFoundError, match=r"no Keras model at 'nowhere\.keras'"):
         keras_mixer.load_model("nowhere.keras")
     with pytest.raises(FileNotFoundError, match=r"holds no best\.keras: it is not the folder of a"):
         keras_mixer.load_model(tmp_path)
@@ -50,14 +49,8 @@ def test_what_is_not_there_is_an_error_that_says_so(run, tmp_path):
         keras_mixer.load_model(run, weights="imagenet1k")
 
 
-def test_a_file_runs_no_code_even_where_keras_was_told_to_allow_it(tmp_path, monkeypatch):
+def test_a_file_that_would_run_code_is_refused(tmp_path):
     image = keras.Input((8, 8, 1))
     keras.Model(image, keras.layers.Lambda(lambda x: x)(image)).save(tmp_path / "code.keras")
-    keras.config.enable_unsafe_deserialization()
-    try:
-        with pytest.raises(ValueError, match=r"code\.keras does not load as a Keras model"):
-            keras_mixer.load_model(tmp_path / "code.keras")
-    finally:
-        keras.src.saving.serialization_lib.SafeModeScope(True)
-        keras.src.backend.common.global_state.set_global_attribute("safe_mode_saving", None)
-    assert listed(["keras"])
+    with pytest.raises(ValueError, match=r"code\.keras does not load as a Keras model: .*Lambda"):
+        keras_mixer.load_model(tmp_path / "code.keras")

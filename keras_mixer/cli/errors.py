@@ -42,7 +42,7 @@ def is_mistake(error):
 
     Files, networks and missing packages are the user's, whoever finds out. A ValueError or
     RuntimeError is a mistake only if a `raise` statement of this package raised it: its message was
-    written for users. Raised by Keras, TensorFlow or Python, it says that this package has passed on
+    written for users. Raised by Keras, TensorFlow or Python, it means that this package passed on
     what it should have checked.
 
     The innermost frame alone does not tell which: functions written in C have no frame, and Keras

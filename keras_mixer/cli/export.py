@@ -34,12 +34,12 @@ def export(
     recipe: Annotated[
         Recipe,
         typer.Option(
-            help="How numbers are stored and computed: dynamic_int8 for CPUs, float16 for GPUs, "
+            help="The types of weights and arithmetic: dynamic_int8 for CPUs, float16 for GPUs, "
             "int8 for NPUs."
         ),
     ] = "float32",
     output: Annotated[
-        Path | None, typer.Option(help="The folder for what it writes; by default MODEL_tflite.")
+        Path | None, typer.Option(help="The folder to write to; by default MODEL_tflite.")
     ] = None,
     labels: Labels = None,
     calibration: Calibration = None,
@@ -47,23 +47,23 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Test images, to state the file's accuracy in the card: a folder of one folder of "
-            "pictures a class, or a .npz with 'images' and 'labels'."
+            help="Test images, to state the file's accuracy in the card: a folder with one folder "
+            "of pictures for each class, or a .npz with 'images' and 'labels'."
         ),
     ] = None,
     weights: Weights = None,
     input_range: InputRange = None,
-    name: Annotated[str | None, typer.Option(help="What to call the model in the file.")] = None,
-    description: Annotated[str, typer.Option(help="What it does, in a sentence.")] = "",
+    name: Annotated[str | None, typer.Option(help="The model's name in the file.")] = None,
+    description: Annotated[str, typer.Option(help="What the model does, in a sentence.")] = "",
     version: Annotated[str, typer.Option(help="The model's version.")] = "",
-    author: Annotated[str, typer.Option(help="Who made it.")] = "",
-    license: Annotated[str, typer.Option(help="Its licence, such as Apache-2.0.")] = "",
+    author: Annotated[str, typer.Option(help="The model's author.")] = "",
+    license: Annotated[str, typer.Option(help="The model's licence, such as Apache-2.0.")] = "",
     overwrite: Overwrite = False,
 ):
-    """Write a folder for an app: a .tflite file that explains itself, and how to use it.
+    """Write a folder for an app: a .tflite file with metadata, and how to use it.
 
-    It gets the file, the classes' names, an image with the scores that the file gives for it, to
-    check the app with, and a model card. Exports with other recipes go into the same folder.
+    The folder also holds the class names, a test image with its expected scores, to check the app
+    with, and a model card. Exports with several recipes can share a folder.
     """
     output = output or Path(f"{model.removesuffix('.keras').rstrip('/')}_tflite")
     check_new(output / f"model_{recipe}.tflite", overwrite)
@@ -102,7 +102,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="Any .tflite file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ):
-    """Say what is in a .tflite file: ends, metadata, ops, what XNNPACK takes, how it is stored."""
+    """Show what is in a .tflite file: inputs, outputs, metadata, ops, XNNPACK support, storage."""
     with quiet():
         from keras_mixer.tflite import inspect
 
@@ -112,7 +112,9 @@ def inspect(
 
 
 def verify(
-    model: Annotated[str, typer.Argument(help="The model that the .tflite file came from.")],
+    model: Annotated[
+        str, typer.Argument(help="The model that the .tflite file was converted from.")
+    ],
     tflite: TfliteFile,
     data: ImageFiles,
     weights: Weights = None,
@@ -124,13 +126,13 @@ def verify(
         CutAs | None,
         typer.Option(
             "--as",
-            help="How pictures are cut to size: mediapipe, as its image classifier and most apps "
-            "do; by default as the model was trained and evaluated.",
+            help="How pictures are cropped: mediapipe, as its image classifier and most apps do; "
+            "by default as in the model's training and evaluation.",
         ),
     ] = None,
     input_range: InputRange = None,
 ):
-    """Run a .tflite file and its Keras model over the same images and compare the answers."""
+    """Run a .tflite file and its Keras model on the same images, and compare the scores."""
     with quiet():
         from keras_mixer.tflite import verify
 
@@ -150,16 +152,16 @@ def verify(
 
 def sensitivity(
     model: ModelName,
-    recipe: Annotated[Recipe, typer.Option(help="What to quantise to.")],
+    recipe: Annotated[Recipe, typer.Option(help="The recipe to quantise with.")],
     data: ImageFiles,
     calibration: Calibration = None,
-    count: Annotated[int, typer.Option(min=1, help="How many of the images to use.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="Number of images to use.")] = 64,
     weights: Weights = None,
     input_range: InputRange = None,
 ):
-    """List what each layer loses when it alone is quantised, the worst first.
+    """List the error that each layer causes when it alone is quantised, the worst first.
 
-    Export with --keep-float LAYER leaves one in float32.
+    `keras-mixer export --keep-float LAYER` keeps a layer in float32.
     """
     with quiet():
         from keras_mixer.tflite import sensitivity
@@ -187,9 +189,9 @@ def sensitivity(
 def benchmark(
     tflite: TfliteFile,
     threads: Threads = None,
-    runs: Annotated[int, typer.Option(min=1, help="How many runs to count.")] = 50,
+    runs: Annotated[int, typer.Option(min=1, help="Number of timed runs.")] = 50,
 ):
-    """Time a .tflite file beside this machine's own roof: large products of the same type."""
+    """Time a .tflite file, relative to this machine's peak throughput for matrix products."""
     with quiet():
         from keras_mixer.tflite import benchmark
 

@@ -1,4 +1,4 @@
-"""Commands about this machine and a TPU that is elsewhere: quickstart, doctor and preflight."""
+"""Commands to start with, and about machines: quickstart, doctor and preflight."""
 
 import json
 from pathlib import Path
@@ -17,9 +17,9 @@ from keras_mixer.cli.output import console
 
 
 def quickstart(
-    output: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("quickstart"),
+    output: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("quickstart"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 40,
-    seed: Annotated[int, typer.Option(help="Decides initial weights, order and mixing.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     overwrite: Overwrite = False,
 ):
     """Train a small Mixer on handwritten digits, export it to .tflite and check every file.
@@ -33,7 +33,7 @@ def quickstart(
 
 
 def doctor(data_dir: DataDir = None):
-    """Say what this machine can do, and what to install."""
+    """Show what this machine can do, and what to install."""
     from keras_mixer.doctor import BAD, GOOD, NOTE, doctor
 
     marks = {GOOD: "[green]ok[/]", NOTE: "[yellow]note[/]", BAD: "[bold red]problem[/]"}
@@ -55,7 +55,7 @@ def preflight(
     model: ModelName,
     tpu: Annotated[str, typer.Option(help="A slice, such as v5e-1, v3-8 or v6e-8.")],
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Images in a step, over all cores.")
+        int | None, typer.Option(min=1, help="Images per step, over all cores.")
     ] = None,
     find_batch: Annotated[
         bool, typer.Option("--find-batch", help="Find the largest batch that fits.")
@@ -64,11 +64,11 @@ def preflight(
         bool, typer.Option("--train/--predict", help="A train step, or the forward pass.")
     ] = True,
     optimizer: Annotated[
-        str, typer.Option(help="One of Keras's, by name: adamw, sgd, lamb, ...")
+        str, typer.Option(help="Name of a Keras optimizer: adamw, sgd, lamb, ...")
     ] = "adamw",
     precision: Annotated[
         str | None,
-        typer.Option(help="For a model by name; mixed_bfloat16 unless float32 is asked for."),
+        typer.Option(help="For a model by name: its dtype policy, by default mixed_bfloat16."),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="For a model by name: side of its images in pixels.")
@@ -76,9 +76,9 @@ def preflight(
     model_option: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ):
-    """Compile a model for a TPU that you do not have: does it fit, how fast, where does time go?
+    """Compile a model for a TPU that this machine need not have: memory, speed, costliest ops.
 
-    Exits with 3 if it does not fit. Needs the extra [preflight], and no network.
+    Exits with code 3 if the model does not fit. Needs the extra [preflight], and no network.
     """
     from keras_mixer.tpu import preflight
 

@@ -15,7 +15,7 @@ from keras_mixer.cli.output import console, load
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Which to list, such as 'Mixer*16'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="The names to list, such as 'Mixer*16'.")] = "*",
 ):
     """List the models: sizes, parameters with 1,000 classes, and released weights."""
     with quiet():
@@ -24,7 +24,7 @@ def models(
     names = list_models(pattern)
     if not names:
         raise ValueError(
-            f"No model is called like {pattern!r}. There are {', '.join(list_models())}."
+            f"No model's name matches {pattern!r}. There are {', '.join(list_models())}."
         )
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))  # fits 80 columns
     table.add_column("model", no_wrap=True)
@@ -47,7 +47,7 @@ def predict(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     weights: Weights = None,
     labels: Labels = None,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
     threads: Threads = None,
     input_range: InputRange = None,
 ):
@@ -78,8 +78,8 @@ def predict(
 
 def show_weights(
     model: ModelName,
-    blocks: Annotated[str, typer.Option(help="Numbers of the blocks to draw.")] = "0,1,2",
-    units: Annotated[int, typer.Option(min=2, help="How many hidden units of each.")] = 128,
+    blocks: Annotated[str, typer.Option(help="Numbers of the blocks.")] = "0,1,2",
+    units: Annotated[int, typer.Option(min=2, help="Number of hidden units of each block.")] = 128,
     weights: Weights = None,
     output: Annotated[
         Path | None, typer.Option(help="The picture to write; by default MODEL_weights.png.")

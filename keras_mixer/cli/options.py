@@ -19,15 +19,13 @@ Weights = Annotated[
 Dataset = Annotated[
     str | None,
     typer.Option(
-        help="A name in TensorFlow Datasets, or a folder of one folder of pictures a class, or of "
-        "train and test with those in them."
+        help="A name in TensorFlow Datasets; a folder with one folder of pictures for each class; "
+        "or a folder with train and test, which hold the folders of the classes."
     ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        help="Where TensorFlow Datasets are, or will be; by default ~/tensorflow_datasets."
-    ),
+    typer.Option(help="Folder of TensorFlow Datasets; by default ~/tensorflow_datasets."),
 ]
 ModelOption = Annotated[
     list[str] | None,
@@ -38,36 +36,37 @@ Replicas = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="With --device cpu: number of devices to divide the CPU into, a rehearsal for several "
-        "TPU cores or GPUs.",
+        help="With --device cpu: number of devices to divide the CPU into, to test training on "
+        "several TPU cores or GPUs.",
     ),
 ]
 InputRange = Annotated[
     tuple[float, float] | None,
     typer.Option(
-        help="What the model takes for black and for white, such as 0 255, if it does not say so."
+        help="The model's input values for black and for white, such as 0 255, if the model does "
+        "not say so."
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Labels = Annotated[
     Path | None,
     typer.Option(
-        help="A text file with one class name a line; by default the model's own: in the .tflite "
-        "file, beside the run's, or of the released weights."
+        help="A text file with one class name a line; by default the names in the .tflite file, "
+        "in the run's folder, or of the released weights."
     ),
 ]
 TfliteFile = Annotated[Path, typer.Argument(help="A .tflite image classifier.")]
 ImageFiles = Annotated[
     Path,
     typer.Option(
-        help="A .npy of images, a .npz with 'images' and 'labels', a folder of pictures, or of "
-        "one folder of pictures a class."
+        help="A .npy of images, a .npz with 'images' and 'labels', a folder of pictures, or a "
+        "folder with one folder of pictures for each class."
     ),
 ]
 Calibration = Annotated[
     Path | None,
     typer.Option(
-        help="For static_int8, int8 and int16x8: about a hundred images to read ranges from. A "
+        help="For static_int8, int8 and int16x8: about a hundred calibration images. A "
         ".npy of images, a .npz with 'images', or a folder of pictures."
     ),
 ]
@@ -75,9 +74,9 @@ KeepFloat = Annotated[
     list[str] | None,
     typer.Option(
         help="A layer that stays in float32, such as block_0/token_mlp/expand, or 'block_*'; may "
-        "be repeated. `keras-mixer sensitivity` tells which are worth it."
+        "be repeated. `keras-mixer sensitivity` shows which layers are worth it."
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads; by default one a core, four at most.")
+    int | None, typer.Option(min=1, help="CPU threads; by default one per core, at most four.")
 ]

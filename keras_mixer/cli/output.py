@@ -10,7 +10,7 @@ from keras_mixer._quiet import quiet
 
 console = Console(
     markup=False,  # a path may hold brackets
-    # Below a notebook's `!` the terminal says that it is one, but moves no cursor.
+    # Under a notebook's `!` there seems to be a terminal, but its cursor does not move.
     force_terminal=False if "JPY_PARENT_PID" in os.environ else None,
 )
 

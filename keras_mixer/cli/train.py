@@ -1,4 +1,4 @@
-"""Commands that train models and measure them: train, evaluate and recipes."""
+"""Commands that train and evaluate models: train, evaluate and recipes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,11 +24,11 @@ from keras_mixer.cli.output import console, load
 
 def train(
     recipe: Annotated[str, typer.Option(help="How to train; `keras-mixer recipes` lists them.")],
-    output: Annotated[Path, typer.Option(help="The run's folder, for all that it writes.")],
+    output: Annotated[Path, typer.Option(help="The run's folder, to which everything is written.")],
     dataset: Dataset = None,
     task: Annotated[
         str | None,
-        typer.Option(help="Instead of a dataset: a task of the literature, with its splits."),
+        typer.Option(help="Instead of a dataset: a task from the literature, with its splits."),
     ] = None,
     model: Annotated[str, typer.Option(help="A model's name.")] = "MixerB16",
     weights: Weights = None,
@@ -37,8 +37,8 @@ def train(
         list[str] | None,
         typer.Option(help="A recipe's field, such as epochs=10; may be repeated."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="The images to learn from.")] = None,
-    held_out: Annotated[str | None, typer.Option(help="The images to measure on.")] = None,
+    split: Annotated[str | None, typer.Option(help="The split to train on.")] = None,
+    held_out: Annotated[str | None, typer.Option(help="The split to evaluate on.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     replicas: Replicas = None,
@@ -49,26 +49,26 @@ def train(
         str | None, typer.Option(help="With several machines: ADDRESS:PORT of the first.")
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="With several machines: how many.")
+        int | None, typer.Option(min=1, help="With several machines: their number.")
     ] = None,
     process: Annotated[
-        int | None, typer.Option(min=0, help="With several machines: this one's number, from 0.")
+        int | None, typer.Option(min=0, help="With several machines: number of this one, from 0.")
     ] = None,
     steps_per_execution: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Updates before TensorFlow comes back to Python, at most: 32 on a TPU."
+            min=1, help="Maximum steps per compiled call (default: 32 on a TPU, 1 elsewhere)."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
+        bool, typer.Option("--resume", help="Resume the run in the folder, if there is one.")
     ] = False,
 ):
-    """Train a model, and keep it and all that is needed to go on in a folder.
+    """Train a model; save it, and the state from which to resume, to a folder.
 
-    SIGTERM and Ctrl-C keep the state before they end it. --resume goes on from there, or from what
-    was kept last if the machine was simply taken away, to the same result.
+    SIGTERM and Ctrl-C save the state before they end the process. --resume continues from the last
+    saved state, also after a crash, and ends at the same result.
     """
     with quiet():
         from keras_mixer import data, training
@@ -110,24 +110,24 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A run's folder, a .keras file, or a model's name.")],
     dataset: Dataset = None,
     weights: Weights = None,
-    split: Annotated[str | None, typer.Option(help="The images to measure on.")] = None,
+    split: Annotated[str | None, typer.Option(help="The split to evaluate on.")] = None,
     crop: Annotated[
         str | None,
         typer.Option(
-            help="resize, resize_crop or resmall_crop; by default as the model was trained or "
-            "released."
+            help="resize, resize_crop or resmall_crop; by default that of the model's training or "
+            "release."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 256,
     data_dir: DataDir = None,
     device: Device = "auto",
     replicas: Replicas = None,
     input_range: InputRange = None,
 ):
-    """Measure a model on test images, each of them once: loss, top-1 and top-5.
+    """Evaluate a model on test images, each of them once: loss, top-1 and top-5.
 
-    They are the test or validation split of the dataset. Of a folder without splits they are all
-    pictures, or, if the run has learnt from that folder, those that it has held out.
+    The images are the test or validation split of the dataset. Of a folder without splits they are
+    all pictures, or, if the run was trained on that folder, those that it held out.
     """
     with quiet():
         from keras_mixer import training

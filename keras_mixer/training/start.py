@@ -1,4 +1,4 @@
-"""What a run starts from: a model by name, perhaps with weights of another size."""
+"""The model that a run starts from: by name, perhaps with weights for another image size."""
 
 from keras_mixer._text import did_you_mean, option
 from keras_mixer.loading import fetch_release
@@ -11,12 +11,14 @@ def starting_from(model, weights=None, *options):
 
     Args:
         model: Its name, such as `"MixerB16"`.
-        weights: A release or a file, see `keras_mixer.load_weights`. Where the recipe wants larger
-            images than they do, the model grows as the paper says, see `keras_mixer.resize`.
-        *options: More of its arguments, as text: `"patch_size=4"`.
+        weights: A release or a file, see `keras_mixer.load_weights`. If the recipe has larger
+            images than the weights, the model is resized as in the paper, see
+            `keras_mixer.resize`.
+        *options: More arguments of the model, as text: `"patch_size=4"`.
 
     Raises:
-        ValueError: No such model, or an option that is no `key=value` or not one of the model's.
+        ValueError: There is no such model; or an option is not `key=value`, or not an argument of
+            the model, or, when the model is built, has a value from which it cannot be built.
     """
     builds = builder(model)
     given = dict(map(option, options))

@@ -22,7 +22,7 @@ TINY = [
 def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here, tmp_path):
     class_folders(tmp_path / "pets", count=15)
     done = command("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path)
-    assert "learns from pets, but every 10th: 29 images of 3 classes" in done.stdout
+    assert "trains on pets, but every 10th: 29 images of 3 classes" in done.stdout
     assert "Left out 4, all in run/skipped.txt" in done.stdout.replace("\n", " ")
     for name in ("truncated.jpg", "text.jpg", "notes.txt", "empty: a class without pictures"):
         assert name in done.stdout
@@ -64,8 +64,8 @@ def without_origin(path):
 def test_a_data_set_by_name(command, here, tmp_path, tiny_cifar10):
     data = ["--dataset", "cifar10", "--data-dir", tiny_cifar10]
     done = here("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
-    assert "learns from cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
-    assert "measured on cifar10/3.0.2 test: 30 images" in done.stdout
+    assert "trains on cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
+    assert "evaluated on cifar10/3.0.2 test: 30 images" in done.stdout
     done = command("evaluate", "run/last.keras", *data, "--split", "train[:13]", cwd=tmp_path)
     assert "images 13" in done.stdout
     assert "keras-mixer train --dataset cifar10" in (tmp_path / "run/README.md").read_text()

@@ -309,7 +309,7 @@ def test_what_does_not_go_together_is_an_error_before_anything_is_written(
 def test_classes_that_are_others_are_an_error(tmp_path, run):
     images, _ = sources()
     held_out = data.arrays(*labelled(20, classes=2))
-    with pytest.raises(ValueError, match="have other classes"):
+    with pytest.raises(ValueError, match="have different classes"):
         training.train(BUILD, images, held_out, recipe=RECIPE, folder=tmp_path / "run")
     model = keras.saving.load_model(run[0] / "last.keras")
     with pytest.raises(ValueError, match="answers with 3 classes; arrays has 2 classes"):
