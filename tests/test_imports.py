@@ -12,23 +12,33 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "keras_mixer"
 # Helpers for all rooms, each with a leading underscore because none is public API.
 SHARED = {
-    *("_accelerators", "_backend", "_files", "_keras", "_quiet", "_tensorflow", "_text"),
+    *("_accelerators", "_backend", "_files", "_keras", "_quiet", "_runs", "_tensorflow", "_text"),
     "tflite/_litert",
 }
 # What a room may import of the package besides itself. A room is a folder or a file directly in
 # keras_mixer/ or keras_mixer/tflite/; a room that is not listed may import nothing.
 MAY = {
-    "__init__": {"_backend", "imagenet", "images", "layers", "models", "transfer", "weights"},
+    "__init__": {
+        "_backend",
+        "imagenet",
+        "images",
+        "layers",
+        "loading",
+        "models",
+        "transfer",
+        "weights",
+    },
     "images": {"_keras"},
     "layers": {"images"},
     "weights": {"images", "_files", "_keras", "_text"},
     "models": {"images", "layers", "weights", "_text"},
     "imagenet": {"images", "layers"},
     "transfer": {"models"},
+    "loading": {"imagenet", "models", "weights", "_runs"},
     "data": {"images", "_backend", "_files", "_text"},
     "training": {
-        *("data", "images", "models", "weights"),
-        *("_accelerators", "_backend", "_files", "_keras", "_text"),
+        *("data", "images", "loading", "models", "weights"),
+        *("_accelerators", "_backend", "_files", "_keras", "_runs", "_text"),
     },
     "tpu": {"models", "_text"},
     "tflite/examples": {"data", "images", "_text"},
@@ -50,12 +60,12 @@ MAY = {
     },
     "cli": {
         *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
-        *("tflite/examples", "training", "visualize", "weights"),
-        *("_accelerators", "_backend", "_files", "_quiet", "_text"),
+        *("loading", "training", "visualize", "weights"),
+        *("_accelerators", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
 TENSORFLOW = {"data", "training", "_tensorflow", "tflite/convert", "tflite/examples"}
-LIGHT_ROOMS = {"images", "imagenet", "layers", "models", "transfer", "weights"}
+LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "transfer", "weights"}
 READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
 LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
 FILES = [*PACKAGE.rglob("*.py")]
@@ -81,7 +91,7 @@ def imports(file):
 def ours(file):
     """What a file imports of the package: pairs of a room and all names on the way to it."""
     for (package, *parts), name in imports(file):
-        if package == "keras_mixer":
+        if package == "keras_mixer" and name != "__version__":
             names = parts if name is None else [*parts, name]
             is_room = not parts or (parts == ["tflite"] and name not in tflite.__all__)
             yield room_of(names if is_room else parts), names

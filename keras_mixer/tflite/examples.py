@@ -1,5 +1,6 @@
 """Images as people hold them, handed on as checked NumPy batches."""
 
+import os
 import warnings
 import zlib
 from dataclasses import replace
@@ -9,11 +10,6 @@ from zipfile import BadZipFile
 import numpy as np
 
 from keras_mixer._text import left_out
-
-
-class LeftOutWarning(UserWarning):
-    """Pictures of a folder cannot be read and were left out."""
-
 
 SLACK = 0.25  # of the range from black to white: interpolation overshoots by less
 
@@ -157,42 +153,29 @@ def read(path, shape, takes):
 
 
 def _read_folder(folder, takes, channels):
-    """Its pictures as training's evaluation reads them; what is left out is named in a warning."""
-    from keras_mixer import data
-    from keras_mixer.data.pictures import PICTURES, unreadable
+    """Its pictures as training's evaluation reads them; a warning names those left out."""
+    import tensorflow as tf
 
-    def pictures(folder):
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    from keras_mixer.data import evaluation_image
+    from keras_mixer.data.folders import LeftOutWarning, read_any_folder
+    from keras_mixer.data.pictures import PICTURES
 
-    classes = [p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."]
-    if any(p.suffix.lower() in PICTURES for c in classes for p in c.rglob("*")):
-        source = data.folder(folder)
-        pictures_left_out = {
-            p: reason for p, reason in source.skipped.items() if p.suffix.lower() in PICTURES
-        }
-        _warn_of(folder, pictures_left_out)
-
-        def view(item):
-            content, label = source.read(item)
-            return data.evaluation_image(content, takes, channels), label
-
-        views = source.order().map(view, -1, deterministic=True)
-        pixels, labels = zip(*views.as_numpy_iterator(), strict=True)
-        return takes.scaled(np.stack(pixels)), np.array(labels)
-
-    found = pictures(folder)
-    skipped = unreadable(found) if found else {}
-    _warn_of(folder, skipped)
-    if len(skipped) == len(found):
+    found = read_any_folder(folder)
+    if found.skipped_pictures:
+        text = left_out(folder, found.skipped_pictures)
+        warnings.warn(text, LeftOutWarning, stacklevel=3)
+    if not found.files:
         raise ValueError(
             f"{folder} holds no readable pictures ({', '.join(PICTURES)}), nor do its folders."
         )
-    return np.stack([picture(p, takes, channels) for p in found if p not in skipped])
 
+    def view(path):
+        return evaluation_image(tf.io.read_file(path), takes, channels)
 
-def _warn_of(folder, skipped):
-    if skipped:
-        warnings.warn(left_out(folder, skipped), LeftOutWarning, stacklevel=4)
+    paths = tf.data.Dataset.from_tensor_slices([os.fsencode(p) for p in found.files])
+    views = paths.map(view, tf.data.AUTOTUNE, deterministic=True)
+    images = takes.scaled(np.stack([*views.as_numpy_iterator()]))
+    return images if found.labels is None else (images, np.array(found.labels))
 
 
 def _images(images, shape, who):
