@@ -16,7 +16,7 @@ from jax.nn import gelu, log_softmax
 
 from keras_mixer.models import BUILDERS
 from keras_mixer.tpu import find_slice
-from keras_mixer.tpu._compile import measured, shardings
+from keras_mixer.tpu.compile import measured, shardings
 
 CLASSES = 1000
 EPSILON = 1e-6

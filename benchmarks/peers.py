@@ -100,9 +100,9 @@ def prepare_ours(folder, file, recipe):
 
 
 def prepare_roof(folder, file, kind):
-    from keras_mixer.tflite.benchmark import roof
+    from keras_mixer.tflite.run.benchmark import matmul_file
 
-    file.write_bytes(roof(kind))
+    file.write_bytes(matmul_file(kind))
 
 
 def load_litert(file, threads):

@@ -24,6 +24,7 @@ __all__ = [
     "imagenet",
     "layers",
     "list_models",
+    "load_model",
     "load_weights",
     "models",
     "preprocess_input",
@@ -50,6 +51,7 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
     from keras_mixer import imagenet, layers, models, weights
     from keras_mixer.imagenet import decode_predictions, preprocess_input
     from keras_mixer.images import Preprocessing, preprocessing
+    from keras_mixer.loading import load_model
     from keras_mixer.models import BUILDERS as _BUILDERS
     from keras_mixer.models import create_model, list_models
     from keras_mixer.transfer import features, freeze, unfreeze

@@ -50,9 +50,7 @@ def option(text):
     """
     key, _, value = text.partition("=")
     if not (key and value):
-        raise ValueError(
-            f"An option of the model is written key=value, such as patch_size=4; got {text!r}."
-        )
+        raise ValueError(f"An option of the model is written key=value; got {text!r}.")
     if value.lower() in WORDS:
         return key, WORDS[value.lower()]
     try:

@@ -1,4 +1,4 @@
-"""What this machine can do, and what to install so that it can do more."""
+"""Checks what this machine can do, and what to install so that it can do more."""
 
 import importlib.util
 import json
@@ -13,7 +13,8 @@ from pathlib import Path
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
 
 GOOD, NOTE, BAD = "ok", "note", "problem"
-# What a flavour of TensorFlow is for. Those with the same `tensorflow` inside overwrite each other.
+# The devices of each flavour of TensorFlow. All install the package `tensorflow`, so two flavours
+# overwrite each other.
 FLAVOURS = {
     "tensorflow": "CPUs, and GPUs with its CUDA extra",
     "tensorflow-cpu": "CPUs",
@@ -22,10 +23,10 @@ FLAVOURS = {
 FRAMEWORKS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 OPTIONAL = {
     "jax": "pip install jax, for several machines, and TPUs and GPUs through JAX",
-    "libtpu": 'pip install "keras-mixer[preflight]", to compile for TPUs that are not here',
+    "libtpu": 'pip install "keras-mixer[preflight]", to compile for TPUs of other machines',
     "keras-cv": "pip install keras-cv, for KerasCV's augmentation layers",
 }
-LITTLE_SPACE = 5 * 2**30  # bytes: less than a released model and a small data set
+LITTLE_SPACE = 5 * 2**30  # bytes: enough for a released model and a small data set
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        what: Its subject.
+        what: The subject.
         state: `"ok"`, `"note"` or `"problem"`.
         text: What was found.
-        cure: What to do about it; empty where nothing need be done.
+        cure: What to do about it; empty if nothing needs to be done.
     """
 
     what: str
@@ -46,12 +47,12 @@ class Finding:
 
 
 def doctor(data_dir=None):
-    """Looks at Python, Keras, TensorFlow, accelerators, extras and folders; changes nothing.
+    """Checks Python, Keras, TensorFlow, accelerators, extras and folders; changes nothing.
 
-    Imports neither Keras nor TensorFlow: it must also work where they do not.
+    Imports neither Keras nor TensorFlow, so that it also works where their import fails.
 
     Args:
-        data_dir: Where TensorFlow Datasets are; by default where it looks for them.
+        data_dir: Folder of TensorFlow Datasets; by default its own default.
 
     Returns:
         A list of `Finding`.
@@ -120,12 +121,12 @@ def _accelerators():
 
 
 def _missing_for_gpus():
-    """What to install so that Keras's backend can use a GPU; empty if that is there."""
+    """What to install so that Keras's backend can use a GPU; empty if it can."""
     if _backend() == "jax":
         there = _any("jax-cuda12-plugin", "jax-cuda13-plugin")
         return "" if there else 'pip install "jax[cuda12]" brings CUDA with it'
     if _backend() == "torch":
-        return ""  # which every flavour of it can, but for one that says so
+        return ""  # the usual builds of PyTorch can
     there = _any("nvidia-cudnn-cu12", "nvidia-cudnn-cu13") and _version("tensorflow")
     others = [name for name in ("tensorflow-cpu", "tensorflow-tpu") if _version(name)]
     if there and not others:
@@ -166,12 +167,12 @@ def _writable(what, path, text):
 
 
 def _nearest(path):
-    """The path, or the folder above it that exists."""
+    """The path, or the nearest folder above it that exists."""
     return next(p for p in (path, *path.parents) if p.exists())
 
 
 def _backend():
-    """What Keras will run on: the environment's choice, that of Keras's own file, or TensorFlow."""
+    """Keras's backend, as Keras chooses it: by environment, by keras.json, or TensorFlow."""
     if chosen := os.environ.get("KERAS_BACKEND"):
         return chosen
     file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"

@@ -1,4 +1,4 @@
-"""The whole way on a small scale: train a Mixer on real images, export it, check every file."""
+"""A complete example on a small scale: train a Mixer on real images, export and check it."""
 
 import json
 import platform
@@ -21,17 +21,17 @@ from keras_mixer._quiet import quiet
 from keras_mixer.images import Preprocessing
 from keras_mixer.models.mlp_mixer import MlpMixer
 from keras_mixer.tflite import convert, verify
-from keras_mixer.tflite.convert import check_backend
+from keras_mixer.tflite.convert.model import check_backend
 
 RECIPES = ("float32", "dynamic_int8", "int8")
 TFLITES = {recipe: f"model_{recipe}.tflite" for recipe in RECIPES}
 FILES = ("model.keras", *TFLITES.values(), "held_out.npz", "digit.png", "report.json", "report.png")
 
-# Chosen among a dozen settings by the accuracy on the same held-out third, which makes that figure
-# a little kind; no held-out digit is ever trained on.
+# Chosen among a dozen settings by the accuracy on the same held-out third, so that accuracy is
+# slightly optimistic. No held-out digit is ever trained on.
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 3e-3, 0.05
 HELD_OUT = 1 / 3
-CALIBRATION = 128  # images from which int8 reads the ranges of its activations
+CALIBRATION = 128  # calibration images, for the ranges of activations in int8
 
 
 def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, console=None):
@@ -43,9 +43,9 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
     `report.json` and `report.png`.
 
     Args:
-        folder: Where to write.
+        folder: The folder to write to.
         epochs: Passes over the training digits.
-        seed: Decides initial weights, order and mixing.
+        seed: Seed of the initial weights, the order of images and MixUp.
         overwrite: Whether files of an earlier run may be replaced.
         console: A `rich.console.Console` to print on.
 
@@ -53,9 +53,9 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
         The report, as a dict.
 
     Raises:
-        FileExistsError: A file of that name is there already. Nothing has been trained then.
+        FileExistsError: One of the files exists already. This is checked before training.
         ValueError: `epochs` is less than 1.
-        RuntimeError: Keras runs on another backend than TensorFlow.
+        RuntimeError: Keras's backend is not TensorFlow.
     """
     if epochs < 1:
         raise ValueError(f"quickstart needs epochs to be 1 or more; got {epochs}.")
@@ -99,7 +99,7 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
         history, held_out_images, held_out_labels, model.predict(held_out_images, verbose=0)
     )
 
-    # All is known before anything is written, so that an interrupted run leaves nothing behind.
+    # Everything is computed before anything is written, so that an interrupted run leaves no files.
     writers = {
         "model.keras": model.save,
         **{name: lambda path, c=content: path.write_bytes(c) for name, content in contents.items()},
@@ -121,10 +121,10 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
 def digits():
     """Training images and labels, then held-out ones: images [N, 8, 8, 1] in [-1, 1], labels [N].
 
-    The split is always the same, and every digit has the same share of both parts.
+    The split is always the same, and stratified by digit.
     """
     data = load_digits()
-    # 0..16 -> 0..255 -> [-1, 1]: the values that a picture file of the same digit will give.
+    # 0..16 -> 0..255 -> [-1, 1]: the values of a picture file of the same digit.
     images = np.round(data.images[..., None] * (255 / 16)).astype(np.float32) / 127.5 - 1
     train_images, held_out_images, train_labels, held_out_labels = train_test_split(
         images, data.target, test_size=HELD_OUT, stratify=data.target, random_state=0
@@ -143,7 +143,7 @@ def small_mixer(image_shape):
         input_shape=image_shape,
         classes=10,
         name="digits",
-        preprocessing=Preprocessing(crop="resize"),  # a digit is 8 x 8 pixels: nothing is cut off
+        preprocessing=Preprocessing(crop="resize"),  # 8 x 8 pixels leave nothing to crop
     )
 
 
@@ -177,9 +177,10 @@ def train(model, training, held_out, epochs, console):
 class MixedUp(keras.utils.PyDataset):
     """Shuffled batches in which each image and its label are blended with another's.
 
-    The share of the first is uniform in [0.5, 1]. Without it, 1,198 digits are learnt by heart.
+    The weight of the first image is uniform in [0.5, 1]. Without MixUp the model memorises the
+    1,198 digits.
 
-    Source: MixUp, Zhang et al. 2018 (arXiv 1710.09412), with the stronger image named first.
+    Source: MixUp, Zhang et al. 2018 (arXiv 1710.09412); here the first image has the larger weight.
     """
 
     def __init__(self, images, labels, batch_size):
@@ -187,7 +188,7 @@ class MixedUp(keras.utils.PyDataset):
         self.images = images
         self.labels = keras.utils.to_categorical(labels)
         self.batch_size = batch_size
-        self.random = np.random.default_rng(np.random.randint(2**31))  # follows set_random_seed
+        self.random = np.random.default_rng(np.random.randint(2**31))  # depends on set_random_seed
         self.on_epoch_end()
 
     def __len__(self):
@@ -208,7 +209,7 @@ class MixedUp(keras.utils.PyDataset):
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """One bar for the whole training, with the newest loss and held-out accuracy beside it."""
+    """One bar for the whole training, with the latest loss and held-out accuracy."""
 
     def __init__(self, steps, console):
         super().__init__()
@@ -236,7 +237,7 @@ def picture(history, images, labels, scores, rows=5, columns=12):
     """A matplotlib figure: learning curves, and a grid of digits with the wrong answers marked."""
     answers = scores.argmax(-1)
     wrong = answers != labels
-    shown = np.argsort(~wrong, kind="stable")[: rows * columns]  # the wrong ones first
+    shown = np.argsort(~wrong, kind="stable")[: rows * columns]  # wrong ones first
 
     figure = Figure(figsize=(12, 8), layout="constrained")
     curves, grid = figure.subfigures(2, 1, height_ratios=(2, 3))

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import jax
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,6 +24,8 @@ from benchmarks import (
     training_step,
 )
 from benchmarks.processes import Process
+from keras_mixer.layers import LayerNorm
+from keras_mixer.models.mlp_mixer import MixerBlock
 from keras_mixer.tpu.preflight import CALIBRATION
 from tests import oracles
 from tests.children import abort, double, refuse
@@ -41,6 +44,17 @@ def test_the_rewrites_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
         assert [row[column] for row in ours] == [row[column] for row in committed]
     assert ours[0].keys() == committed[0].keys()
     assert "of the time without it" in capsys.readouterr().out
+
+
+def test_the_model_with_the_norms_of_keras_has_the_same_function_and_no_norm_of_ours():
+    model = keras_mixer.MixerTi4(include_preprocessing=True, classes=10)
+    other = rewrites.with_keras_norms(model)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    difference = np.abs(model.predict(images, verbose=0) - other.predict(images, verbose=0))
+    assert difference.max() < 1e-5  # float32 rounding of probabilities, over twelve blocks
+    kinds = {type(layer) for layer in other.layers}
+    assert keras.layers.LayerNormalization in kinds
+    assert not kinds & {MixerBlock, LayerNorm}
 
 
 def test_the_input_pipeline_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
@@ -148,7 +162,7 @@ def test_the_operations_that_are_counted_are_those_of_the_model():
 
 
 def test_the_roof_is_the_package_s(tmp_path):
-    module = import_module("keras_mixer.tflite.benchmark")  # as a name it is the function
+    module = import_module("keras_mixer.tflite.run.benchmark")  # as a name it is the function
     assert peers.ROOF == (module.CHAIN, module.SIDE)
     peers.prepare_roof(tmp_path, tmp_path / "roof.tflite", "float32")
     found = keras_mixer.tflite.inspect(tmp_path / "roof.tflite")

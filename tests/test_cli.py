@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 import keras_mixer
+from keras_mixer._backend import predict
 from keras_mixer.cli import Recipe, main
+from keras_mixer.cli.errors import is_mistake
 from tests.weights.official import checkpoint
 
 COMMANDS = (
@@ -205,7 +207,7 @@ def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held
         ("predict cut.tflite digit.png", "cut.tflite does not load"),
         ("predict model_int8.tflite report.json", "'report.json' is not a picture"),
         ("predict model_int8.tflite nowhere.png", "no picture at 'nowhere.png'"),
-        ("models Mixer*9", "No model is called like 'Mixer*9'"),
+        ("models Mixer*9", "No model's name matches 'Mixer*9'"),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_changes_nothing(
@@ -228,6 +230,72 @@ def test_a_mistake_shows_no_traceback_in_a_shell(command, mistakes):
     assert done.stdout == ""
     assert done.stderr.startswith("Error: cut.tflite does not load")
     assert done.stderr.count("\n") == 1
+
+
+@keras.saving.register_keras_serializable("tests")
+class FailsOnImages(keras.layers.Layer):
+    """Can be built and saved; on images it calls Keras with an argument that Keras refuses."""
+
+    def call(self, x):
+        return x if isinstance(x, keras.KerasTensor) else keras.ops.image.resize(x, size=5)
+
+
+def test_an_error_from_within_keras_is_a_bug_with_its_traceback(here, mistakes, tmp_path):
+    image = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(FailsOnImages()(image))
+    scores = keras.layers.Dense(10, "softmax")(pooled)
+    keras.Model(image, scores).save(tmp_path / "fails.keras")
+    arguments = ["fails.keras", mistakes / "digit.png", "--input-range", 0, 1]
+    done = here("predict", *arguments, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    first, second, *_, last = done.stderr.strip().splitlines()
+    assert first.startswith("Error: This looks like a bug of keras-mixer; please report it with ")
+    assert f"(keras-mixer {keras_mixer.__version__}, keras {keras.__version__}, " in first
+    assert second.startswith("Traceback (most recent call last)")
+    assert "ValueError" in done.stderr
+    assert "Expected `size` to be a tuple" in done.stderr, last
+
+
+def test_debug_shows_the_traceback_of_a_mistake_too(here, mistakes):
+    done = here("--debug", "predict", "cut.tflite", "digit.png", cwd=mistakes, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last)")
+    assert done.stderr.splitlines()[-1].startswith("Error: cut.tflite does not load")
+    assert "bug of" not in done.stderr
+    assert here("predict", "cut.tflite", "x", cwd=mistakes, check=False).stderr.count("\n") == 1
+
+
+def two_outputs():
+    image = keras.Input((8, 8, 1))
+    return keras.Model(image, [image, image])
+
+
+@pytest.mark.parametrize(
+    ("fail", "mistake"),
+    [
+        (lambda: keras_mixer.models.builder("MixerB61"), True),  # raised by us
+        (lambda: keras_mixer.load_model(__file__ + ".keras"), True),  # a file that is not there
+        (lambda: keras_mixer.load_model("cut.keras"), True),  # raised by us from another error
+        (lambda: open("nowhere"), True),  # noqa: PTH123, SIM115
+        (lambda: __import__("no_such_package"), True),
+        (lambda: keras_mixer.imagenet.classes(7), False),  # a KeyError
+        (lambda: keras_mixer.layers.Mlp(0, 4).build((1, 4)), False),  # a ValueError of Keras
+        # A ValueError in a line of ours, but not from a `raise`.
+        (lambda: predict(two_outputs(), np.zeros((1, 8, 8, 1))), False),
+    ],
+)
+def test_only_what_this_package_raises_counts_as_a_mistake(fail, mistake, mistakes, monkeypatch):
+    monkeypatch.chdir(mistakes)
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        fail()
+    assert is_mistake(caught.value) == mistake
+
+
+def test_the_package_runs_as_the_command(mistakes):
+    arguments = [sys.executable, "-m", "keras_mixer.cli", "inspect", "nowhere.tflite"]
+    done = subprocess.run(arguments, cwd=mistakes, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no .tflite file at 'nowhere.tflite'" in done.stderr
 
 
 def test_quickstart_on_another_backend_says_so_before_it_trains(command, tmp_path):

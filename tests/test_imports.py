@@ -1,4 +1,4 @@
-"""Imports run one way, and the light ones stay light."""
+"""Imports run one way, rooms keep their private names, and what is light stays light."""
 
 import ast
 import subprocess
@@ -6,53 +6,133 @@ import sys
 
 import pytest
 
+from keras_mixer import tflite
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "keras_mixer"
-TENSORFLOW = {"data", "tflite", "training"}
-READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
-LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
-# What a room may import of the package; a room that is not named may import everything.
+# Helpers for all rooms, each with a leading underscore because none is public API.
+SHARED = {
+    *("_accelerators", "_backend", "_files", "_keras", "_quiet", "_runs", "_tensorflow", "_text"),
+    "tflite/_litert",
+}
+# What a room may import of the package besides itself. A room is a folder or a file directly in
+# keras_mixer/ or keras_mixer/tflite/; a room that is not listed may import nothing.
 MAY = {
-    "layers": {"layers", "images"},
-    "images.py": {"_keras"},
-    "weights": {"weights", "images", "_files", "_keras", "_text"},
-    "models": {"images", "layers", "weights", "models", "_text"},
-    "imagenet": {"images", "layers", "imagenet"},
-    "data": {"data", "images", "_backend", "_files", "_text"},
-    "tpu": {"tpu", "models", "_text"},
+    "__init__": {
+        "_backend",
+        "imagenet",
+        "images",
+        "layers",
+        "loading",
+        "models",
+        "transfer",
+        "weights",
+    },
+    "images": {"_keras"},
+    "layers": {"images"},
+    "weights": {"images", "layers", "_files", "_keras", "_text"},
+    "models": {"images", "layers", "weights", "_text"},
+    "imagenet": {"images", "layers"},
+    "transfer": {"layers"},
+    "visualize": {"layers"},
+    "loading": {"imagenet", "models", "weights", "_runs"},
+    "data": {"images", "_backend", "_files", "_text"},
     "training": {
-        *("training", "data", "images", "models", "weights"),
-        *("_accelerators", "_backend", "_files", "_keras", "_text"),
+        *("data", "images", "loading", "models", "weights"),
+        *("_accelerators", "_backend", "_files", "_keras", "_runs", "_text"),
+    },
+    "tpu": {"models", "_text"},
+    "tflite/examples": {"data", "images", "_text"},
+    "tflite/file": {"images", "_text", "tflite/_litert"},
+    "tflite/convert": {
+        *("images", "layers", "tflite/examples", "tflite/file"),
+        *("_keras", "_tensorflow", "_text", "tflite/_litert"),
+    },
+    "tflite/run": {"images", "tflite/convert", "tflite/examples", "tflite/file", "_backend"},
+    "tflite/card": {"tflite/convert", "tflite/file"},
+    "tflite/export": {
+        *("images", "tflite/card", "tflite/convert", "tflite/file", "tflite/run", "_files"),
+    },
+    "tflite/__init__": {"tflite/convert", "tflite/export", "tflite/file", "tflite/run"},
+    "doctor": {"_accelerators"},
+    "quickstart": {
+        *("images", "models", "tflite", "tflite/convert"),
+        *("_backend", "_files", "_quiet"),
+    },
+    "cli": {
+        *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
+        *("loading", "training", "visualize", "weights"),
+        *("_accelerators", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
+TENSORFLOW = {"data", "training", "_tensorflow", "tflite/convert", "tflite/examples"}
+LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "transfer", "weights"}
+READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
+LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
+FILES = [*PACKAGE.rglob("*.py")]
+BENCHMARKS = [*(ROOT / "benchmarks").glob("*.py")]
+
+
+def room_of(parts):
+    """The room of a module or file, from the names below keras_mixer."""
+    count = 2 if parts[:1] == ["tflite"] else 1
+    return "/".join(parts[:count]).removesuffix(".py") or "__init__"
 
 
 def imports(file):
-    """The first two parts of every module that a file imports, wherever in it."""
+    """The modules that a file imports, wherever in it: parts of the module's name, and a name."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[:2] for alias in node.names)
+            yield from ((alias.name.split("."), None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports are absolute"
-            inside = [node.module.split(".")[:2]]
-            if node.module == "keras_mixer":
-                inside = [["keras_mixer", alias.name] for alias in node.names]
-            yield from inside
+            yield from ((node.module.split("."), alias.name) for alias in node.names)
 
 
-@pytest.mark.parametrize(
-    "file", [*PACKAGE.rglob("*.py")], ids=lambda p: str(p.relative_to(PACKAGE))
-)
+def ours(file):
+    """What a file imports of the package: pairs of a room and all names on the way to it."""
+    for (package, *parts), name in imports(file):
+        if package == "keras_mixer" and name != "__version__":
+            names = parts if name is None else [*parts, name]
+            is_room = not parts or (parts == ["tflite"] and name not in tflite.__all__)
+            yield room_of(names if is_room else parts), names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_run_one_way(file):
-    room = file.relative_to(PACKAGE).parts[0]
-    for first, *second in imports(file):
-        if first == "keras_mixer":
-            assert room not in MAY or set(second) <= MAY[room]
-        if first == "tensorflow":
-            assert room in TENSORFLOW
-        if room in ("layers", "weights", "models", "imagenet", "images.py", "transfer.py"):
-            assert first in LIGHT | {"keras_mixer"}
+    room = room_of([*file.relative_to(PACKAGE).parts])
+    foreign = {other for other, _ in ours(file)} - {room}
+    assert foreign <= MAY.get(room, set())
+    packages = {package for (package, *_), _ in imports(file)} - {"keras_mixer"}
+    assert "tensorflow" not in packages or room in TENSORFLOW
+    assert packages <= LIGHT or room not in LIGHT_ROOMS
+
+
+@pytest.mark.parametrize("file", [*FILES, *BENCHMARKS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_room_uses_the_private_names_of_another(file):
+    own = room_of([*file.relative_to(PACKAGE).parts]) if file in FILES else None
+    found, modules = [], set()
+    for room, names in ours(file):
+        if room != own:
+            parts = names[room.count("/") + 1 :] if room in SHARED else names
+            found += [name for name in parts if name.startswith("_")]
+            modules |= {*names[-1:]}
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            is_private = node.attr.startswith("_") and not node.attr.startswith("__")
+            found += [f"{node.value.id}.{node.attr}"] * (is_private and node.value.id in modules)
+    assert found == []
+
+
+def test_rooms_that_are_listed_exist():
+    rooms = {room_of([*file.relative_to(PACKAGE).parts]) for file in FILES}
+    assert {*MAY} | {*SHARED} | TENSORFLOW | LIGHT_ROOMS <= rooms
+
+
+@pytest.mark.parametrize("file", [*FILES, *BENCHMARKS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_tests_patch_what_they_call(file):
+    if file.name != "training_step.py":  # until it is rewritten
+        assert "unittest" not in {package for (package, *_), _ in imports(file)}
 
 
 def loaded_by(code):

@@ -11,7 +11,7 @@ import pytest
 from keras import layers, ops
 
 from keras_mixer import _keras
-from keras_mixer.tflite._float import INACTIVE
+from keras_mixer.tflite.convert.rewrite import INACTIVE
 from tests.conftest import ROOT
 
 

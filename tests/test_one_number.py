@@ -19,8 +19,8 @@ from keras_mixer import Preprocessing, data, preprocessing, training
 from keras_mixer.data.pictures import read_picture
 from keras_mixer.images import IMAGENET
 from keras_mixer.tflite import Classifier, convert, export, verify
-from keras_mixer.tflite._data import picture, read
-from keras_mixer.tflite._runner import Runner
+from keras_mixer.tflite.examples import picture, read
+from keras_mixer.tflite.run.runner import Runner
 from tests.cases import randomised
 from tests.pictures import every_kind, noise, saved
 

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.pictures import class_folders, encoded, noise
 from tests.weights.official import checkpoint
 
-# tests/tflite/test_convert.py holds them.
+# tests.tflite.convert.test_convert.py holds them.
 PARTITIONS = dict.fromkeys(RECIPES, "one") | {"int8": "many", "int16x8": "none"}
 README = (ROOT / "README.md").read_text()
 

@@ -44,5 +44,5 @@ def test_an_option_s_value_is_a_literal_or_a_truth_word_or_text(text, key, value
 
 @pytest.mark.parametrize("text", ["depth", "depth=", "=2", ""])
 def test_an_option_without_key_or_value_is_an_error(text):
-    with pytest.raises(ValueError, match=r"written key=value, such as patch_size=4; got '"):
+    with pytest.raises(ValueError, match=r"written key=value; got '"):
         option(text)

@@ -1,4 +1,4 @@
-"""Images on their way to a model, in TensorFlow: from a data set, a folder or arrays to batches."""
+"""Input pipelines in TensorFlow: from a data set, a folder or arrays to batches of images."""
 
 from keras_mixer.data.augmentation import augmented
 from keras_mixer.data.batches import Augment, evaluation_batches, training_batches

@@ -1,8 +1,8 @@
-"""Keras's augmentation layers, and anyone's, inside `tf.data` with random numbers that repeat.
+"""Augmentation layers of Keras and others inside `tf.data`, with reproducible random numbers.
 
 An augmentation is a callable on a whole batch: images float32 [B, H, W, C] with pixels from 0 to
-255 -> images. One that says what becomes of labels, as MixUp's does, has a method for that, as the
-layers of Keras and of KerasCV have, and is given both in a dict.
+255 -> images. An augmentation that also changes labels, such as MixUp, has a method for them, as
+the layers of Keras and of KerasCV do. It is called with images and labels in a dict.
 """
 
 from contextlib import ExitStack, contextmanager
@@ -12,23 +12,24 @@ import tensorflow as tf
 
 from keras_mixer._backend import settings
 
-# What the method for labels is called: in Keras, in KerasCV, and in KerasCV's layers for batches.
+# Names of the method for labels: in Keras, in KerasCV, and in KerasCV's layers for batches.
 OF_LABELS = ("transform_labels", "augment_label", "augment_labels")
-# Has such a method, which leaves labels as they are, but fails in Keras 3.15 where it is given any.
+# The method of this layer returns labels unchanged, but a call with labels fails in Keras 3.15.
 IMAGES_ONLY = (keras.layers.RandomGrayscale,)
 
 
 def augmented(images, labels, augmentation, seed):
-    """One augmentation of one batch.
+    """Applies one augmentation to one batch.
 
-    Random numbers that a Keras layer draws from its seed generators follow `seed` alone, so a run
-    repeats, and goes on where it stopped. What draws its own, as KerasCV's layers and Keras's
-    AugMix do, does not repeat. Layers compute in float32 here, whatever policy they were made with:
-    in 16 bits several of Keras's fail, and others give different pixels.
+    Random numbers that a Keras layer draws from its seed generators depend on `seed` alone, so that
+    a run is reproducible and can be resumed. Layers that draw random numbers in another way, as
+    KerasCV's layers and Keras's AugMix do, are not reproducible. Layers compute in float32,
+    whatever their dtype policy: in 16 bits several of Keras's layers fail, and others give
+    different pixels.
 
     Args:
         images: Pixels from 0 to 255, float32 [B, H, W, C].
-        labels: Shares of the classes, float32 [B, classes].
+        labels: Class probabilities, float32 [B, classes].
         augmentation: A Keras layer or a callable.
         seed: Integer tensor [2].
 
@@ -36,8 +37,8 @@ def augmented(images, labels, augmentation, seed):
         Images and labels of the same shapes.
 
     Raises:
-        ValueError: The augmentation takes images with channels first, or changed their shape, which
-            a model cannot take.
+        ValueError: The augmentation expects images with channels first, or it changed the shape of
+            the images.
     """
     check_augmentation(augmentation)
     shape = images.shape
@@ -57,10 +58,10 @@ def augmented(images, labels, augmentation, seed):
 
 
 def check_augmentation(augmentation):
-    """Refuses what cannot take images [B, H, W, C].
+    """Checks that an augmentation takes images [B, H, W, C].
 
     Raises:
-        ValueError: A layer in it was made for images with channels first.
+        ValueError: A layer in it expects images with channels first.
     """
     for layer in _inside(augmentation, keras.layers.Layer):
         if getattr(layer, "data_format", None) == "channels_first":
@@ -78,7 +79,7 @@ def _name(augmentation):
 
 @contextmanager
 def _in_float32(augmentation):
-    """While it lasts, the layers inside compute in float32."""
+    """A context in which the layers inside compute in float32."""
     layers = list(_inside(augmentation, keras.layers.Layer))
     before = [layer.dtype_policy for layer in layers]
     for layer in layers:
@@ -92,7 +93,7 @@ def _in_float32(augmentation):
 
 @contextmanager
 def _drawing(augmentation, seed):
-    """While it is traced, all seed generators inside take what they give from `seed`."""
+    """A context in which all seed generators inside derive their seeds from `seed`."""
     drawn = 0
 
     def draw(ordered=True):
@@ -118,7 +119,7 @@ def _inside(thing, kind, seen=None):
         yield thing
     if isinstance(thing, keras.layers.Layer):
         if hasattr(thing, "generator") and hasattr(thing, "_get_seed_generator"):
-            # Under another backend Keras keeps a second generator for tf.data, made when needed.
+            # On another backend Keras creates a second generator for tf.data when it needs one.
             thing.backend.set_backend("tensorflow")
             try:
                 yield from _inside(thing._get_seed_generator("tensorflow"), kind, seen)

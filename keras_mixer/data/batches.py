@@ -1,4 +1,4 @@
-"""Batches for `model.fit` and `model.evaluate`: static shapes, and nothing left to chance."""
+"""Batches for `model.fit` and `model.evaluate`: static shapes, reproducible content."""
 
 from dataclasses import dataclass, replace
 
@@ -6,25 +6,27 @@ import tensorflow as tf
 
 from keras_mixer.data.augmentation import augmented
 from keras_mixer.data.decoding import TRAINING, evaluation_image, training_image
+from keras_mixer.data.pictures import decode
 from keras_mixer.data.rand_augment import rand_augment
 from keras_mixer.images import Preprocessing
 
 FOREVER = 2**62  # epochs
-BATCH = 1  # sets a batch's random numbers apart from those of its first image
+BATCH = 1  # makes a batch's random numbers independent of those of its first image
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to training images, in this order.
+    """The augmentation of training images, in this order.
 
     Attributes:
         crop: `"inception"`, `"shift"` or `"resize"`, see `keras_mixer.data.training_image`.
         flip: Whether half of the images are mirrored.
         rand_augment: `(layers, magnitude)`, see `keras_mixer.data.rand_augment`; None for none.
-        rand_augment_from: Number of the first batch that gets it.
-        layers: Keras layers or callables on the batch, one after the other, see
+        rand_augment_from: Number of the first batch to which RandAugment is applied.
+        layers: Keras layers or callables on the batch, applied in sequence, see
             `keras_mixer.data.augmented`.
-        one_of: Likewise, but each batch takes only one of them, each as likely: MixUp or CutMix.
+        one_of: Layers or callables of which one is applied to each batch, with equal probability:
+            MixUp or CutMix.
     """
 
     crop: str = "inception"
@@ -46,29 +48,33 @@ def training_batches(
     start=0,
     process=0,
     processes=1,
+    decode=decode,
 ):
-    """Endless batches of random views, each epoch in another order.
+    """Endless batches of randomly augmented images, in another order each epoch.
 
-    An epoch has as many batches as the images fill; the rest of them wait for the next order. What
-    a batch holds depends on `seed` and its number only, so training can stop and go on.
+    An epoch has full batches only; the images that remain are left out until the next epoch. The
+    content of a batch depends on `seed` and the number of the batch only, so that training can stop
+    and resume.
 
     Args:
         source: A `Source`.
         batch_size: Images in a batch, over all processes.
         size: Side of an image in pixels.
         augment: An `Augment`; by default Inception's crops and flips.
-        preprocessing: What `keras_mixer.preprocessing(model)` gives, for the scale of the pixels;
-            by default that of [-1, 1].
-        seed: Decides order and augmentation.
+        preprocessing: From `keras_mixer.preprocessing(model)`, for the scale of the pixels; by
+            default [-1, 1].
+        seed: Seed of the order and the augmentation.
         start: Number of the first batch, counted from the beginning of training.
-        process, processes: With several processes each gets its own rows of every batch.
+        process, processes: Number of this process, and number of processes. Each process gets its
+            own rows of every batch.
+        decode: The reader, with the arguments of `keras_mixer.data.pictures.decode`.
 
     Returns:
         A `tf.data.Dataset` of images float32 `[B, size, size, C]` and labels float32 `[B,
         classes]`, where `B` is `batch_size / processes`.
 
     Raises:
-        ValueError: Fewer images than a batch holds, or an argument out of its range.
+        ValueError: There are fewer images than a batch needs, or an argument is out of range.
     """
     augment, preprocessing = augment or Augment(), preprocessing or Preprocessing()
     if augment.crop not in TRAINING:
@@ -83,14 +89,16 @@ def training_batches(
     epoch, skipped = divmod(start, steps)
 
     def shuffled(epoch):
-        # Of this little graph only, so that the order does not follow anyone's global seed.
+        # Of this function's graph only, so that the order does not depend on a global seed.
         tf.compat.v1.set_random_seed(1)
         return source.order(tf.stack([seed, epoch])).take(steps * batch_size)
 
     def view(number, item):
         content, label = source.read(item)
         where, operations = tf.unstack(tf.random.split(tf.stack([seed, number])))
-        image = training_image(content, size, augment.crop, where, source.channels, augment.flip)
+        image = training_image(
+            content, size, augment.crop, where, source.channels, augment.flip, decode=decode
+        )
         if augment.rand_augment:
             image = tf.cond(
                 number < augment.rand_augment_from * batch_size,
@@ -98,7 +106,7 @@ def training_batches(
                 lambda: rand_augment(image, *augment.rand_augment, operations),
             )
         if not together:
-            image = _scaled(image, preprocessing)  # while it is in the processor's cache
+            image = _scaled(image, preprocessing)  # while the image is in the CPU's cache
         return number, image, tf.one_hot(label, len(source.classes))
 
     def finish(numbers, images, labels):
@@ -137,20 +145,22 @@ def evaluation_batches(
     preprocessing=None,
     process=0,
     processes=1,
+    decode=decode,
 ):
-    """Each image once, in order; the last batch is filled up with images that weigh nothing.
+    """Batches of each image once, in order. The last batch is padded with images of weight 0.
 
-    The weights of the others are such that the mean of all of them is 1. So Keras's mean over
-    batches is the mean over images, on any number of replicas.
+    The other images have equal weights, such that the mean of all weights is 1. So Keras's mean
+    over batches is the mean over images, on any number of replicas.
 
     Args:
         source: A `Source`.
         batch_size: Images in a batch, over all processes.
         size: Side of an image in pixels, or its height and width.
         crop: `"resize"`, `"resize_crop"` or `"resmall_crop"`; by default that of `preprocessing`.
-        preprocessing: What `keras_mixer.preprocessing(model)` gives: how pictures are cut, and the
-            scale of their pixels. By default they are squeezed, with pixels in [-1, 1].
-        process, processes: As in `training_batches`.
+        preprocessing: From `keras_mixer.preprocessing(model)`: the crop of the images, and the
+            scale of their pixels. By default images are resized without a crop, with pixels in
+            [-1, 1].
+        process, processes, decode: As in `training_batches`.
 
     Returns:
         A `tf.data.Dataset` of images float32 `[B, H, W, C]`, labels float32 `[B, classes]` and
@@ -165,7 +175,7 @@ def evaluation_batches(
 
     def view(_, item):
         content, label = source.read(item)
-        image = evaluation_image(content, preprocessing, source.channels)
+        image = evaluation_image(content, preprocessing, source.channels, decode=decode)
         return image, tf.one_hot(label, len(source.classes)), tf.constant(weight, tf.float32)
 
     def nothing(_):
@@ -187,13 +197,13 @@ def _rows(batch_size, processes):
     if batch_size < 1 or batch_size % processes:
         raise ValueError(
             f"A batch is divided among {processes} processes, so its size must be a multiple of "
-            f"that; got {batch_size}."
+            f"{processes}; got {batch_size}."
         )
     return batch_size // processes
 
 
 def _share(numbered, batch_size, rows, process):
-    """Of every batch the rows of one process."""
+    """The items of one process: its rows of every batch."""
     if rows == batch_size:
         return numbered
     return numbered.filter(lambda number, _: number % batch_size // rows == process)
@@ -206,6 +216,6 @@ def _scaled(images, preprocessing):
 def _options(dataset):
     options = tf.data.Options()
     options.deterministic = True
-    # Batches are divided among replicas by rows. Nothing else about the data may be divided.
+    # tf.distribute splits each batch by rows; it must not shard the files as well.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

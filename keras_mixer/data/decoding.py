@@ -1,7 +1,7 @@
 """From a stored image to pixels of one size, for training and for evaluation.
 
-A function here takes `content`, a file's bytes or pixels `[H, W, C]`, and gives float32 pixels from
-0 to 255, `[size, size, channels]` of static shape.
+Functions take `content`, a file's bytes or pixels `[H, W, C]`, and return float32 pixels from 0 to
+255 of static shape `[size, size, channels]`.
 """
 
 import tensorflow as tf
@@ -10,44 +10,46 @@ from keras_mixer.data.evaluation import fitted
 from keras_mixer.data.pictures import decode
 
 TRAINING = ("inception", "shift", "resize")
-# Of the crops of Inception's training: a share of the image's area, and width over height.
+# Inception's training crops: share of the image's area, and aspect ratio (width / height).
 AREA, ASPECT = (0.05, 1.0), (3 / 4, 4 / 3)
 
 
-def evaluation_image(content, preprocessing, channels=3):
-    """An image as it is evaluated, and as everything else classifies it.
+def evaluation_image(content, preprocessing, channels=3, *, decode=decode):
+    """An image as it is evaluated, and as `predict` and `verify` classify it.
 
     Args:
         content: A file's bytes, or pixels.
-        preprocessing: A `keras_mixer.Preprocessing` with a `size`, which says how it is cut.
+        preprocessing: A `keras_mixer.Preprocessing` with a `size`, which gives the crop.
         channels: 3 or 1.
+        decode: The reader, with the arguments of `keras_mixer.data.pictures.decode`.
     """
     return fitted(decode(content, channels), preprocessing)
 
 
 @tf.autograph.experimental.do_not_convert  # not needed, and slow to trace
-def training_image(content, size, crop, seed, channels=3, flip=False):
+def training_image(content, size, crop, seed, channels=3, flip=False, *, decode=decode):
     """A random view of an image; the same seed gives the same view.
 
     Args:
         content: A file's bytes, or pixels.
         size: Side of the result in pixels.
-        crop: `"inception"`, a part of random area and aspect ratio, which of a JPEG is the only
-            part to be decoded; `"shift"`, the whole image moved by up to an eighth of its side, the
-            rest grey, for small images; or `"resize"`, the whole image.
+        crop: `"inception"`, a part of random area and aspect ratio (of a JPEG only this part is
+            decoded); `"shift"`, the whole image moved by up to an eighth of its side and padded
+            with grey, for small images; or `"resize"`, the whole image.
         seed: Integer tensor [2].
         channels: 3 or 1.
         flip: Whether half of the views are mirrored.
+        decode: The reader, with the arguments of `keras_mixer.data.pictures.decode`.
 
     Source: `inception_crop` in big_vision/pp/ops_image.py; the shift is that of residual networks
     on CIFAR (He et al. 2015, section 4.2).
     """
     place, side = tf.unstack(tf.random.split(seed))
     if crop == "inception":
-        image = _random_part(content, place, channels)
+        image = _random_part(content, place, channels, decode)
     else:
         image = decode(content, channels)
-    if flip:  # here, where the image is smallest: of bytes, and of no more than the window
+    if flip:  # before resizing: the image is uint8 and no larger than the crop
         mirrored = tf.random.stateless_uniform((), side) < 0.5
         image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
     image = _resized(image, size, channels)
@@ -58,7 +60,7 @@ def training_image(content, size, crop, seed, channels=3, flip=False):
     return image
 
 
-def _random_part(content, seed, channels):
+def _random_part(content, seed, channels, decode):
     def window(shape):
         top_left, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
             shape,

@@ -1,8 +1,8 @@
-"""The ways in which a picture becomes an image of a model's size, see `keras_mixer.Preprocessing`.
+"""Evaluation crops: from a picture to an image of a model's size, see `keras_mixer.Preprocessing`.
 
-`resize_crop` and `resmall_crop` are the paper's for evaluation (appendix C). Both first make the
-picture 256 / 224 as large as wanted, without antialiasing, and then cut out the centre. They leave
-values as they are; `keras_mixer.preprocess_input` brings them to the model's range.
+`resize_crop` and `resmall_crop` are the paper's for evaluation (appendix C). Both first resize the
+picture to 256 / 224 of the final size, without antialiasing, and then crop the centre. They do not
+scale values; `keras_mixer.preprocess_input` scales them to the model's range.
 """
 
 import tensorflow as tf
@@ -13,7 +13,7 @@ SHARE = 224 / 256
 
 
 def fitted(image, preprocessing):
-    """A picture as an image of the model's size, its pixels still from 0 to 255.
+    """Resizes and crops a picture to the model's size; pixels stay from 0 to 255.
 
     Args:
         image: One picture `[H, W, C]` of any type; `H` and `W` need not be static.
@@ -27,7 +27,7 @@ def fitted(image, preprocessing):
     """
     p = preprocessing
     if p.size is None:
-        raise ValueError(f"To cut a picture to size takes a Preprocessing with a size; got {p}.")
+        raise ValueError(f"A picture is cropped by a Preprocessing with a size; got {p}.")
     options = {"method": p.interpolation, "antialias": p.antialias}
     if p.crop == "resize":
         if image.shape[:2] != p.size:
@@ -39,7 +39,7 @@ def fitted(image, preprocessing):
 
 
 def resize_crop(image, size=224, *, method="bilinear", share=SHARE, antialias=False):
-    """The whole image squeezed into a square of 256, then its centre of 224.
+    """Resizes the whole image to a square of 256, then crops the centre of 224.
 
     The paper's evaluation of the models in its table 2.
 
@@ -47,8 +47,8 @@ def resize_crop(image, size=224, *, method="bilinear", share=SHARE, antialias=Fa
         image: One image `[H, W, C]` of any type; `H` and `W` need not be static.
         size: Side of the result in pixels, or its height and width.
         method: How to interpolate, a method of `tf.image.resize`.
-        share: Of the sides of what is squeezed, the part that is cut out.
-        antialias: Whether to smooth what is made smaller.
+        share: Side of the crop relative to the side of the resized image.
+        antialias: Whether to antialias when the image becomes smaller.
 
     Returns:
         `[size, size, C]` of the same type.
@@ -60,18 +60,18 @@ def resize_crop(image, size=224, *, method="bilinear", share=SHARE, antialias=Fa
 
 
 def resmall_crop(image, size=224, *, method="area", share=SHARE, antialias=False):
-    """The image with its shorter side made 256, then its centre of 224 x 224.
+    """Resizes the image so that its shorter side is 256, then crops the centre of 224 x 224.
 
     The paper's evaluation of the models in its table 3, and that of Google's ImageNet checkpoints.
     timm's `mixer_b16_224.miil` weights want `method="bilinear", antialias=True`.
 
     Args:
         image: One image `[H, W, C]` of any type; `H` and `W` need not be static.
-        size: Side of the result in pixels, or its height and width; of an image that is not square
-            the side counts that is shorter in proportion.
+        size: Side of the result in pixels, or its height and width. If it is not square, the
+            shorter side is the one that is shorter relative to this size.
         method: How to interpolate, a method of `tf.image.resize`.
-        share: What is cut out, as a part of the shorter side.
-        antialias: Whether to smooth what is made smaller.
+        share: Side of the crop relative to the shorter side of the resized image.
+        antialias: Whether to antialias when the image becomes smaller.
 
     Returns:
         `[size, size, C]` of the same type.
@@ -97,7 +97,7 @@ def _resize(image, shape, method, antialias):
     if image.shape.rank != 3:
         raise ValueError(f"One image [H, W, C] is needed; got shape {tuple(image.shape)}.")
     resized = _resized(image, shape, method, antialias)
-    # Bicubic overshoots; whole numbers are cut off, not rounded, as in the official code.
+    # Bicubic overshoots; integers are truncated, not rounded, as in the official code.
     return tf.cast(tf.clip_by_value(resized, image.dtype.min, image.dtype.max), image.dtype)
 
 

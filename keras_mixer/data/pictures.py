@@ -2,22 +2,22 @@
 
 A file gives the same pixels everywhere, or is refused everywhere for the same reason:
 
-- Formats: JPEG (also the MPO of phones), PNG, GIF, BMP, WebP and TIFF. The content decides, not the
-  suffix.
-- A picture is turned upright as the orientation in its EXIF data says. No other part of the EXIF
-  data is read, so that damage there does no harm. An orientation in XMP data is ignored, and so are
-  EXIF data that begin after the first 16 KiB of a JPEG.
-- Transparency is dropped: the colours below it count, as in TensorFlow.
-- Of 16 bits a channel the upper 8 count, as in TensorFlow. Other numbers (32 bits, floating point)
+- Formats: JPEG (including MPO, from phones), PNG, GIF, BMP, WebP and TIFF. The content decides, not
+  the suffix.
+- A picture is rotated upright by the orientation in its EXIF data. No other part of the EXIF data
+  is read, so that damage there does no harm. An orientation in XMP data is ignored, and so are EXIF
+  data that begin after the first 16 KiB of a JPEG.
+- The alpha channel is dropped; the colours below it are used, as in TensorFlow.
+- Of 16 bits a channel the upper 8 are used, as in TensorFlow. Other types (32 bits, floating point)
   have no known range and are refused.
-- Palettes become colours; CMYK becomes RGB without a colour profile; of an animation, or of several
-  pages, the first picture counts.
+- Palettes are converted to colours, and CMYK to RGB without a colour profile. Of an animation, or
+  of several pages, the first picture is used.
 - Incomplete files, damaged ones and pictures of more than `PIXELS` pixels are refused.
 
-Ordinary JPEGs and PNGs are decoded by TensorFlow inside the graph, without Python. All else is
-decoded by Pillow. Which of the two reads a file depends on the file alone, so that its pixels are
-the same bit by bit whoever asks. On JPEGs the two differ by a few of 255: TensorFlow's inverse
-cosine transform is the faster one.
+TensorFlow decodes ordinary JPEGs and PNGs inside the graph, without Python. Pillow decodes all
+other files. Which of the two reads a file depends on the file alone, so that its pixels are bit-
+identical for every caller. On JPEGs the two differ by a few of 255 levels, because TensorFlow uses
+a faster inverse cosine transform.
 """
 
 import io
@@ -51,7 +51,7 @@ PIXELS = (2**29 - 1) // 3  # 178,956,970: TensorFlow decodes less than 2^29 byte
 MODES = {1: "L", 3: "RGB"}
 # Pillow's modes that convert to grey or RGB without loss of range.
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-# Other files that come under a picture's name: the first bytes, from which place, of what format.
+# Formats that are found under a picture's name: first bytes, their offset, name of the format.
 OTHERS = (
     (b"%!PS", 0, "EPS"),
     (b"\xc5\xd0\xd3\xc6", 0, "EPS"),
@@ -71,8 +71,8 @@ OTHERS = (
     (b"MM\0+", 0, "BigTIFF"),
 )
 PNG = b"\x89PNG\r\n\x1a\n"
-# Its header: sides of less than 2^13 + 2^12 + 2^10, 8 bits a channel; grey, or also RGB. In RE2,
-# which knows text, \C is any byte.
+# Its header: sides of less than 2^13 + 2^12 + 2^10, 8 bits a channel; grey, or also RGB. In RE2 \C
+# matches any byte.
 PNG_HEADER = {
     channels: r"(?s)\CPNG\r\n\x1a\n\x00\x00\x00\rIHDR"
     rf"\x00\x00[\x00-\x33]\C\x00\x00[\x00-\x33]\C\x08[{colours}]"
@@ -81,10 +81,10 @@ PNG_HEADER = {
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 ORIENTATION = 0x112
 EXIF_BEGINS = b"Exif\0\0"
-HEAD = 2**14  # EXIF data begin within so many bytes of a JPEG, or do not count
-# What makes a JPEG no ordinary one, and is spoiled by the replacement `Exi\1`: EXIF data, unless
-# they begin with the tags of lower numbers and then the orientation 1, as those of cameras do; the
-# header of a picture of four channels, and the colour profile of one.
+HEAD = 2**14  # EXIF data that begin after so many bytes of a JPEG are ignored
+# A JPEG is ordinary if the replacement `Exi\1` of this pattern leaves it unchanged. Not ordinary
+# are EXIF data, unless they begin with tags of lower numbers and then the orientation 1, as those
+# of cameras do; the header of a picture with four channels; and a CMYK colour profile.
 NOT_PLAIN = (
     r"(?s)Exi(f\x00\x00(?:"
     r"II\*\x00\x08\x00\x00\x00\C\x00(?:[\x00-\x11]\x01\C{10}){0,18}"
@@ -93,7 +93,7 @@ NOT_PLAIN = (
     r"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x01))|Exif|"
     r"\x00\x14\x08\C{4}\x04|CMYK"
 )
-# Of a TIFF the tags that say how its pixels are stored; the rest is not needed to read them.
+# The tags of a TIFF that say how its pixels are stored; no other tag is needed.
 TIFF_TAGS = {
     *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
     *(325, 332, 338, 339, 347, 529, 530, 531, 532),
@@ -101,7 +101,7 @@ TIFF_TAGS = {
 
 
 class RefusedError(ValueError):
-    """Why a picture is not read, in words that can follow its name and a colon."""
+    """The reason why a picture is refused, worded to follow its name and a colon."""
 
 
 @tf.autograph.experimental.do_not_convert
@@ -109,18 +109,18 @@ def decode(content, channels, window=None):
     """A picture's pixels, in a graph or eagerly.
 
     Args:
-        content: A file's bytes, a string tensor; or pixels `[H, W, C]`, which pass as they are.
+        content: A file's bytes, a string tensor; or pixels `[H, W, C]`, which are not changed.
         channels: 1 for grey, 3 for RGB.
-        window: From the picture's shape `[H, W, C]`, a tensor, to `(begin, size)` of the part that
-            is wanted, as `tf.slice` takes them; by default the whole picture. Of an ordinary JPEG
-            only this part is decoded.
+        window: A function from the picture's shape `[H, W, C]`, a tensor, to the `(begin, size)` of
+            a part of the picture, as for `tf.slice`; by default the whole picture. Of an ordinary
+            JPEG only this part is decoded.
 
     Returns:
-        uint8 `[H, W, channels]`; see the module for what becomes of orientation, alpha and so on.
+        uint8 `[H, W, channels]`; see the module for orientation, alpha and so on.
 
     Raises:
-        ValueError: It is not a picture that can be read. A graph raises
-            `tf.errors.InvalidArgumentError`, in TensorFlow's words where an ordinary JPEG or PNG
+        ValueError: The content is not a readable picture. A graph raises
+            `tf.errors.InvalidArgumentError`, with TensorFlow's message if an ordinary JPEG or PNG
             is complete but damaged inside.
     """
 
@@ -155,11 +155,11 @@ def decode(content, channels, window=None):
 
 
 def read_picture(source, channels):
-    """The pixels of one picture, the same as those of `decode`.
+    """Reads the pixels of one picture, the same as those of `decode`.
 
     Args:
         source: A path, a file's bytes, a Pillow image or a uint8 array `[H, W]` or `[H, W, C]`. A
-            file is turned upright; an image and an array are taken as they lie.
+            file is rotated upright; an image and an array are not.
         channels: 1 for grey, 3 for RGB.
 
     Returns:
@@ -167,7 +167,7 @@ def read_picture(source, channels):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a picture that can be read.
+        ValueError: The source is not a readable picture.
     """
     if channels not in MODES:
         raise ValueError(f"A picture has 1 or 3 channels; got {channels}.")
@@ -188,7 +188,7 @@ def read_picture(source, channels):
 
 
 def check_picture(path):
-    """None where a file is a picture that `decode` and `read_picture` read, else the reason."""
+    """None if `decode` and `read_picture` can read a file as a picture, else the reason."""
     try:
         _pixels(_content(path), 3)
     except FileNotFoundError:
@@ -198,7 +198,7 @@ def check_picture(path):
 
 
 def unreadable(paths):
-    """Those of many files that `check_picture` refuses: path -> the reason.
+    """The files among many that `check_picture` refuses: path -> reason.
 
     Ordinary JPEGs, at an eighth of their size, and PNGs are decoded in the graph, others by Pillow.
     """
@@ -238,9 +238,9 @@ def _content(path):
 
 
 def _if_ordinary_jpeg(content, jpeg, other):
-    """`jpeg()` of a JPEG that TensorFlow reads as Pillow does, `other()` of all else.
+    """`jpeg()` for a JPEG that TensorFlow reads as Pillow does, `other()` for all other files.
 
-    With few operations, and one `tf.cond`: they run for every picture.
+    It runs for every picture, so it has few operations and one `tf.cond`.
     """
     head = tf.strings.substr(content, 0, HEAD)
     plain = tf.strings.regex_replace(head, NOT_PLAIN, r"Exi\1") == head
@@ -250,7 +250,7 @@ def _if_ordinary_jpeg(content, jpeg, other):
 
 def _is_ordinary_png(content, channels):
     """Whether it is a complete PNG of 8 bits, grey or RGB, upright, without alpha or palette."""
-    # To grey, TensorFlow weighs the colours of a PNG in its own way.
+    # TensorFlow converts a PNG to grey with weights of its own.
     header = tf.strings.regex_full_match(tf.strings.substr(content, 0, 26), PNG_HEADER[channels])
     complete = _end(content, 12) == PNG_END
     upright = tf.strings.regex_replace(content, "eXIf", "", replace_global=False) == content
@@ -277,7 +277,7 @@ def _pixels(content, channels):
         return _graph(channels)(content).numpy()
     except tf.errors.OpError:
         _by_pillow(content, channels)  # which says why
-        raise RefusedError("it is damaged") from None  # TensorFlow alone does not read it
+        raise RefusedError("it is damaged") from None  # Pillow reads it, TensorFlow does not
 
 
 @cache
@@ -294,7 +294,7 @@ def _by_pillow(content, channels):
         width, height = image.size
         if width * height > PIXELS:
             raise RefusedError(_too_large(width, height))
-        image.draft(MODES[channels], None)  # a JPEG's own grey, as TensorFlow takes it
+        image.draft(MODES[channels], None)  # the luma of a JPEG, as TensorFlow uses it
         image.load()
         orientation = orientation or _orientation(image.info.get("exif", b""))
     except (RefusedError, MemoryError):
@@ -303,16 +303,16 @@ def _by_pillow(content, channels):
         raise RefusedError(
             f"it has more than the {PIXELS:,} pixels that a picture may have"
         ) from None
-    except Exception as error:  # whatever Pillow's many decoders raise
+    except Exception as error:  # the errors of Pillow's decoders have no common class
         cut = isinstance(error, EOFError) or "truncated" in str(error)
         raise RefusedError("it is cut short" if cut else "it is damaged") from None
     return np.ascontiguousarray(_upright(_of_image(image, channels), orientation))
 
 
 def _clean(content):
-    """Bytes that hold nothing but pixels, the class in Pillow that reads them, and an orientation.
+    """Bytes without metadata, the class in Pillow that reads them, and an orientation.
 
-    Metadata never reach Pillow where we can help it: damage in them raises errors or warnings.
+    Damaged metadata would raise errors or warnings in Pillow.
     """
     if content[:3] == b"\xff\xd8\xff":
         clean, orientation = _clean_jpeg(content)
@@ -341,7 +341,7 @@ def _clean(content):
 
 
 def _clean_jpeg(content):
-    """Without its metadata but what says how colours are stored (JFIF, Adobe); its orientation."""
+    """A JPEG without metadata other than the colour encoding (JFIF, Adobe); its orientation."""
     parts, orientation, at = [b"\xff\xd8"], None, 2
     while True:
         at = content.find(b"\xff", at)
@@ -372,7 +372,7 @@ def _clean_jpeg(content):
 
 
 def _clean_png(content):
-    """Its pixels and palette alone, and its orientation."""
+    """A PNG with its pixels and palette only; its orientation."""
     parts, orientation, at = [PNG], 1, 8
     while True:
         length, name = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
@@ -393,7 +393,7 @@ def _clean_png(content):
 
 
 def _clean_tiff(content):
-    """With a directory that holds nothing but how the pixels are stored; its orientation."""
+    """A TIFF with a directory of only the tags that describe its pixels; its orientation."""
     order, entries = _entries(content)
     if not entries:
         raise RefusedError("it is cut short")
@@ -406,7 +406,7 @@ def _clean_tiff(content):
 
 
 def _entries(tiff):
-    """Byte order and entries of 12 bytes of the first directory; none where it is damaged."""
+    """Byte order and 12-byte entries of the first directory; no entries if it is damaged."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     try:
         (place,) = struct.unpack_from(order + "I", tiff, 4)
@@ -418,7 +418,7 @@ def _entries(tiff):
 
 
 def _orientation(exif):
-    """1 to 8, from EXIF data; 1 where they do not say."""
+    """The orientation in EXIF data, from 1 to 8; 1 if there is none."""
     order, entries = _entries(exif.removeprefix(EXIF_BEGINS))
     for entry in entries:
         tag, kind, count = struct.unpack_from(order + "HHI", entry)
@@ -456,12 +456,12 @@ def _of_image(image, channels):
         return np.repeat(grey, channels, axis=2)
     if image.mode not in CONVERTIBLE:
         raise RefusedError(f"its pixels are {MEANINGS.get(image.mode, f'of kind {image.mode}')}")
-    if "transparency" in image.info:  # else Pillow warns of it where it converts
+    if "transparency" in image.info:  # Pillow warns about it when it converts
         image = image.copy()
         del image.info["transparency"]
     try:
         pixels = np.asarray(image.convert(MODES[channels]))
-    except OSError:  # a Pillow image of a file that is not read yet
+    except OSError:  # Pillow reads the file only now
         raise RefusedError("it is cut short") from None
     return pixels.reshape(*pixels.shape[:2], channels)
 

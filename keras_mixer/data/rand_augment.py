@@ -5,15 +5,15 @@ Cubuk, Zoph, Shlens, Le. NeurIPS 2020, https://arxiv.org/abs/1909.13719
 Official code: tensorflow/tpu, models/official/efficientnet/autoaugment.py, a copy of which trained
 the Mixers: google-research/big_vision, big_vision/pp/autoaugment.py.
 
-    layer, x N   one of 16 operations, each as likely, at the one strength of all
+    layer, x N   one of 16 operations with equal probability, all at the same strength
 
-`keras.layers.RandAugment` is another augmentation of that name: its operations are drawn once for a
-whole batch and their strengths at random, three of the 16 are missing, and the magnitude 15 of the
+`keras.layers.RandAugment` is a different augmentation: it draws operations once for a whole batch
+and their strengths at random, three of the 16 operations are missing, and the magnitude 15 of the
 paper's recipe is out of its range.
 
-Where we differ from the official code: contrast pulls towards the mean grey, as in PIL, where that
-code takes the number of pixels over 256; and lengths given there in pixels of an image of 224 grow
-with the image.
+Where we differ from the official code: contrast blends with the mean grey, as in PIL, where that
+code blends with the number of pixels divided by 256; and lengths, which that code gives in pixels
+of an image of 224, scale with the image.
 """
 
 import math
@@ -21,22 +21,23 @@ import math
 import tensorflow as tf
 
 LEVELS = 10  # Magnitudes are counted in tenths, and may be larger.
-GREY = 128  # what is seen beyond the border, and under a cut-out
+GREY = 128  # fill value beyond the border and in a cut-out
 TRANSLATION, CUTOUT = 100 / 224, 40 / 224  # of the image's side, at magnitude 10
 
 
 @tf.autograph.experimental.do_not_convert  # not needed, and slow to trace
 def rand_augment(image, layers, magnitude, seed):
-    """`layers` random operations one after the other, [S, S, 3] -> [S, S, 3].
+    """`layers` random operations in sequence, [S, S, 3] -> [S, S, 3].
 
     Args:
         image: Pixels from 0 to 255, float32 or uint8; `[S, S, 1]` if grey.
-        layers: How many operations.
-        magnitude: Their strength: 10 is the strongest of AutoAugment, the paper goes to 30.
+        layers: Number of operations.
+        magnitude: Strength of the operations: 10 is the maximum of AutoAugment, the paper goes up
+            to 30.
         seed: Integer tensor [2]; the same seed gives the same operations.
 
     Returns:
-        Pixels from 0 to 255, whole numbers, of the image's type.
+        Integer pixels from 0 to 255, of the image's dtype.
     """
     dtype, shape = image.dtype, image.shape
     level = magnitude / LEVELS
@@ -86,7 +87,7 @@ def _uint8(image):
 
 
 def _blend(one, other, share):
-    """`one` at share 0, `other` at share 1, beyond it the difference is exaggerated."""
+    """`one` at share 0, `other` at share 1; a share above 1 extrapolates."""
     return _uint8(one + share * (_float(other) - one))
 
 
@@ -122,7 +123,7 @@ def _posterize(image, bits):
 
 
 def _smooth(image):
-    """Blurred by a 3 x 3 kernel, but for the border."""
+    """Blurred by a 3 x 3 kernel, except at the border."""
     kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32)[..., None, None] / 13
     kernel = tf.tile(kernel, (1, 1, image.shape[-1], 1))
     inside = tf.nn.depthwise_conv2d(_float(image)[None], kernel, (1, 1, 1, 1), "VALID")[0]
@@ -132,14 +133,14 @@ def _smooth(image):
 
 
 def _rotation(angle, side):
-    """About the centre."""
+    """The matrix of a rotation about the centre."""
     cos, sin = tf.cos(angle), tf.sin(angle)
     middle = (side - 1) / 2
     return cos, -sin, middle * (1 - cos + sin), sin, cos, middle * (1 - sin - cos)
 
 
 def _affine(image, matrix):
-    """The pixel at (x, y) comes from (a x + b y + c, d x + e y + f), the nearest one."""
+    """The pixel at (x, y) is the nearest one to (a x + b y + c, d x + e y + f)."""
     row = tf.stack([tf.cast(number, tf.float32) for number in (*matrix, 0, 0)])
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],
@@ -152,7 +153,7 @@ def _affine(image, matrix):
 
 
 def _cut_out(image, half, centre):
-    """A grey square of twice `half` around `centre`, as far as it lies within the image."""
+    """Draws a grey square of side 2 `half` around `centre`, clipped to the image."""
     places = tf.range(image.shape[0], dtype=tf.float32)
     from_centre = [places - tf.floor(c) for c in tf.unstack(centre)]
     rows, columns = [(-int(half) <= d) & (d < int(half)) for d in from_centre]

@@ -1,11 +1,10 @@
 """Where images come from: TensorFlow Datasets, a folder of class folders, or arrays.
 
-A source knows its images by cheap items (file numbers, encoded records), so that a run can be taken
-up in the middle of an epoch without decoding what it has seen already.
+A source identifies its images by cheap items (file numbers, encoded records), so that a run can be
+resumed in the middle of an epoch without decoding the images that it has already used.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,18 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mixer._text import did_you_mean
-from keras_mixer.data.pictures import PICTURES, unreadable
+from keras_mixer.data.folders import class_folders, read_folder
 from keras_mixer.data.tasks import find_task
 
-SHUFFLE_BYTES = 2**30  # memory for the images among which a streamed data set draws the next
-SUFFIXES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+SHUFFLE_BYTES = 2**30  # size of the shuffle buffer of a streamed data set
 FOR_TESTS = ("test", "validation", "val")
-BUT = ", but every "  # in the name of what is left when something is held out
-OPEN_FILES = 16  # read side by side while a streamed data set is shuffled
+OPEN_FILES = 16  # interleaved while a streamed data set is shuffled
 
 
 class SecretLabelsError(ValueError):
-    """A test split whose labels only those have who rank others by them."""
+    """A test split whose labels are withheld for a leaderboard."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +30,18 @@ class Source:
     """Labelled images, in order or shuffled.
 
     Attributes:
-        name: What it is, for logs and errors.
+        name: Name for logs and errors.
         count: Number of images.
-        classes: Their names; a label is a place in this list.
-        order: From a seed, an integer tensor [2], to a `tf.data.Dataset` of all items in an order
-            that depends on nothing else; from None to the items as they lie.
-        read: From an item to `(content, label)`: a file's bytes or pixels [H, W, C], and int64.
-        channels: Of an image: 3, or what the pixels have.
+        classes: Names of the classes; a label is an index into this list.
+        order: A function from a seed, an integer tensor [2], to a `tf.data.Dataset` of all items in
+            an order that depends on the seed only; from None to the items in their stored order.
+        read: A function from an item to `(content, label)`: a file's bytes or pixels [H, W, C], and
+            int64.
+        channels: Channels of an image: 3, or those of the pixels.
         numbered: Whether items are numbers from 0 to `count - 1`.
-        skipped: Files that are no readable pictures: path -> what was wrong with it.
+        skipped: What was left out of a folder: path -> reason.
+        origin: Where the images come from, as plain JSON: `folder` as given and `absolute`, a
+            folder's paths; or `dataset` and `split`. After `hold_out` also `but_every` or `every`.
     """
 
     name: str
@@ -52,22 +52,24 @@ class Source:
     channels: int = 3
     numbered: bool = True
     skipped: dict[Path, str] = field(default_factory=dict)
+    origin: dict = field(default_factory=dict)
 
     def __str__(self):
         return f"{self.name}: {self.count:,} images of {len(self.classes):,} classes"
 
 
 def arrays(images, labels, *, classes=None, name="arrays"):
-    """Images and labels that are in memory.
+    """A source of images and labels in memory.
 
     Args:
-        images: Pixels from 0 to 255, `[N, H, W, C]`, of any type.
+        images: Pixels from 0 to 255, `[N, H, W, C]`, of any dtype.
         labels: Class numbers from 0, `[N]`.
         classes: Names of the classes; by default their numbers.
-        name: What to call them in logs.
+        name: Name for logs.
 
     Raises:
-        ValueError: No image, shapes that do not fit, values that are no pixels or no class numbers.
+        ValueError: There is no image, shapes do not match, or values are not pixels or class
+            numbers.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if images.ndim != 4 or not len(images):
@@ -88,81 +90,69 @@ def arrays(images, labels, *, classes=None, name="arrays"):
 
 
 def folder(path, split=None, *, classes=None):
-    """A folder with one folder of pictures for each class.
+    """A source of the pictures in a folder that has one folder of pictures for each class.
 
-    Every file is decoded once, JPEGs at an eighth of their size, before anything else happens. A
-    file that is not a picture that can be read is left out and named in `skipped`; see
-    `keras_mixer.data.pictures` for what can be read. Classes are numbered in the order of their
-    names; one without pictures keeps its number.
+    First every file is decoded once, JPEGs at an eighth of their size. A file that cannot be read
+    is left out and named in `skipped`; see `keras_mixer.data.folders` and
+    `keras_mixer.data.pictures` for the rules. Classes are numbered in the order of their names; a
+    class without pictures keeps its number.
 
     Args:
         path: The folder.
-        split: `"train"`, `"test"` or the like: its subfolder of that name, which holds the classes.
+        split: Name of a subfolder that holds the classes, such as `"train"` or `"test"`.
         classes: Names of the classes, where they must be those of another folder; by default the
             names of the folders.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: No readable picture, or a class that is not in `classes`.
+        ValueError: There is no readable picture, or a class is not in `classes`.
     """
-    root = Path(path, *([split] if split else [])).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder of images at {str(root)!r}.")
-    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    unknown = sorted(set(found) - set(classes or found))
-    if unknown:
+    found = read_folder(Path(path, *([split] if split else [])), classes)
+    root = found.path
+    if not found.files:
         raise ValueError(
-            f"{root} has classes that are not among the {len(classes)} of the other images: "
-            f"{', '.join(unknown)}."
+            f"{root} holds no readable picture in a folder of its class: "
+            f"{len(class_folders(root))} folders, {len(found.skipped)} other files. It needs "
+            f"{root.name}/CLASS/PICTURE.jpg."
         )
-    classes = tuple(classes or found)
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        for file in sorted((root / name).rglob("*"))
-        if file.is_file() and not file.name.startswith(".")
-    ]
-    others = [p for p, _ in files if p.suffix.lower() not in PICTURES]
-    skipped = dict.fromkeys(others, f"its name does not end in {SUFFIXES}")
-    skipped |= unreadable([p for p, _ in files if p not in skipped])
-    files = [(p, label) for p, label in files if p not in skipped]
-    if not files:
-        raise ValueError(
-            f"{root} holds no readable picture in a folder of its class: {len(found)} folders, "
-            f"{len(skipped)} other files. It needs {root.name}/CLASS/PICTURE.jpg."
-        )
-    full = Counter(label for _, label in files)
-    skipped |= {
-        root / name: "a class without pictures" for i, name in enumerate(classes) if not full[i]
-    }
-    paths = tf.constant([os.fsencode(p) for p, _ in files])  # names need not be UTF-8
-    labels = tf.constant([label for _, label in files], tf.int64)
+    paths = tf.constant([os.fsencode(p) for p in found.files])  # names need not be UTF-8
+    labels = tf.constant(found.labels, tf.int64)
 
     def read(i):
         return tf.io.read_file(paths[i]), labels[i]
 
-    return Source(str(root), len(files), classes, _indices(len(files)), read, skipped=skipped)
+    count = len(found.files)
+    return Source(
+        str(root),
+        count,
+        found.classes,
+        _indices(count),
+        read,
+        skipped=found.skipped | dict.fromkeys(found.empty, "a class without pictures"),
+        origin={"folder": str(root), "absolute": str(root.resolve())},
+    )
 
 
 def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pixels=None):
-    """A data set of TensorFlow Datasets, downloaded and prepared if need be.
+    """A source of a data set of TensorFlow Datasets, which is downloaded if necessary.
 
-    Records are streamed: for each epoch the order of the files is shuffled, then the records among
-    as many as 1 GiB holds, which for data sets up to that size is a perfect shuffle.
+    Records are streamed: each epoch shuffles the order of the files, then the records in a buffer
+    of 1 GiB, which for data sets up to that size is a perfect shuffle.
 
     Args:
-        name: Its name there, with config and version if wanted: `"cifar10"`,
+        name: Its name in TensorFlow Datasets, optionally with config and version: `"cifar10"`,
             `"oxford_flowers102:2.*.*"`.
-        split: Which images, in the language of TensorFlow Datasets: `"train[:90%]"`.
-        data_dir: Where it is or will be prepared; by default `~/tensorflow_datasets`.
-        label: Key of the label among its features, or a function from the decoded example to one.
-        classes: How many classes, or their names; by default the feature knows them.
-        pixels: From an encoded image to its pixels from 0 to 255, uint8 [H, W, 3], where it is not
-            stored as such.
+        split: A split in the notation of TensorFlow Datasets: `"train[:90%]"`.
+        data_dir: The folder of data sets; by default `~/tensorflow_datasets`.
+        label: Key of the label among the features, or a function from the decoded example to a
+            label.
+        classes: Number of classes, or their names; by default those of the feature.
+        pixels: A function from an encoded image to its pixels from 0 to 255, uint8 [H, W, 3], for
+            images with another range of pixels.
 
     Raises:
-        ValueError: No such data set or split, or one that has no single image or label, or whose
-            labels are kept secret, as those of some test splits are.
+        ValueError: There is no such data set or split; or its examples have no image or label, or
+            several; or its labels are withheld, as those of some test splits are.
         OSError: It cannot be downloaded or read.
     """
     # Slow to import, and not needed by those who bring their own images.
@@ -199,7 +189,10 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
 
     full = f"{builder.info.full_name} {split}"
     names = _names(classes, 0, full)
-    found = Source(full, info.num_examples, names, _records(info), read, numbered=False)
+    origin = {"dataset": builder.info.full_name, "split": split}
+    found = Source(
+        full, info.num_examples, names, _records(info), read, numbered=False, origin=origin
+    )
     [(_, first)] = found.order(None).take(1).map(read).as_numpy_iterator()
     if not 0 <= first < len(names):
         raise SecretLabelsError(
@@ -210,11 +203,11 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
 
 
 def task(name, *, tuning=False, data_dir=None):
-    """Two sources of a task of the literature: `(to learn from, to measure on)`.
+    """Two sources of a task of the literature: `(to train on, to evaluate on)`.
 
     Args:
         name: One of `keras_mixer.data.TASKS`.
-        tuning: Whether for choosing settings, without a look at the test images.
+        tuning: Whether to use the splits for choosing settings, which leave out test images.
         data_dir: As in `tfds`.
     """
     row = find_task(name)
@@ -232,13 +225,13 @@ def task(name, *, tuning=False, data_dir=None):
 
 
 def load(dataset, split=None, held_out=None, *, data_dir=None):
-    """Two sources, `(to learn from, to measure on)`, of a data set by name or of a folder.
+    """Two sources, `(to train on, to evaluate on)`, of a data set by name or of a folder.
 
     Args:
         dataset: A folder, or a name in TensorFlow Datasets.
-        split: What to learn from; by default `train`, or the whole folder if it has no such
-            subfolder: then every tenth image is held out.
-        held_out: What to measure on; by default as in `load_test`.
+        split: The split to train on; by default `train`. A folder without a subfolder `train` is
+            used as a whole: every tenth image is held out.
+        held_out: The split to evaluate on; by default as in `load_test`.
         data_dir: As in `tfds`.
 
     Raises:
@@ -255,17 +248,17 @@ def load(dataset, split=None, held_out=None, *, data_dir=None):
 
 
 def load_test(dataset, split=None, *, data_dir=None, classes=None):
-    """The source to measure a model on, of a data set by name or of a folder.
+    """The source to evaluate a model on, of a data set by name or of a folder.
 
     Args:
         dataset: A folder, or a name in TensorFlow Datasets.
-        split: By default the first that is there, and whose labels are known, of `test`,
-            `validation` and `val`. A folder without splits is taken whole.
+        split: By default the first of `test`, `validation` and `val` that exists and has labels.
+            A folder without splits is used as a whole.
         data_dir: As in `tfds`.
-        classes: Of a folder, as in `folder`.
+        classes: For a folder, as in `folder`.
 
     Returns:
-        A `Source`, or None if there is nothing but what is to learn from.
+        A `Source`, or None if there are only images to train on.
 
     Raises:
         ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do.
@@ -297,7 +290,7 @@ def _builder(name, data_dir):
     if not builder.data_path.exists():
         try:
             builder.download_and_prepare()
-        except Exception as error:  # whatever the many sites behind it raise
+        except Exception as error:  # errors depend on the site that it is downloaded from
             raise OSError(
                 f"{name} is not in {builder.data_path}, and it could not be downloaded: {error}"
             ) from error
@@ -305,9 +298,9 @@ def _builder(name, data_dir):
 
 
 def _splits(dataset, data_dir=None):
-    """The names of what a data set, or a folder, is divided into."""
+    """The names of a data set's splits, or of the folders in a folder."""
     if Path(dataset).expanduser().is_dir():
-        return [p.name for p in Path(dataset).expanduser().iterdir() if p.is_dir()]
+        return class_folders(Path(dataset).expanduser())
     return list(_builder(dataset, data_dir).info.splits)
 
 
@@ -321,16 +314,16 @@ def hold_out(source, every=10):
     Of a folder, where images lie class by class, that is a tenth of each class.
 
     Raises:
-        ValueError: A source from TensorFlow Datasets, whose `split` divides it, or one with fewer
-            images.
+        ValueError: The source is from TensorFlow Datasets, which divides it by `split`; or it has
+            fewer than `every` images.
     """
     if not source.numbered:
-        raise ValueError(f"{source.name} is divided by its split, such as 'train[:90%]'.")
+        raise ValueError(f"{source.name} must be divided by its split, such as 'train[:90%]'.")
     if source.count < every:
         raise ValueError(f"{source.name} has {source.count} images, too few to hold out any.")
     held = np.arange(source.count) % every == every - 1
 
-    def part(chosen, name):
+    def part(chosen, name, key):
         numbers = tf.constant(np.flatnonzero(chosen))
         return replace(
             source,
@@ -338,13 +331,15 @@ def hold_out(source, every=10):
             count=len(numbers),
             order=_indices(len(numbers)),
             read=lambda i: source.read(numbers[i]),
+            origin=source.origin | {key: every},
         )
 
-    return part(~held, f"{BUT}{every}th"), part(held, f", every {every}th")
+    most = part(~held, f", but every {every}th", "but_every")
+    return most, part(held, f", every {every}th", "every")
 
 
 def _records(split):
-    """The `order` of a split that lies in TFRecord files."""
+    """The `order` of a split that is stored in TFRecord files."""
     instructions = split.file_instructions
     paths = tf.constant([str(i.filename) for i in instructions])
     skips = tf.constant([i.skip for i in instructions], tf.int64)
@@ -370,7 +365,7 @@ def _records(split):
 
 
 def _indices(count):
-    """The `order` of what can be reached by number: a pseudorandom permutation of the numbers."""
+    """The `order` of numbered images: a pseudorandom permutation of their numbers."""
 
     def order(seed=None):
         numbers = tf.data.Dataset.range(count)

@@ -1,4 +1,4 @@
-"""The tasks on which papers measure transfer, with the splits that the literature uses.
+"""The tasks on which papers evaluate transfer learning, with the splits of the literature.
 
 Splits, labels and bins of VTAB-1k: google-research/task_adaptation, task_adaptation/data/*.py,
 train800, val200 and test. Those of the other five: big_vision/configs/transfer.py for tuning; for
@@ -19,18 +19,19 @@ from keras_mixer._text import did_you_mean
 
 @dataclass(frozen=True)
 class Task:
-    """One task of the literature, in the language of TensorFlow Datasets.
+    """One task of the literature, in the notation of TensorFlow Datasets.
 
     Attributes:
-        dataset: Its name there.
-        learn, check: Splits to choose settings with: train on the first, measure on the second.
-        train, test: Splits for the number to report.
-        steps, warmup: How long the literature fine-tunes, with batches of 512.
-        label: Key of the label, or a function from the decoded example to it.
-        classes: How many, where the label is computed.
-        pixels: From an encoded image to its pixels, where those are not stored from 0 to 255.
+        dataset: Its name in TensorFlow Datasets.
+        learn, check: Splits for choosing settings: train on the first, evaluate on the second.
+        train, test: Splits for the result to report.
+        steps, warmup: Steps of fine-tuning in the literature, with batches of 512.
+        label: Key of the label, or a function from the decoded example to the label.
+        classes: Number of classes, where the label is computed.
+        pixels: A function from an encoded image to its pixels from 0 to 255, where they are stored
+            in another range.
         flip: Whether an image and its mirror image have the same label.
-        crop: Whether a part of an image has the same label as the whole.
+        crop: Whether a part of an image has the same label as the whole image.
     """
 
     dataset: str
@@ -56,35 +57,35 @@ def _vtab(dataset, check, test="test", **others):
 
 
 def _bin(value, edges):
-    """Number of the last edge that lies below the value."""
+    """Index of the last edge that is below the value."""
     return tf.reduce_sum(tf.cast(tf.constant(edges[1:]) < tf.cast(value, tf.float32), tf.int64))
 
 
 def _count(example):
-    """CLEVR: how many objects, of 3 to 10."""
+    """CLEVR: number of objects, from 3 to 10."""
     return tf.size(example["objects"]["size"]) - 3
 
 
 def _closest_object(example):
-    """CLEVR: how far the closest object is, in six bins."""
+    """CLEVR: distance of the closest object, in six bins."""
     distance = tf.reduce_min(example["objects"]["pixel_coords"][:, 2])
     return _bin(distance, (0.0, 8.0, 8.5, 9.0, 9.5, 10.0))
 
 
 def _closest_vehicle(example):
-    """KITTI: how far the closest car, van or truck is, in three bins; the fourth is for none."""
+    """KITTI: distance of the closest car, van or truck, in three bins; the fourth for none."""
     vehicle = example["objects"]["type"] < 3
     depth = tf.boolean_mask(example["objects"]["location"][:, 2], vehicle)
     return _bin(tf.reduce_min(tf.concat((depth, [1000.0]), 0)), (-100.0, 8.0, 20.0, 999.0))
 
 
 def _sixteenth(key, values):
-    """dSprites: the feature's number among `values`, in 16 bins."""
+    """dSprites: index of the feature's value among `values`, in 16 bins."""
     return lambda example: tf.cast(tf.cast(example[key], tf.float32) / (values / 16), tf.int64)
 
 
 def _black_and_white(content):
-    """dSprites is stored as 0 and 1."""
+    """dSprites has pixels of 0 and 1."""
     return tf.io.decode_image(content, channels=3, expand_animations=False) * 255
 
 

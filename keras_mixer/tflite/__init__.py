@@ -1,14 +1,17 @@
 """From a Keras model to a phone: convert it, check the file, time it, classify with it."""
 
-from keras_mixer.tflite.benchmark import Timing, benchmark
-from keras_mixer.tflite.classifier import Classifier, Prediction
-from keras_mixer.tflite.convert import convert
+import warnings
+
+from keras_mixer.tflite.convert.convert import convert
+from keras_mixer.tflite.convert.recipes import RECIPES, QuantizationRecipe
 from keras_mixer.tflite.export import export
-from keras_mixer.tflite.inspection import Inspection, inspect
-from keras_mixer.tflite.metadata import Metadata, read_metadata, with_metadata
-from keras_mixer.tflite.recipes import RECIPES, Recipe
-from keras_mixer.tflite.sensitivity import LayerLoss, sensitivity
-from keras_mixer.tflite.verify import Report, verify
+from keras_mixer.tflite.file.inspect import inspect
+from keras_mixer.tflite.file.inspection import Inspection
+from keras_mixer.tflite.file.metadata import Metadata, read_metadata, with_metadata
+from keras_mixer.tflite.run.benchmark import Timing, benchmark
+from keras_mixer.tflite.run.classifier import Classifier, Prediction
+from keras_mixer.tflite.run.sensitivity import LayerLoss, sensitivity
+from keras_mixer.tflite.run.verify import Report, verify
 
 __all__ = [
     "RECIPES",
@@ -17,7 +20,7 @@ __all__ = [
     "LayerLoss",
     "Metadata",
     "Prediction",
-    "Recipe",
+    "QuantizationRecipe",
     "Report",
     "Timing",
     "benchmark",
@@ -29,3 +32,14 @@ __all__ = [
     "verify",
     "with_metadata",
 ]
+
+
+def __getattr__(name):
+    if name == "Recipe":
+        warnings.warn(
+            "keras_mixer.tflite.Recipe is deprecated; use keras_mixer.tflite.QuantizationRecipe.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return QuantizationRecipe
+    raise AttributeError(f"module 'keras_mixer.tflite' has no attribute {name!r}")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_mixer.tflite.metadata import LABELS
-from keras_mixer.tflite.recipes import RECIPES
+from keras_mixer.tflite.convert.recipes import RECIPES
+from keras_mixer.tflite.file.metadata import LABELS
 
 CARD, PICTURE, INPUT = "README.md", "golden.png", "golden_input.bin"
 MARK = "<!-- Written by keras-mixer export, and again at each export into this folder. -->"
@@ -97,15 +97,15 @@ def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=
     """The text of a folder's `README.md`.
 
     Args:
-        metadata: The `Metadata` in the file that was exported now.
-        shape: Of an image, `(H, W, C)`.
-        classes: How many.
-        probabilities: Whether scores are.
-        sizes: Name of each `.tflite` file in the folder -> its bytes, the newest file last.
-        scores: What that one gives for the golden input, `[classes]`.
-        takes: The file's `Preprocessing`.
-        reports: What `verify` found on test images: pairs of how pictures were cut, in words, and
-            a `Report`.
+        metadata: The `Metadata` of the newest file.
+        shape: Shape of an image, `(H, W, C)`.
+        classes: Number of classes.
+        probabilities: Whether the scores are probabilities.
+        sizes: Name of each `.tflite` file in the folder -> its size in bytes, the newest file last.
+        scores: The newest file's scores for the golden input, `[classes]`.
+        takes: The newest file's `Preprocessing`.
+        reports: Results of `verify` on test images: pairs of words for how pictures were cut, and a
+            `Report`.
     """
     height, width, channels = shape
     black, white = metadata.input_range
@@ -150,7 +150,7 @@ def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=
 
 
 def _cut(takes, width, height):
-    """How a picture is cut to the image's size, and what most apps do instead."""
+    """How a picture is cut to the image's size, and how most apps do it instead."""
     how = (
         f"{takes.interpolation} interpolation, with{'' if takes.antialias else 'out'} antialiasing"
     )
@@ -213,7 +213,7 @@ def _order(name):
 
 
 def _formula(black, white):
-    """How to make a model's number of a pixel from 0 to 255, in words for Kotlin."""
+    """The model's input value for a pixel from 0 to 255, as a Kotlin expression."""
     if (black, white) == (0, 255):
         return "the pixel itself"
     if black == 0:

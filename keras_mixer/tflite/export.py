@@ -1,4 +1,4 @@
-"""A Keras model -> a folder with all that an app's developer needs."""
+"""A Keras model -> a folder with everything that an app's developer needs."""
 
 import io
 from contextlib import ExitStack
@@ -9,21 +9,20 @@ from PIL import Image
 
 from keras_mixer._files import check_new, whole_file
 from keras_mixer.images import PIXELS, preprocessing
-from keras_mixer.tflite import recipes
-from keras_mixer.tflite._runner import Runner
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
-from keras_mixer.tflite.convert import convert, image_shape
-from keras_mixer.tflite.metadata import (
+from keras_mixer.tflite.convert.convert import convert
+from keras_mixer.tflite.convert.model import image_shape
+from keras_mixer.tflite.convert.recipes import find
+from keras_mixer.tflite.file.content import unpacked
+from keras_mixer.tflite.file.labels import check_labels, read_labels, to_lines
+from keras_mixer.tflite.file.metadata import (
     LABELS,
     Metadata,
-    check_labels,
     gives_probabilities,
-    lines,
-    read_labels,
-    unpacked,
     with_metadata,
 )
-from keras_mixer.tflite.verify import verify
+from keras_mixer.tflite.run.runner import Runner
+from keras_mixer.tflite.run.verify import verify
 
 
 def export(
@@ -43,67 +42,67 @@ def export(
     license="",
     overwrite=False,
 ):
-    """Converts a model and writes, into `folder`, what an app needs and what explains it.
+    """Converts a model and writes the `.tflite` file, test data for an app and a model card.
 
     - `model_<recipe>.tflite`: the file, with metadata in it; see `with_metadata`.
-    - `labels.txt`: the classes, one a line, when `labels` are given.
-    - `golden.png`, `golden_input.bin`, `golden_output_<recipe>.bin`: a picture, the same as the
-      model takes it, and the scores that the file gives for it here, to check an app with. The
-      `.bin` files hold nothing but float32 numbers, little-endian, in the tensors' order, which
-      Kotlin reads with a `ByteBuffer` and no library. The picture is not there when the model takes
-      neither 1 nor 3 channels.
-    - `README.md`: a model card that says how to use all this.
+    - `labels.txt`: the classes, one a line, if `labels` are given.
+    - `golden.png`, `golden_input.bin`, `golden_output_<recipe>.bin`: a picture, the picture scaled
+      for the model, and the scores that the file gives for it here, to test an app with. The `.bin`
+      files are float32 numbers, little-endian, in the tensors' order and without a header, which
+      Kotlin reads with a `ByteBuffer`. There is no picture if the model takes neither 1 nor 3
+      channels.
+    - `README.md`: a model card that says how to use the files.
 
-    Several recipes go into one folder: the card lists all, and what they share may be there
-    already.
+    A folder may hold files of several recipes: the card lists all of them, and what they share may
+    exist already.
 
     Args:
         model: A Keras classifier, `[B, H, W, C] -> [B, classes]`, as `convert` takes it.
         folder: Where to write; made if need be.
-        recipe: As in `convert`. The ends are float32, as MediaPipe wants them.
+        recipe: As in `convert`. Input and output tensors are float32, as MediaPipe needs them.
         labels: Names of the classes in the order of the scores: a sequence, or the path of a text
             file with one a line.
         calibration, keep_float: As in `convert`.
-        input_range: What the model takes for black and for white, where nothing in it says so; see
-            `keras_mixer.preprocessing`. The file takes the same; or pixels from 0 to 255, if it
-            would differ by channel, which MediaPipe does not know: the normalisation is in the
-            stem's weights then, where that can be.
+        input_range: The values of a black and of a white pixel, if nothing in the model says them;
+            see `keras_mixer.preprocessing`. The file takes the same scale. If the scale differs by
+            channel, which MediaPipe does not support, the file takes pixels from 0 to 255 instead
+            and, where possible, the normalisation is folded into the stem.
         data: Path of test images, to state the file's accuracy in the card: a folder of one folder
             of pictures a class, or a `.npz` with `images` and `labels`. Pictures are cut in both
             ways, as the model was evaluated and as MediaPipe does.
-        name: What to call the model; by default its own name.
+        name: The model's name in the metadata; by default its own name.
         description: What it does, in a sentence or two.
         version: The model's.
         author: Who made it.
-        license: Under which terms it may be used, such as `"Apache-2.0"`.
-        overwrite: Whether files may be replaced that are there and differ.
+        license: The licence, such as `"Apache-2.0"`.
+        overwrite: Whether to replace files that exist and differ.
 
     Returns:
         The path of the `.tflite` file.
 
     Raises:
-        FileExistsError: Such a file is there already, and `overwrite` is not set; or a `README.md`
-            that `export` has not written, or a `.tflite` file of another model, which it never
-            replaces.
+        FileExistsError: A file exists already and `overwrite` is not set; or the folder holds a
+            `README.md` that `export` has not written, or files of another model, which are never
+            replaced.
         FileNotFoundError: No labels at that path.
-        ValueError: Labels that do not match the classes, an `input_range` that is none, a model
-            that does not say it, or anything that `convert` refuses.
+        ValueError: Labels that do not match the classes, a missing or wrong `input_range`, or
+            anything that `convert` refuses.
         RuntimeError: Keras runs on another backend than TensorFlow.
 
         Nothing has been written then.
     """
     who = "export"
-    folder, recipe = Path(folder), recipes.find(recipe).name
+    folder, recipe = Path(folder), find(recipe).name
     shape = image_shape(model, who)
     classes = _classes(model, who)
     labels = () if labels is None else read_labels(labels)
     check_labels(labels, classes, who)
     takes = preprocessing(model, input_range=input_range)
-    by_channel = not all(isinstance(end, float) for end in takes.input_range)
+    by_channel = not all(isinstance(value, float) for value in takes.input_range)
     in_file = takes.ranging(PIXELS) if by_channel else takes
     pixels = golden_picture(shape)
     image = in_file.scaled(pixels)
-    contents = {INPUT: _raw(image)} | ({LABELS: lines(labels).encode()} if labels else {})
+    contents = {INPUT: _raw(image)} | ({LABELS: to_lines(labels).encode()} if labels else {})
     file, output = f"model_{recipe}.tflite", f"golden_output_{recipe}.bin"
     for path in (folder / file, folder / output):
         check_new(path, overwrite)
@@ -143,8 +142,8 @@ def export(
     }
     if shape[-1] in (1, 3):
         contents[PICTURE] = _png(pixels)
-    again = {CARD, INPUT, LABELS} | ({PICTURE} if others else set())  # looked at above
-    with ExitStack() as files:  # none gets its name before all are written
+    again = {CARD, INPUT, LABELS} | ({PICTURE} if others else set())  # checked above
+    with ExitStack() as files:  # no file gets its name before all are written
         for key, content in contents.items():
             path = files.enter_context(whole_file(folder / key, overwrite or key in again))
             path.write_bytes(content)
@@ -152,7 +151,7 @@ def export(
 
 
 def _ways_to_cut(data):
-    """In which ways test images are cut to size: pairs of words for the card, and `cut_as`."""
+    """How test images are cut to size: pairs of words for the card and `cut_as` for `verify`."""
     if data is None:
         return ()
     if not Path(data).is_dir():
@@ -161,10 +160,10 @@ def _ways_to_cut(data):
 
 
 def golden_picture(shape):
-    """A picture in which every side and channel differs: uint8 [H, W, C].
+    """A picture in which all sides and channels differ, uint8 [H, W, C].
 
-    Brightness grows along another direction in each channel, inside a disc it is inverted. Whole
-    numbers only, so that it is the same on every machine.
+    Brightness grows in another direction in each channel and is inverted inside a disc. Only
+    integers are used, so that it is the same on every machine.
     """
     height, width, channels = shape
     y, x = np.mgrid[:height, :width]
@@ -186,7 +185,7 @@ def _classes(model, who):
 
 
 def _check_shared(folder, contents, others, overwrite):
-    """Raises FileExistsError unless what is in a folder is of this model, or may be replaced."""
+    """Raises FileExistsError unless the files in a folder are this model's or may be replaced."""
     for name in (INPUT, LABELS):
         path = folder / name
         there = path.read_bytes() if path.is_file() else None

@@ -306,7 +306,7 @@ def _in_a_process(job, progress):
     with (
         tempfile.TemporaryFile() as chatter,
         subprocess.Popen(
-            [sys.executable, "-m", "keras_mixer.tpu._compile"],
+            [sys.executable, "-m", "keras_mixer.tpu.compile"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=chatter,

@@ -1,8 +1,18 @@
-"""Training: on what, by which recipe, and how it is taken up where it stopped."""
+"""Training: on what, by which recipe, and how it is resumed where it stopped."""
 
 from keras_mixer.training.devices import strategy
+from keras_mixer.training.evaluation import evaluate, evaluation_source
 from keras_mixer.training.recipes import RECIPES, Recipe, recipe
 from keras_mixer.training.start import starting_from
-from keras_mixer.training.train import evaluate, train
+from keras_mixer.training.train import train
 
-__all__ = ["RECIPES", "Recipe", "evaluate", "recipe", "starting_from", "strategy", "train"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "evaluate",
+    "evaluation_source",
+    "recipe",
+    "starting_from",
+    "strategy",
+    "train",
+]

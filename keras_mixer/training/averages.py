@@ -1,4 +1,4 @@
-"""The moving average of the weights, in their place while the model answers."""
+"""Moving averages of the weights, which replace the weights during evaluation."""
 
 from contextlib import contextmanager
 
@@ -7,32 +7,32 @@ import keras
 
 @contextmanager
 def averaged(model):
-    """While it lasts, the weights of a model in training are their moving averages, if it has any.
+    """A context in which the weights of a model in training are their moving averages, if any.
 
-    `keras.callbacks.SwapEMAWeights` adds and subtracts to exchange the two, which rounds them.
+    `keras.callbacks.SwapEMAWeights` swaps the two by adding and subtracting, which rounds them.
     """
-    _exchange(model)
+    _swap(model)
     try:
         yield
     finally:
-        _exchange(model)
+        _swap(model)
 
 
 class EvaluateAverages(keras.callbacks.Callback):
-    """Has `fit` evaluate the averages."""
+    """Evaluates the averages, during `fit` and `evaluate`."""
 
     def on_test_begin(self, logs=None):
-        _exchange(self.model)
+        _swap(self.model)
 
     def on_test_end(self, logs=None):
-        _exchange(self.model)
+        _swap(self.model)
 
 
-def _exchange(model):
+def _swap(model):
     optimizer = model.optimizer
     if not optimizer.use_ema:
         return
-    # Keras's own callback knows no other way to them.
+    # There is no public access to them; Keras's own callback does the same.
     averages = optimizer._model_variables_moving_average
     for weight, average in zip(model.trainable_variables, averages, strict=True):
         value = keras.ops.convert_to_numpy(weight)

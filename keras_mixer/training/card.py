@@ -13,17 +13,17 @@ CARD = """\
 {name} with {params:,} parameters, after {epochs:.4g} epochs ({steps:,} steps) of the recipe
 `{recipe}`. {result}
 
-Files: `last.keras`, the model at the end; `best.keras`, at its best round; `labels.txt`, the
-classes; `log.csv` and `tensorboard/`, how it went; `state.safetensors`, from which it could go on.
+Files: `last.keras`, the final model; `best.keras`, the best model; `labels.txt`, the class names;
+`log.csv` and `tensorboard/`, the training log; `state.safetensors`, from which training resumes.
 
     model = keras.saving.load_model("last.keras")  # after `import keras_mixer`
     scores = model.predict(keras_mixer.preprocess_input(pixels, model))  # {shape}, from 0 to 255
 
 ## Data
 
-- to learn from: {images}
+- training: {images}
 - held out: {held_out}
-- more augmentation: {augment}
+- additional augmentation: {augment}
 
 ## Recipe
 
@@ -46,7 +46,7 @@ def card(model, run, image_shape):
     Args:
         model: The model.
         run: The `Run`, with its log.
-        image_shape: Of an image, `(H, W, C)`.
+        image_shape: Shape `(H, W, C)` of an image.
     """
     record, last, best = run.record, run.rows[-1], run.best
     recipe = dict(record["recipe"])
@@ -77,11 +77,11 @@ def card(model, run, image_shape):
 
 def _result(last, best):
     if "val_accuracy" not in last:
-        return f"At the end its loss on the images it learnt from is {last['loss']:.3f}."
+        return f"The final loss on the training images is {last['loss']:.3f}."
     return (
-        f"On the {int(last['val_images']):,} held-out images it has a top-1 accuracy of "
-        f"{last['val_accuracy']:.2%} at the end; the best round, chosen by them and so a little "
-        f"kind, has {best['val_accuracy']:.2%}."
+        f"Its final top-1 accuracy on the {int(last['val_images']):,} held-out images is "
+        f"{last['val_accuracy']:.2%}. The best model has {best['val_accuracy']:.2%}, which is "
+        "slightly optimistic: the model was chosen by these images."
     )
 
 

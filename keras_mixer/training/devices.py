@@ -1,4 +1,4 @@
-"""On what to train: a TPU, GPUs or the CPU, of this machine or of several."""
+"""Devices to train on: a TPU, GPUs or the CPU, of one machine or of several."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ from keras_mixer._keras import inner_layers
 
 KINDS = ("auto", "tpu", "gpu", "cpu")
 PLAIN_TENSORFLOW = (
-    "The TensorFlow that is installed has no TPU support. "
-    '`pip uninstall -y tensorflow tensorflow-cpu && pip install "keras-mixer[tpu]"` brings the one '
+    "The installed TensorFlow has no TPU support. "
+    '`pip uninstall -y tensorflow tensorflow-cpu && pip install "keras-mixer[tpu]"` installs one '
     "that has. "
 )
 TOO_LATE = (
-    "The CPU can be divided into {} only before {} first computes something. Start Python again "
+    "The CPU can be divided into {} only before the first computation of {}. Start Python again "
     "(in a notebook, its kernel) and call keras_mixer.training.strategy before anything else."
 )
 
@@ -26,31 +26,32 @@ TOO_LATE = (
 def strategy(
     kind="auto", *, replicas=None, tpu=None, coordinator=None, processes=None, process=None
 ):
-    """Finds what to train on, and prints it.
+    """Finds the devices to train on, and prints them.
 
-    Models are built, and trained, inside its scope: `with strategy().scope(): ...`, as
+    Build and train models in its scope, `with strategy().scope(): ...`, as
     `keras_mixer.training.train` does.
 
-    Several machines work together on the JAX backend: the same command runs on each of them, with
-    its own `process`. On Cloud TPU slices JAX finds the others by itself, and nothing need be said.
+    Several machines train together on the JAX backend: run the same command on each of them, with
+    its own `process`. On Cloud TPU slices JAX finds the other machines by itself; leave out
+    `coordinator`, `processes` and `process` there.
     TensorFlow's own MultiWorkerMirroredStrategy does not work with `fit` in Keras 3.15.
 
     Args:
-        kind: `"tpu"`, `"gpu"`, `"cpu"`, or `"auto"` for the first of them that is there.
+        kind: `"tpu"`, `"gpu"`, `"cpu"`, or `"auto"` for the first of them that this machine has.
         replicas: With `"cpu"`: the number of devices to divide the CPU into. Each has a copy of
-            the model and takes its share of every batch, as TPU cores and GPUs do; it is not
-            faster than one device.
+            the model and processes its share of every batch, as TPU cores and GPUs do. This is
+            for tests: it is not faster than one device.
         tpu: Name or address of a TPU that is not in this machine (TensorFlow only).
         coordinator: `ADDRESS:PORT` of the first of several machines (JAX only).
-        processes: How many machines there are.
+        processes: Number of machines.
         process: Number of this machine, from 0.
 
     Returns:
         A `tf.distribute.Strategy`; on the JAX backend a `keras.distribution.DataParallel`.
 
     Raises:
-        RuntimeError: What was asked for is not there, or not reached from what is installed.
-        ValueError: Arguments that do not go together.
+        RuntimeError: There is no such device, or the installed packages cannot use it.
+        ValueError: Arguments that exclude each other.
     """
     if kind not in KINDS:
         raise ValueError(f"strategy takes {', '.join(KINDS)}; got {kind!r}.")
@@ -68,7 +69,7 @@ def strategy(
         )
     if backend == "jax":
         if tpu:
-            raise ValueError("On the JAX backend a TPU is in this machine; tpu= is TensorFlow's.")
+            raise ValueError("tpu= is for TensorFlow; JAX uses the TPU of this machine.")
         return _on_jax(kind, replicas, *several)
     if backend != "tensorflow":
         raise RuntimeError(f"Training needs Keras on TensorFlow or JAX; it runs on {backend}.")
@@ -81,14 +82,14 @@ def strategy(
 
 
 def replicas(strategy):
-    """How many devices each hold a copy of the model."""
+    """The number of devices, each of which holds a copy of the model."""
     if isinstance(strategy, keras.distribution.DataParallel):
         return strategy.device_mesh.devices.size
     return strategy.num_replicas_in_sync
 
 
 def on_a_tpu(strategy):
-    """Whether a TPU is what TensorFlow trains on. JAX starts a step while the last one runs."""
+    """Whether TensorFlow trains on a TPU. On JAX steps are dispatched asynchronously anyway."""
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
@@ -98,10 +99,10 @@ def mirrored(strategy):
 
 
 def jit_compile_for_training(model):
-    """What `compile` takes for XLA, for a model that will be trained.
+    """The argument `jit_compile` of `compile` for a model that will be trained.
 
-    Keras leaves XLA out where there is only a CPU. A small Mixer's step takes less time with it
-    there too, see benchmarks/training_step.py.
+    By default Keras does not use XLA on a CPU. A small Mixer's step is faster with it there, too;
+    see benchmarks/training_step.py.
     """
     chosen = jit_compile()
     if chosen != "auto" or keras.backend.backend() != "tensorflow":
@@ -112,7 +113,7 @@ def jit_compile_for_training(model):
 
 
 def process():
-    """`(number of this process, how many there are)`."""
+    """`(number of this process, number of processes)`."""
     if keras.backend.backend() != "jax":
         return 0, 1
     import jax
@@ -120,8 +121,14 @@ def process():
     return jax.process_index(), jax.process_count()
 
 
+def part():
+    """This process's share of every batch, as `data.training_batches` takes it."""
+    number, count = process()
+    return {"process": number, "processes": count}
+
+
 def largest(*numbers):
-    """Each number's largest value among all processes, which must ask at the same time."""
+    """The maximum of each number over all processes. All of them must call this together."""
     if process()[1] == 1:
         return numbers
     from jax.experimental import multihost_utils
@@ -130,7 +137,7 @@ def largest(*numbers):
 
 
 def wait_for_all():
-    """Returns when every process has come here: none may leave while another still needs it."""
+    """Returns when every process has called this: none may exit while another still needs it."""
     if process()[1] > 1:
         from jax.experimental import multihost_utils
 
@@ -150,11 +157,11 @@ def _on_tensorflow(kind, address, replicas):
         there = gpus()
         cure = (
             " `pip uninstall -y tensorflow-cpu` and then "
-            '`pip install "keras-mixer[gpu]"` brings TensorFlow for it.'
+            '`pip install "keras-mixer[gpu]"` installs TensorFlow for GPUs.'
         )
         cure = cure if there else ""
         raise RuntimeError(
-            f"A GPU was asked for; TensorFlow sees none, the machine has {len(there)}.{cure}"
+            f"A GPU was asked for. TensorFlow finds none; the machine has {len(there)}.{cure}"
         )
     if found and kind != "cpu":
         print(f"Running on {len(found)} GPU{'s' * (len(found) > 1)} with TensorFlow.")
@@ -205,7 +212,7 @@ def _on_jax(kind, replicas, coordinator, processes, process):
         except RuntimeError as error:
             raise RuntimeError(TOO_LATE.format(replicas, "JAX")) from error
     if coordinator or _on_a_tpu_slice():
-        with contextlib.suppress(AttributeError):  # how CPUs talk to each other, in tests
+        with contextlib.suppress(AttributeError):  # how CPUs communicate, in tests
             jax.config.update("jax_cpu_collectives_implementation", "gloo")
         keras.distribution.initialize(coordinator, processes, process)
     platform = jax.default_backend()
@@ -213,8 +220,8 @@ def _on_jax(kind, replicas, coordinator, processes, process):
         there = tpu_chips() if kind == "tpu" else gpus() if kind == "gpu" else []
         extra = {"tpu": "jax[tpu]", "gpu": "jax[cuda12]", "cpu": "jax"}[kind]
         raise RuntimeError(
-            f"A {kind.upper()} was asked for; JAX runs on the {platform.upper()}, the machine has "
-            f"{len(there)}. `pip install {extra}` brings JAX for it, JAX_PLATFORMS={kind} "
+            f"A {kind.upper()} was asked for. JAX runs on the {platform.upper()}; the machine has "
+            f"{len(there)}. `pip install {extra}` installs JAX for it, JAX_PLATFORMS={kind} "
             "chooses it."
         )
     found = keras.distribution.DataParallel(auto_shard_dataset=False)

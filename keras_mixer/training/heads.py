@@ -9,10 +9,10 @@ from keras_mixer._keras import graph_of, maker_of
 
 
 def head(model):
-    """The layer that gives a model's answer.
+    """The classifier head: the layer that computes a model's scores.
 
     Raises:
-        ValueError: It is none that ends in an activation, as `keras.layers.Dense` does.
+        ValueError: The last layer has no activation, as `keras.layers.Dense` has.
     """
     last = [layer for layer in model.layers if layer.output is model.outputs[0]]
     single = len(model.inputs) + len(model.outputs) == 2
@@ -25,10 +25,10 @@ def head(model):
 
 
 def last_activation(model):
-    """What the scores of a model are: `"softmax"`, `"sigmoid"` or, for logits, `"linear"`.
+    """The activation of a model's scores: `"softmax"`, `"sigmoid"` or, for logits, `"linear"`.
 
     Raises:
-        ValueError: Its last operation does not tell.
+        ValueError: The last operation is none of these.
     """
     operation = maker_of(model.outputs[0])
     while (graph := graph_of(operation)) is not None:  # a model at the end of a model
@@ -49,18 +49,19 @@ def last_activation(model):
 
 
 def give_logits(model, bias=0.0):
-    """Takes the activation off the head; biases that are all 0 start at `bias`."""
+    """Removes the activation of the head, and sets biases that are all 0 to `bias`."""
     last = head(model)
     last.activation = keras.activations.linear
     if bias and not np.any(keras.ops.convert_to_numpy(last.bias)):
         last.bias.assign(np.full(last.bias.shape, bias))
 
 
-def answering(model, activation):
-    """The model with an activation after its head, not compiled: as it is kept and used.
+def for_use(model, activation):
+    """The model with an activation at its head, not compiled: as it is saved and used.
 
     Args:
-        model: A model that gives logits. It shares its layers, and so gives probabilities too.
+        model: A model that gives logits. Both models share their layers, so that afterwards it
+            gives probabilities, too.
         activation: Such as `"softmax"`.
     """
     head(model).activation = keras.activations.get(activation)
@@ -68,9 +69,9 @@ def answering(model, activation):
 
 
 @contextmanager
-def for_a_while(model, activation):
-    """While it lasts, the model as `answering` makes it."""
+def with_activation(model, activation):
+    """A context with the model that `for_use` returns; afterwards the head gives logits again."""
     try:
-        yield answering(model, activation)
+        yield for_use(model, activation)
     finally:
         head(model).activation = keras.activations.linear

@@ -1,4 +1,4 @@
-"""What a recipe says about learning, made from Keras's own optimizers and losses."""
+"""Optimizer, schedule, loss and metrics of a recipe, from Keras's own."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from keras import ops
 from keras_mixer.training.heads import head
 
 ADAM_EPSILON = 1e-8  # Optax's, with which the paper's models were trained; Keras's is 1e-7.
-LINEAR_END = 1e-5  # Where big_vision's linear decay ends, as a share of the peak.
+LINEAR_END = 1e-5  # the end of big_vision's linear decay, as a share of the peak
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -19,10 +19,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: Learning rate after the warm-up.
-        updates: Updates of the weights in all, the warm-up among them.
-        warmup: Updates over which it rises from 0.
+        updates: Number of updates of the weights, the warm-up included.
+        warmup: Number of updates over which the rate rises from 0.
         decay: `"linear"`, `"cosine"` or `"constant"`.
-        accumulate: Calls of the optimizer for one update.
+        accumulate: Calls of the optimizer per update.
 
     Source: `create_learning_rate_schedule` in big_vision/utils.py.
     """
@@ -55,9 +55,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class _AveragesUpdates:
-    """Keeps the moving average of the weights over updates.
+    """Averages the weights once per update.
 
-    Keras's optimizers take it at each call, also where several calls make one update.
+    Keras's optimizers average at each call, also where gradients accumulate over several calls.
     """
 
     def _update_model_variables_moving_average(self, trainable_variables):
@@ -74,8 +74,8 @@ class _AveragesUpdates:
 class _ClipsTheSum:
     """Clips the gradient of the whole batch under `tf.distribute`.
 
-    Keras's optimizers clip what each replica has and sum up afterwards, so that two replicas learn
-    otherwise than one. Here they are summed first.
+    Keras's optimizers clip each replica's gradient and sum afterwards, so that two replicas train
+    differently from one. Here the gradients are summed first.
     """
 
     def _clip_gradients(self, grads):
@@ -89,16 +89,16 @@ class _ClipsTheSum:
 
 
 def schedule(recipe, updates):
-    """The learning rates of a recipe over so many updates of the weights.
+    """The learning-rate schedule of a recipe, for a number of updates.
 
     Raises:
-        ValueError: The warm-up does not come to its end.
+        ValueError: The warm-up is not shorter than the training.
     """
     warmup = recipe.warmup if recipe.warmup >= 1 else recipe.warmup * updates
     if recipe.warmup >= max(1, updates):
         raise ValueError(
-            f"Recipe {recipe.name!r} has {updates:,} updates in all here and warms up for "
-            f"{warmup:g}; set a shorter warmup."
+            f"Recipe {recipe.name!r} needs a warmup shorter than its {updates:,} updates; got "
+            f"{warmup:g}."
         )
     return Schedule(
         recipe.learning_rate, updates, round(warmup), recipe.schedule, recipe.accumulate
@@ -110,13 +110,13 @@ def optimizer(recipe, schedule, model):
 
     Args:
         recipe: A `Recipe`.
-        schedule: Its `schedule`.
-        model: The model to be trained. Only its kernels decay, as in
+        schedule: From `schedule`.
+        model: The model to be trained. Weight decay is for kernels only, as in
             big_vision/configs/mlp_mixer_i1k.py.
     """
     betas = {"beta_1": recipe.beta_1, "beta_2": recipe.beta_2, "epsilon": ADAM_EPSILON}
     kind, arguments = {
-        "adamw": (keras.optimizers.Adam, betas),  # Keras's AdamW is its Adam, told to decay
+        "adamw": (keras.optimizers.Adam, betas),  # Keras's AdamW is its Adam with weight decay
         "lamb": (keras.optimizers.Lamb, betas),
         "sgd": (keras.optimizers.SGD, {"momentum": recipe.momentum}),
         "muon": (keras.optimizers.Muon, _muon(recipe, model)),
@@ -139,7 +139,7 @@ def optimizer(recipe, schedule, model):
 
 
 def _muon(recipe, model):
-    """Muon's steps for kernels that are matrices, but for the head's; AdamW's for all else."""
+    """Arguments for Muon on kernels that are matrices, except the head's; AdamW for the rest."""
     return {
         "momentum": recipe.momentum,
         "adam_beta_1": recipe.beta_1,
@@ -151,7 +151,7 @@ def _muon(recipe, model):
 
 
 def loss(recipe):
-    """The loss of a recipe: from shares of the classes [B, classes] and logits to a number."""
+    """The loss of a recipe: class probabilities [B, classes] and logits -> a number."""
     if recipe.loss == "softmax":
         return keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing
@@ -168,7 +168,7 @@ def loss(recipe):
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class Images(keras.metrics.Metric):
-    """How many images were counted: those that weigh something."""
+    """Counts the images whose weight is not zero."""
 
     def __init__(self, name="images", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -184,7 +184,7 @@ class Images(keras.metrics.Metric):
 
 
 def metrics(classes):
-    """What is counted beside the loss: top-1, top-5 where there are more classes, and images."""
+    """The metrics: top-1, top-5 if there are more than 5 classes, and the number of images."""
     counted = [keras.metrics.CategoricalAccuracy(name="accuracy"), Images()]
     if classes > 5:
         counted.insert(1, keras.metrics.TopKCategoricalAccuracy(5, name="top_5"))

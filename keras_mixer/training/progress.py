@@ -1,4 +1,4 @@
-"""What a person sees while a model trains."""
+"""Progress on the terminal while a model trains."""
 
 import sys
 
@@ -7,10 +7,10 @@ from tqdm import tqdm
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar for each round, with images a second, and a line after it.
+    """A bar for each evaluation interval, with images a second, and a line after it.
 
     Args:
-        run: The `Run`, which goes before it.
+        run: The `Run`, which must come first in the list of callbacks.
     """
 
     def __init__(self, run):
@@ -19,19 +19,21 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         plan, step = self.run.plan, self.run.step
-        first = step - step % plan.round
+        first = step - step % plan.interval
         self.bar = tqdm(
-            total=(min(first + plan.round, plan.steps) - first) * plan.batch_size,
+            total=(min(first + plan.interval, plan.steps) - first) * plan.batch_size,
             initial=(step - first) * plan.batch_size,
             unit=" images",
             unit_scale=True,
             desc=f"epoch {step / plan.steps_per_epoch:.4g}",
             leave=False,
-            disable=not (sys.stderr.isatty() or "ipykernel" in sys.modules),  # nobody watches
+            disable=not (
+                sys.stderr.isatty() or "ipykernel" in sys.modules
+            ),  # no terminal, no notebook
         )
 
     def on_train_batch_end(self, batch, logs=None):
-        logs, done = self.run.logs, self.run.step % self.run.plan.round or self.run.plan.round
+        logs, done = self.run.logs, self.run.step % self.run.plan.interval or self.run.plan.interval
         self.bar.update(done * self.run.plan.batch_size - self.bar.n)
         self.bar.set_postfix_str(f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}")
 

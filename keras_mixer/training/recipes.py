@@ -1,4 +1,4 @@
-"""Recipes: how to train, as data. They stand at the foot of this file, each with its source."""
+"""Recipes: how to train, as data. The table is at the end of this file, with sources."""
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,10 +14,10 @@ def _one_of(*choices):
     return Annotated[str, f"one of {', '.join(choices)}", lambda value: value in choices]
 
 
-Count = Annotated[int, "a whole number from 1 up", lambda value: value >= 1]
-Layers = Annotated[int, "a whole number from 0 up", lambda value: value >= 0]
+Count = Annotated[int, "a whole number of at least 1", lambda value: value >= 1]
+Layers = Annotated[int, "a whole number of at least 0", lambda value: value >= 0]
 Positive = Annotated[float, "a number above 0", lambda value: 0 < value < math.inf]
-Strength = Annotated[float, "a number from 0 up", lambda value: 0 <= value < math.inf]
+Strength = Annotated[float, "a number of at least 0", lambda value: 0 <= value < math.inf]
 Share = Annotated[float, "a number from 0 to 1", lambda value: 0 <= value <= 1]
 Rate = Annotated[float, "a number from 0 to below 1", lambda value: 0 <= value < 1]
 Finite = Annotated[float, "a finite number", math.isfinite]
@@ -26,47 +26,50 @@ Switch = Annotated[bool, "true or false", lambda value: True]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train, but for the model and the data.
+    """How to train, without the model and the data.
 
     Attributes:
-        name: What it is called.
-        source: Where it is from, down to the table or file.
+        name: Name of the recipe.
+        source: Publication or code that it comes from, with the table or file.
         image_size: Side of the images in pixels.
-        batch_size: Images in one update of the weights, over all replicas.
-        epochs, steps: How long: passes over the training images, or updates. One of the two.
+        batch_size: Images per update of the weights, over all replicas.
+        epochs, steps: Length of the training: passes over the training images, or updates. Exactly
+            one of the two is given.
         crop: Of training images: `"inception"`, `"shift"` or `"resize"`, see
             `keras_mixer.data.training_image`.
         flip: Whether half of the training images are mirrored.
         rand_augment_layers, rand_augment_magnitude: See `keras_mixer.data.rand_augment`; 0 layers
             for none.
-        rand_augment_from: Share of the training after which it begins.
+        rand_augment_from: Share of the training after which RandAugment begins.
         mixup: Alpha of MixUp's beta distribution; 0 for none.
-        cutmix: Likewise of CutMix, up to 1. With both, each batch takes one of them.
-        random_erasing: Share of the training images of which a part is erased.
+        cutmix: Alpha of CutMix, up to 1; 0 for none. With both, each batch uses one of them.
+        random_erasing: Share of the training images in which a part is erased.
         evaluation_crop: `"resize"`, `"resize_crop"` or `"resmall_crop"`, see
             `keras_mixer.Preprocessing`. The trained model carries it.
-        drop_path_rate: Stochastic depth of the last block.
-        loss: `"softmax"` cross-entropy, or `"sigmoid"`: a yes or no for each class, summed.
-        head_bias: Where the biases of a new head start. With a sigmoid loss and 1,000 classes -6.9
-            says that each of them is rare.
-        label_smoothing: Share of a label that goes to all classes alike.
+        drop_path_rate: Drop rate of stochastic depth in the last block.
+        loss: `"softmax"` cross-entropy, or `"sigmoid"`: binary cross-entropy, summed over classes.
+        head_bias: Initial biases of a new head. With a sigmoid loss and 1,000 classes, -6.9 is the
+            logit of a probability of 1/1000.
+        label_smoothing: Share of a label that is spread evenly over all classes.
         optimizer: `"adamw"`, `"lamb"`, `"sgd"` with momentum, or `"muon"` (Jordan et al. 2024, with
-            steps as long as AdamW's: Liu et al. 2025): for kernels that are matrices, but for the
-            head's; all else takes AdamW's steps.
-        learning_rate: Its peak.
+            updates of AdamW's size: Liu et al. 2025). Muon is for kernels that are matrices, except
+            the head's; the other weights are updated by AdamW.
+        learning_rate: Peak learning rate.
         schedule: `"linear"` or `"cosine"` decay after the warm-up, or `"constant"`.
-        warmup: Steps of linear warm-up; below 1, their share of all steps.
-        weight_decay: Of kernels only: each step takes this times the learning rate off them.
-        momentum, beta_1, beta_2: Of SGD and Muon; of AdamW and LAMB.
-        clip_norm: Largest norm of the gradient of all weights together; 0 for any.
-        ema: Decay of the moving average of the weights, which is then what is evaluated and kept; 0
-            for none.
-        accumulate: Parts in which a batch goes through the model one after the other, to save
-            memory.
+        warmup: Steps of linear warm-up; a number below 1 is a share of all steps.
+        weight_decay: Decay of the kernels. Each step subtracts this times the learning rate times
+            the kernel.
+        momentum: Momentum of SGD and Muon.
+        beta_1, beta_2: Betas of AdamW and LAMB.
+        clip_norm: Maximum global norm of the gradients; 0 for no limit.
+        ema: Decay of the moving average of the weights; 0 for none. The averages are what is
+            evaluated and saved.
+        accumulate: Number of parts into which a batch is split to save memory. Gradients are
+            accumulated over the parts.
         precision: `"float32"`, or `"mixed_bfloat16"`: activations in bfloat16.
 
     Raises:
-        ValueError: Values out of their range; the message lists all of them.
+        ValueError: Values are out of range; the message lists all of them.
     """
 
     name: str
@@ -117,10 +120,10 @@ class Recipe:
             raise ValueError(f"Recipe {self.name!r} cannot be used: {'; '.join(wrong)}.")
 
     def but(self, **changes):
-        """The same with other values: `recipe.but(epochs=100)`; `epochs` replaces `steps`.
+        """A copy with other values: `recipe.but(epochs=100)`. `epochs` replaces `steps`.
 
         Raises:
-            ValueError: A field that does not exist, or a value out of its range.
+            ValueError: A field does not exist, or a value is out of range.
         """
         known = [f.name for f in fields(self)]
         unknown = [key for key in changes if key not in known]
@@ -132,7 +135,7 @@ class Recipe:
         return replace(self, **changes)
 
     def for_task(self, name):
-        """The same for a task of `keras_mixer.data.TASKS`: its steps, and what keeps its labels."""
+        """A copy for a task of `keras_mixer.data.TASKS`: its steps, and crops that keep labels."""
         row = find_task(name)
         return self.but(
             steps=row.steps,
@@ -142,7 +145,7 @@ class Recipe:
         )
 
     def set(self, *assignments):
-        """`but`, from text: `recipe.set("epochs=100", "flip=false")`."""
+        """As `but`, from text: `recipe.set("epochs=100", "flip=false")`."""
         changes = {}
         for assignment in assignments:
             key, _, text = assignment.partition("=")
@@ -150,7 +153,7 @@ class Recipe:
             try:
                 changes[key] = WORDS[text.lower()] if kind is bool else kind(text)
             except (KeyError, ValueError):
-                changes[key] = text  # which `but` refuses, and says what it needs
+                changes[key] = text  # `but` raises an error that says what is needed
         return self.but(**changes)
 
     def as_dict(self):
@@ -159,7 +162,7 @@ class Recipe:
 
 
 def _rules():
-    """Field -> its type, its rule in words, and whether a value keeps it; in a recipe's order."""
+    """Field -> its type, its rule in words, and a function that checks a value."""
     hints = get_type_hints(Recipe, include_extras=True)
     for key in (f.name for f in fields(Recipe)[2:]):
         rule = hints[key]
@@ -180,7 +183,7 @@ RULES = dict(_rules())
 
 
 def recipe(name):
-    """One of `RECIPES`; a `Recipe` is given back as it is.
+    """One of `RECIPES` by name; a `Recipe` is returned as it is.
 
     Raises:
         ValueError: There is none of that name.
@@ -240,13 +243,13 @@ RECIPES = {
             learning_rate=0.03,
             warmup=500,
         ),
-        # Made for a Mixer of a million parameters and a few hours on two cores, with CIFAR-10 in
-        # mind. RandAugment begins late: augmentation that grows while a model learns, as that of
-        # EfficientNetV2 does (Tan and Le 2021, section 4). How it went with AdamW and less of it is
-        # in benchmarks/results/cifar10_adamw.csv.
+        # For a Mixer of a million parameters on CIFAR-10, and a few hours on two CPU cores.
+        # RandAugment begins late, like the progressive augmentation of EfficientNetV2 (Tan and Le
+        # 2021, section 4). Results with AdamW and less augmentation are in
+        # benchmarks/results/cifar10_adamw.csv.
         Recipe(
             name="small_images",
-            source="our own; what it does is in benchmarks/results/cifar10.csv",
+            source="our own; results are in benchmarks/results/cifar10.csv",
             image_size=32,
             batch_size=128,
             epochs=75,

@@ -1,4 +1,4 @@
-"""A run of training that can be stopped anywhere and taken up again, bit by bit the same."""
+"""A training run that can be stopped at any step and resumed, with bit-identical results."""
 
 import csv
 import json
@@ -17,33 +17,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from keras_mixer._files import whole_file
+from keras_mixer._runs import BEST, LABELS, LAST, LOG, STATE
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.card import card
 from keras_mixer.training.devices import largest, process
-from keras_mixer.training.heads import for_a_while
-from keras_mixer.training.recipes import Recipe
+from keras_mixer.training.heads import with_activation
+from keras_mixer.training.record import differences
 
-STATE, BEST, LAST, LOG = "state.safetensors", "best.keras", "last.keras", "log.csv"
-SAVE_EVERY = 300  # seconds: what a machine that is taken away can cost
-WORDS = ("recipe name", "recipe source")  # of a record: with others the run is the same
-AGREE_EVERY = 20  # steps, after which several machines ask each other whether to save or to stop
+SAVE_EVERY = 300  # seconds: the most work that is lost when a machine is preempted
+AGREE_EVERY = 20  # steps between two agreements of several machines on saving and stopping
 
 
 class Run(keras.callbacks.Callback):
-    """Keeps a run in its folder, and takes it up where it was kept.
+    """Saves a run to its folder, and resumes it from there.
 
-    `state.safetensors` holds all that the next step depends on: weights, optimizer, random numbers
-    and the number of steps done; beside them the rows of the log. It is written every few minutes
-    and after each epoch. `log.csv` has one row an epoch, `best.keras` is the model of the best
-    epoch, ready for use.
+    `state.safetensors` holds everything that the next step depends on: weights, optimizer state,
+    random seeds and the number of steps done. It also holds the rows of the log. It is written
+    every few minutes and after each evaluation interval, by default an epoch. `log.csv` has one row
+    an interval, and `best.keras` is the model of the best one, ready for use.
 
     Args:
         folder: A `Path`.
-        record: What the run is, JSON; a run is taken up only as the same.
+        record: The settings of the run, JSON; a run resumes only with the same settings.
         plan: A `Plan`.
         schedule: Step -> learning rate.
-        activation: Of the finished model's head.
-        save_every: Seconds between two savings within an epoch.
+        activation: Activation of the saved models' heads.
+        save_every: Seconds between two saves within an interval.
     """
 
     def __init__(self, folder, record, plan, schedule, activation, save_every=None):
@@ -57,18 +56,18 @@ class Run(keras.callbacks.Callback):
         self.step = self.saved_step = 0
         self.rows = []
         self.seconds = 0.0
-        self.so_far = {}  # means over the steps of a round before it was taken up
+        self.so_far = {}  # means over the steps of this interval that were done before a resume
         self.signal = 0
 
     @property
     def best(self):
-        """The best row of the log, the first of equals; None where there is none."""
+        """The best row of the log, the first of equal ones; None while the log is empty."""
         return max(self.rows, key=lambda row: row.get("val_accuracy", -row["loss"]), default=None)
 
-    # Keeping and taking up
+    # Saving and resuming
 
     def save(self):
-        """Keeps the state, unless it is one that nobody could go on from."""
+        """Saves the state; raises RuntimeError instead if its weights are not finite."""
         arrays = self._state()
         progress = {
             "step": self.step,
@@ -83,7 +82,7 @@ class Run(keras.callbacks.Callback):
         self.saved_step, self.saved_at = self.step, time.monotonic()
 
     def _state(self):
-        """All that the next step depends on; raises RuntimeError if some of it is no number."""
+        """Everything that the next step depends on; RuntimeError if a value is not finite."""
         self._fetch()
         arrays = {
             name: np.asarray(keras.ops.convert_to_numpy(variable), order="C")
@@ -94,15 +93,15 @@ class Run(keras.callbacks.Callback):
         return arrays
 
     def _fetch(self):
-        """Has Keras put into its variables what it computes with on JAX."""
+        """Copies the values that Keras trains with on JAX into its variables."""
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
 
-    def take_up(self):
-        """Gives the model the state that was kept.
+    def resume(self):
+        """Loads the saved state into the model.
 
         Raises:
-            ValueError: It is of another run, or damaged; the model is as it was then.
+            ValueError: The state belongs to another run, or is damaged. The model is unchanged.
         """
         path = self.folder / STATE
         variables = dict(_variables(self.model))
@@ -115,7 +114,9 @@ class Run(keras.callbacks.Callback):
         except (SafetensorError, KeyError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a state that can be resumed: {error}") from None
         if {n: a.shape for n, a in arrays.items()} != {n: v.shape for n, v in variables.items()}:
-            raise ValueError(f"{path} is of another model or optimizer than the one to resume.")
+            raise ValueError(
+                f"{path} belongs to another model or optimizer than the one to resume."
+            )
         for name, variable in variables.items():
             variable.assign(arrays[name])
         self.step = self.saved_step = progress["step"]
@@ -123,37 +124,24 @@ class Run(keras.callbacks.Callback):
         self.seconds = progress["seconds"]
 
     def _check(self, kept):
-        def flat(record):
-            for key, value in record.items():
-                yield from (
-                    ((f"{key} {k}", v) for k, v in value.items())
-                    if isinstance(value, dict)
-                    else [(key, value)]
-                )
-
-        now = dict(flat(json.loads(json.dumps(self.record))))
-        other = [
-            f"{key} was {value!r} and is now {now.get(key)!r}"
-            for key, value in flat(kept)  # an older version may have recorded less
-            if now.get(key) != value and key not in WORDS
-        ]
-        if other:
+        if found := differences(kept, self.record):
             raise ValueError(
-                f"The run in {self.folder} cannot be resumed as another: {'; '.join(other)}."
+                f"The run in {self.folder} cannot be resumed with other settings: "
+                f"{'; '.join(found)}."
             )
 
-    # What Keras calls. Its epochs are our rounds.
+    # Callback methods. Each epoch of `fit` is one evaluation interval.
 
     def on_train_begin(self, logs=None):
         self.started = self.saved_at = time.monotonic()
         self.first = self.step
         if process()[0] == 0:
-            for name in (STATE, BEST, LAST, LOG):  # what a process that was killed left behind
+            for name in (STATE, BEST, LAST, LOG):  # left behind by a killed process
                 for half_written in self.folder.glob(f".{name}.*"):
                     shutil.rmtree(half_written)
         if not self.step:
-            # Now, so that a disk that is full, or not ours, shows before it costs anything.
-            self._write_text("labels.txt", "".join(f"{c}\n" for c in self.record["classes"]))
+            # Before the first step, so that a full or read-only disk fails at once.
+            self._write_text(LABELS, "".join(f"{c}\n" for c in self.record["classes"]))
             self.save()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -164,12 +152,12 @@ class Run(keras.callbacks.Callback):
         self.logs = {key: float(value) for key, value in logs.items()}
         self.now = time.monotonic()
         if self.begun is None:
-            self.begun, self.begun_at = self.now, self.step  # what was before has compiled
+            self.begun, self.begun_at = self.now, self.step  # the first call also compiles
         if not math.isfinite(self.logs["loss"]):
             raise self._diverged("the loss")
-        ends = self._at_an_end
-        self.model.stop_training = ends  # the round, which may have begun in its middle
-        number, due = self._wishes(before)
+        ends = self._at_interval_end
+        self.model.stop_training = ends  # a resumed interval has fewer steps than `fit` expects
+        number, due = self._requests(before)
         if number or (due and not ends):
             self.save()
         if number:
@@ -178,36 +166,40 @@ class Run(keras.callbacks.Callback):
     def on_test_batch_end(self, batch, logs=None):
         if self.signal and process()[1] == 1:
             self._fetch()
-            with averaged(self.model):  # which takes them out again: they are being evaluated
+            with averaged(self.model):  # swaps the weights back: averages are being evaluated
                 self.save()
             self._stop(self.signal)
 
-    def _wishes(self, before):
-        """`(signal that came or 0, whether it is time to save)`, the same on all machines."""
-        wishes = self.signal, self.now - self.saved_at > self.save_every
+    def _requests(self, before):
+        """`(received signal or 0, whether a save is due)`, the same on all machines."""
+        requests = self.signal, self.now - self.saved_at > self.save_every
         if process()[1] == 1:
-            return wishes
-        agreed = self.step // AGREE_EVERY > before // AGREE_EVERY
-        return largest(*wishes) if agreed else (0, False)
+            return requests
+        agree_now = self.step // AGREE_EVERY > before // AGREE_EVERY
+        return largest(*requests) if agree_now else (0, False)
 
     @property
-    def _at_an_end(self):
-        """Whether all the steps of a round are done."""
-        return self.step % self.plan.round == 0 or self.step == self.plan.steps
+    def _at_interval_end(self):
+        """Whether all steps of an evaluation interval are done."""
+        return self.step % self.plan.interval == 0 or self.step == self.plan.steps
 
     @property
-    def owes_a_row(self):
-        """Whether it was kept between the last step of a round and the end of its evaluation."""
-        return self._at_an_end and self.step > (self.rows[-1]["step"] if self.rows else 0)
+    def misses_row(self):
+        """Whether the log has no row for the finished interval.
 
-    def make_up(self, logs):
-        """Ends the round that was kept so, with what its evaluation gives."""
+        That is so when the run was saved after the last step of an interval and stopped before the
+        end of its evaluation.
+        """
+        return self._at_interval_end and self.step > (self.rows[-1]["step"] if self.rows else 0)
+
+    def record_missing_row(self, logs):
+        """Adds the missing row to the log, from the results of an evaluation."""
         self.started, self.first, self.begun = time.monotonic(), self.step, None
         self.on_epoch_end(None, {f"val_{key}": value for key, value in logs.items()})
 
     def on_epoch_end(self, epoch, logs=None):
-        # A round that ends earlier was ended by somebody else's callback.
-        self.model.stop_training = self.step >= self.plan.steps or not self._at_an_end
+        # An interval that ends early was stopped by another callback.
+        self.model.stop_training = self.step >= self.plan.steps or not self._at_interval_end
         means = self._means()
         timed = (self.step - self.begun_at) * self.plan.batch_size if self.begun else 0
         row = {
@@ -219,7 +211,7 @@ class Run(keras.callbacks.Callback):
             "images_per_second": timed / (self.now - self.begun) if timed else None,
             "seconds": self._seconds(),
         }
-        self._state()  # before anything is written: none of it may be lost to what is no number
+        self._state()  # raises before anything is written if a weight is not finite
         self.rows.append(row)
         self.so_far, self.first = {}, self.step
         if process()[0] == 0:
@@ -229,18 +221,18 @@ class Run(keras.callbacks.Callback):
         self.save()
 
     def write(self, name):
-        """Writes the model as it is used: averaged weights, and an answer in probabilities."""
+        """Writes the model for use: with averaged weights, and probabilities as its output."""
         with (
             tempfile.TemporaryDirectory() as elsewhere,
             averaged(self.model),
-            for_a_while(self.model, self.activation) as model,
-            # Of several machines all must read the weights, which they do together, and one writes.
+            with_activation(self.model, self.activation) as model,
+            # Reading the weights is a collective operation of all machines; the first one writes.
             whole_file(Path(elsewhere if process()[0] else self.folder) / name, True) as path,
         ):
             model.save(path)
 
     def finish(self):
-        """Writes what belongs to the end: the model as it is now, and its card."""
+        """Writes the final model and its card."""
         self.write(LAST)
         self._write_text("README.md", card(self.model, self, self.model.input_shape[1:]))
 
@@ -250,7 +242,7 @@ class Run(keras.callbacks.Callback):
                 path.write_text(text, encoding="utf-8")
 
     def _means(self):
-        """Means over the steps of the round so far, before and after it was taken up."""
+        """Means over the steps of the interval so far, those before a resume included."""
         before, now = self.so_far.get("steps", 0), self.step - self.first
         if not now:
             return self.so_far
@@ -270,21 +262,21 @@ class Run(keras.callbacks.Callback):
         return RuntimeError(
             f"Training diverged: {what} is not a finite number at step {self.step}, at learning "
             f"rate {self._learning_rate():.3g}. The last good state is {self.folder / STATE}, of "
-            f"step {self.saved_step}; resumed as it is, it would end here again. A lower learning "
-            "rate, a longer warm-up or a smaller clip_norm may help."
+            f"step {self.saved_step}; resumed without a change, it would diverge again. A lower "
+            "learning rate, a longer warm-up or a smaller clip_norm may help."
         )
 
     # Signals
 
     @contextmanager
-    def listening(self):
-        """While it lasts, SIGTERM and Ctrl-C keep the state before they end the process."""
+    def handling_signals(self):
+        """A context in which SIGTERM and Ctrl-C save the state before they end the process."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # where Python allows no handlers
+            yield  # Python allows signal handlers in the main thread only
             return
 
         def remember(number, frame):
-            if self.signal:  # asked twice: at once
+            if self.signal:  # the second signal stops at once
                 raise KeyboardInterrupt
             self.signal = number
 
@@ -299,7 +291,7 @@ class Run(keras.callbacks.Callback):
     def _stop(self, number):
         print(
             f"\nStopped by {signal.Signals(number).name}. Step {self.saved_step:,} of "
-            f"{self.plan.steps:,} is kept in {self.folder}; resume it to go on.",
+            f"{self.plan.steps:,} is saved in {self.folder}; resume the run to continue.",
             flush=True,
         )
         if number == signal.SIGINT:
@@ -307,18 +299,8 @@ class Run(keras.callbacks.Callback):
         raise SystemExit(128 + number)
 
 
-def record_of(folder):
-    """What the run in a folder is: its recipe, images, classes and more; None without a run."""
-    try:
-        with safe_open(folder / STATE, "numpy") as file:
-            record = json.loads(file.metadata()["record"])
-        return record | {"recipe": Recipe(**record["recipe"])}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
-
-
 def _variables(model):
-    """All that a step reads and changes: pairs of a name that repeats and a variable."""
+    """All variables that a step reads or changes: pairs of a reproducible name and a variable."""
     counted = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in counted]
     for part, variables in (("model", own), ("optimizer", model.optimizer.variables)):

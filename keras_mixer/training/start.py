@@ -1,10 +1,9 @@
-"""What a run starts from: a model by name, perhaps with weights of another size."""
+"""The model that a run starts from: by name, perhaps with weights for another image size."""
 
-from difflib import get_close_matches
-
-from keras_mixer._text import option
+from keras_mixer._text import did_you_mean, option
+from keras_mixer.loading import fetch_release
 from keras_mixer.models import builder
-from keras_mixer.weights import fetch, resize
+from keras_mixer.weights import resize
 
 
 def starting_from(model, weights=None, *options):
@@ -12,28 +11,35 @@ def starting_from(model, weights=None, *options):
 
     Args:
         model: Its name, such as `"MixerB16"`.
-        weights: A release or a file, see `keras_mixer.load_weights`. Where the recipe wants larger
-            images than they do, the model grows as the paper says, see `keras_mixer.resize`.
-        *options: More of its arguments, as text: `"patch_size=4"`.
+        weights: A release or a file, see `keras_mixer.load_weights`. If the recipe has larger
+            images than the weights, the model is resized as in the paper, see
+            `keras_mixer.resize`.
+        *options: More arguments of the model, as text: `"patch_size=4"`.
 
     Raises:
-        ValueError: No such model, or an option that is no `key=value` or not one of the model's.
+        ValueError: There is no such model; or an option is not `key=value`, or not an argument of
+            the model, or, when the model is built, has a value from which it cannot be built.
     """
     builds = builder(model)
     given = dict(map(option, options))
     unknown = [key for key in given if key not in builds.__signature__.parameters]
     if unknown:
-        close = get_close_matches(unknown[0], builds.__signature__.parameters, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{model} has no option {unknown[0]!r}.{hint}")
-    if weights in builds.weights:
-        fetch(builds.weights[weights])  # now, where it can be seen
+        hint = did_you_mean(unknown[0], builds.__signature__.parameters)
+        raise ValueError(f"{model} has no option {unknown[0]!r}. {hint}".rstrip())
+    fetch_release(model, weights)  # now, so that the progress of the download is seen
 
     def build(*, input_shape, **arguments):
         arguments |= given
-        if weights is None:
-            return builds(input_shape=input_shape, **arguments)
-        built = builds(weights=weights, **arguments)
+        try:
+            if weights is None:
+                return builds(input_shape=input_shape, **arguments)
+            built = builds(weights=weights, **arguments)
+        except (ValueError, TypeError) as error:
+            if not given:
+                raise
+            raise ValueError(
+                f"{model} cannot be built with {' '.join(options)}: {error}"
+            ) from error
         if built.input_shape[1:] == tuple(input_shape):
             return built
         return resize(built, input_shape[0])

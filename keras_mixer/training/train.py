@@ -1,17 +1,16 @@
-"""Training and evaluation: one function each, over Keras's `fit` and `evaluate`."""
+"""Training: one function, over Keras's `fit`."""
 
 import hashlib
 import math
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from keras_mixer._backend import jit_compile, settings
+from keras_mixer._backend import settings
 from keras_mixer._files import whole_file
-from keras_mixer._keras import graph_of
+from keras_mixer._runs import SKIPPED, STATE
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
 from keras_mixer.images import carrier, preprocessing
@@ -20,36 +19,36 @@ from keras_mixer.training.devices import (
     jit_compile_for_training,
     mirrored,
     on_a_tpu,
+    part,
     process,
     replicas,
     wait_for_all,
 )
 from keras_mixer.training.devices import strategy as find
-from keras_mixer.training.heads import answering, give_logits, last_activation
+from keras_mixer.training.heads import for_use, give_logits
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
-from keras_mixer.training.run import STATE, Run
+from keras_mixer.training.run import Run
 
-SKIPPED = "skipped.txt"
-ON_A_TPU = 32  # steps, in which starting the next one from Python no longer matters
+ON_A_TPU = 32  # steps per execution, enough to hide the overhead of Python
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much there is to do, counted in calls of the optimizer.
+    """The length of a run, in steps. A step is one call of the optimizer.
 
     Attributes:
-        batch_size: Images in a call.
-        steps_per_epoch: Calls for one pass over the images.
-        steps: Calls in all.
-        round: Calls between two evaluations.
+        batch_size: Images a step.
+        steps_per_epoch: Steps for one pass over the images.
+        steps: Steps in all.
+        interval: Steps between two evaluations.
     """
 
     batch_size: int
     steps_per_epoch: int
     steps: int
-    round: int
+    interval: int
 
 
 def train(
@@ -68,44 +67,45 @@ def train(
     callbacks=(),
     input_range=None,
 ):
-    """Trains a model and keeps it, and all that is needed to go on, in a folder.
+    """Trains a model, and saves it to a folder with everything that is needed to resume.
 
     Writes into `folder`: `best.keras` and `last.keras`, models ready for use; `labels.txt`, the
-    classes; `log.csv`, a row for each round; `tensorboard/`; `README.md`, a model card;
-    `skipped.txt` where files were no pictures; and `state.safetensors`, from which training is
-    taken up. The recipe decides the precision, and `keras.json` and `keras.config` change nothing.
-    On a CPU a run that was stopped, by SIGTERM or by anything else, ends at the same weights as one
-    that was not, bit by bit.
+    class names; `log.csv`, a row for each evaluation; `tensorboard/`; `README.md`, a model card;
+    `skipped.txt`, the files that could not be read, if any; and `state.safetensors`, from which
+    training resumes. The recipe decides the precision; `keras.json` and `keras.config` have no
+    influence. On a CPU, a run that was stopped and resumed ends at the same weights as one that was
+    not stopped, bit by bit.
 
     Args:
         build: A function that builds the model: called with `input_shape`, `classes`,
             `classifier_activation` and `drop_path_rate`, as the builders of this package are. To
             fine-tune: `functools.partial(keras_mixer.MixerB16, weights="imagenet21k")`.
-        images: The `keras_mixer.data.Source` to learn from.
-        held_out: One to evaluate on, after each round.
+        images: The `keras_mixer.data.Source` to train on.
+        held_out: The `Source` to evaluate on, after each epoch or `evaluate_every` steps.
         recipe: A `Recipe`, or the name of one of `RECIPES`.
-        folder: Where to write; made if need be.
-        strategy: What `keras_mixer.training.strategy` returns; by default what it finds.
-        seed: Decides initial weights, order, augmentation and dropped paths.
-        resume: Whether to go on with what is in `folder`.
+        folder: The folder to write to. It is created if it does not exist.
+        strategy: From `keras_mixer.training.strategy`, which is called by default.
+        seed: Seed of the initial weights, the order of images, augmentation and dropped paths.
+        resume: Whether to resume the run in `folder`, if there is one.
         augment: Keras layers or callables on batches of images, after the recipe's crops, flips and
             RandAugment and before MixUp and CutMix; see `keras_mixer.data.augmented`.
-        evaluate_every: Updates between two evaluations; by default an epoch, or a twentieth of a
-            recipe that counts steps.
-        steps_per_execution: Updates that the device does before it comes back to Python, at most;
-            as many of them as divide a round. By default 32 on a TPU, which would wait otherwise,
-            and 1 elsewhere. Only in between is the state kept and the loss looked at.
-        callbacks: More Keras callbacks.
-        input_range: What the model takes for black and for white, where nothing in it says so; see
-            `keras_mixer.preprocessing`.
+        evaluate_every: Evaluation interval in steps; by default an epoch, or a twentieth of the
+            training for a recipe that gives `steps`.
+        steps_per_execution: Maximum steps per compiled call; the largest number up to it that
+            divides an evaluation interval is used. By default 32 on a TPU and 1 elsewhere. The
+            state is saved and the loss checked between calls only.
+        callbacks: Additional Keras callbacks.
+        input_range: The model's input values for black and for white, where nothing in the model
+            says so; see `keras_mixer.preprocessing`.
 
     Returns:
         `(model, rows)`: the model as in `last.keras`, and the log.
 
     Raises:
         FileExistsError: A run is in `folder` already, and `resume` is not set.
-        ValueError: A recipe, data or a model that do not go together, or another run to resume.
-        RuntimeError: The loss is no longer a number; the message says where the last good state is.
+        ValueError: Recipe, data and model do not fit together, or the run to resume has other
+            settings.
+        RuntimeError: The loss is not finite; the message says where the last good state is.
     """
     recipe = named(recipe)
     folder, strategy = Path(folder), strategy or find()
@@ -133,20 +133,22 @@ def train(
         run = Run(folder, record, plan, rates, activation=recipe.loss)
         run.set_model(model)
         if resume and (folder / STATE).exists():
-            run.take_up()
+            run.resume()
         _announce(model, images, held_out, folder)
-        if run.owes_a_row:
-            run.make_up(_evaluated(model, plan, held_out, takes) or {})
+        if run.misses_row:
+            run.record_missing_row(_evaluated(model, plan, held_out, takes) or {})
         if run.step < plan.steps:
-            model.steps_per_execution = _at_once(plan, run.step, steps_per_execution, strategy)
-            with run.listening():
+            model.steps_per_execution = _steps_per_execution(
+                plan, run.step, steps_per_execution, strategy
+            )
+            with run.handling_signals():
                 _fit(
                     model,
                     run,
                     lambda: _training(recipe, plan, images, augment, seed, run.step, takes),
-                    initial_epoch=run.step // plan.round,
-                    epochs=math.ceil(plan.steps / plan.round),
-                    steps_per_epoch=plan.round,
+                    initial_epoch=run.step // plan.interval,
+                    epochs=math.ceil(plan.steps / plan.interval),
+                    steps_per_epoch=plan.interval,
                     validation_data=held_out and _held_out(plan, held_out, takes),
                     callbacks=[
                         run,
@@ -163,79 +165,7 @@ def train(
             model.optimizer.finalize_variable_values(model.trainable_variables)
         run.finish()
         wait_for_all()
-        return answering(model, recipe.loss), run.rows
-
-
-def evaluate(model, images, *, crop=None, batch_size=256, input_range=None):
-    """Evaluates a model on every image of a source, each once, on any number of replicas.
-
-    Images are cut and scaled as the model says, see `keras_mixer.preprocessing`. How the model was
-    compiled, and its optimizer, stay as they are.
-
-    Args:
-        model: A model that ends in softmax, sigmoid or logits; with several replicas, one that was
-            built or loaded in the strategy's scope.
-        images: A `keras_mixer.data.Source`.
-        crop: How images are cut, where not as the model says: `"resize"`, `"resize_crop"` or
-            `"resmall_crop"`.
-        batch_size: Images at a time, over all replicas; so many more that they can be divided.
-        input_range: What the model takes for black and for white, where nothing in it says so.
-
-    Returns:
-        A dict: `loss` (cross-entropy), `accuracy` (top-1), `top_5` where there are more classes,
-        and `images`, how many were counted.
-
-    Raises:
-        ValueError: The model has other classes or channels, or does not say what images it takes.
-    """
-    _, height, width, channels = model.input_shape
-    classes = len(images.classes)
-    images = _with_channels(images, channels)
-    if channels != images.channels or model.output_shape[1:] != (classes,):
-        raise ValueError(
-            f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
-            f"{model.output_shape[-1]} classes; {images.name} has {classes} classes and "
-            f"{images.channels} channels."
-        )
-    takes = preprocessing(model, input_range=input_range)
-    activation = last_activation(model)
-    strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
-    count = replicas(strategy) if strategy else 1
-    batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
-    batches = evaluation_batches(
-        images, batch_size, (height, width), crop=crop, preprocessing=takes, **_part()
-    )
-    with _scope(model), settings():
-        measured = {
-            "softmax": keras.losses.CategoricalCrossentropy(),
-            "sigmoid": keras.losses.BinaryCrossentropy(),
-            "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
-        }[activation]
-        same = _uncompiled(model)
-        same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
-        result = same.evaluate(batches, return_dict=True, verbose=0)
-    if not math.isfinite(result["loss"]):
-        raise ValueError(
-            f"'{model.name}' gives scores that are not finite (NaN or infinite) for some of "
-            f"{images.name}, so it has no accuracy. Its weights may be damaged, or it cannot take "
-            "such images."
-        )
-    return {key: float(value) for key, value in result.items()} | {"images": int(result["images"])}
-
-
-def _uncompiled(model):
-    """A model of the same function that can be compiled without a trace."""
-    if graph_of(model) is not None:
-        return keras.Model(model.inputs[0], model.outputs[0])
-    image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
-    return keras.Model(image, model(image))  # whose own `call` does more than its graph
-
-
-def _with_channels(images, channels):
-    """The same images, grey or in colour as the model takes them, where they are files."""
-    content, _ = images.order(None).take(1).map(images.read).element_spec
-    files = content.dtype == tf.string and channels in (1, 3)
-    return replace(images, channels=channels) if files else images
+        return for_use(model, recipe.loss), run.rows
 
 
 def _plan(recipe, images, replicas, evaluate_every):
@@ -247,8 +177,8 @@ def _plan(recipe, images, replicas, evaluate_every):
     batch_size = recipe.batch_size // recipe.accumulate
     if batch_size % replicas:
         raise ValueError(
-            f"{replicas} replicas divide a batch among them, so its size must be a multiple of "
-            f"that; got {batch_size}."
+            f"A batch is divided among {replicas} replicas, so its size must be a multiple of "
+            f"{replicas}; got {batch_size}."
         )
     if batch_size > images.count:
         raise ValueError(
@@ -262,7 +192,7 @@ def _plan(recipe, images, replicas, evaluate_every):
 
 
 def _fit(model, run, batches, **arguments):
-    """`fit`. Where TensorFlow cannot do several steps at once, which shows at the first, one."""
+    """`fit`; with one step per call if TensorFlow cannot compile several into one."""
     begun = run.step
     try:
         model.fit(batches(), **arguments)
@@ -270,14 +200,17 @@ def _fit(model, run, batches, **arguments):
         if model.steps_per_execution == 1 or run.step > begun:
             raise
         reason = str(error).strip().splitlines()[0]
-        print(f"Not {model.steps_per_execution} steps at once, but one after the other: {reason}")
-        run.take_up()  # some replica may have done a step
+        print(
+            f"TensorFlow cannot run {model.steps_per_execution} steps per call, so it runs one: "
+            f"{reason}"
+        )
+        run.resume()  # some replica may have done a step
         model.steps_per_execution, model.train_function = 1, None
         model.fit(batches(), **arguments)
 
 
 def _evaluated(model, plan, held_out, takes):
-    """What `fit` finds out after a round."""
+    """The results of an evaluation, as `fit` gets them after an epoch."""
     return held_out and model.evaluate(
         _held_out(plan, held_out, takes),
         callbacks=[EvaluateAverages()],
@@ -286,20 +219,20 @@ def _evaluated(model, plan, held_out, takes):
     )
 
 
-def _at_once(plan, step, most, strategy):
-    """The largest number of steps, up to `most`, that divides what is left of every round."""
+def _steps_per_execution(plan, step, most, strategy):
+    """The largest number of steps up to `most` that divides the rest of every interval."""
     if (most or 1) > 1 and replicas(strategy) > 1 and mirrored(strategy):
         raise ValueError(
-            f"Keras does one step at a time over {replicas(strategy)} replicas of a "
-            f"MirroredStrategy; got steps_per_execution={most}."
+            f"With a MirroredStrategy of {replicas(strategy)} replicas Keras needs "
+            f"steps_per_execution=1; got {most}."
         )
     most = most or (ON_A_TPU if on_a_tpu(strategy) else 1)
-    left = math.gcd(plan.round, plan.steps, step)
+    left = math.gcd(plan.interval, plan.steps, step)
     return max(n for n in range(1, most + 1) if left % n == 0)
 
 
 def _check(folder, resume, images, held_out, augment):
-    """What can be known to go wrong, before it costs anything."""
+    """Raises the errors that can be found before the model is built."""
     for augmentation in augment:
         check_augmentation(augmentation)
     if (folder / STATE).exists() and not resume:
@@ -309,7 +242,7 @@ def _check(folder, resume, images, held_out, augment):
         )
     if held_out and held_out.classes != images.classes:
         raise ValueError(
-            f"{images.name} and {held_out.name} have other classes: {images.classes[:5]} and "
+            f"{images.name} and {held_out.name} have different classes: {images.classes[:5]} and "
             f"{held_out.classes[:5]}, ..."
         )
 
@@ -319,13 +252,13 @@ def _check_model(model, recipe, images):
     if model.input_shape[1:] != image or model.output_shape != (None, len(images.classes)):
         shape, wanted = (" x ".join(map(str, s)) for s in (model.input_shape[1:], image))
         raise ValueError(
-            f"'{model.name}' takes images {shape} and tells {model.output_shape[-1]} classes "
-            f"apart; the recipe and the data have {wanted} and {len(images.classes)}."
+            f"'{model.name}' takes images {shape} and has {model.output_shape[-1]} classes; the "
+            f"recipe and the data have {wanted} and {len(images.classes)}."
         )
 
 
 def _images(model, recipe, input_range):
-    """What images the model takes, and how the recipe cuts them, which the model then carries."""
+    """The model's `Preprocessing`, with the recipe's crop. The model keeps that, too."""
     layer = carrier(model)
     if layer:
         layer.preprocessing = layer.preprocessing.cut(recipe.evaluation_crop)
@@ -333,24 +266,25 @@ def _images(model, recipe, input_range):
 
 
 def _record(recipe, images, held_out, seed, augment, model, plan, takes):
-    """What must be the same for a run to be the same."""
+    """The settings that must not change when a run resumes."""
     return {
         "recipe": recipe.as_dict(),
         "model": model.name,
         "parameters": model.count_params(),
         "images": str(images),
         "held_out": str(held_out) if held_out else None,
+        "origin": {"images": images.origin, "held_out": held_out and held_out.origin},
         "augment": [getattr(a, "__name__", type(a).__name__) for a in augment],
         "classes": list(images.classes),
         "seed": seed,
-        "layers": _outline(model),
+        "layer_arguments": _outline(model),
         "preprocessing": takes.as_dict(),
-        "evaluate_every": plan.round,
+        "evaluate_every": plan.interval,
     }
 
 
 def _outline(model):
-    """A fingerprint of the words and numbers that a model's layers are made from."""
+    """A fingerprint of the plain constructor arguments of a model's layers."""
     plain = str | int | float | bool | None
     layers = [
         (type(layer).__name__, [(k, v) for k, v in _config(layer) if isinstance(v, plain)])
@@ -360,16 +294,16 @@ def _outline(model):
 
 
 def _config(layer):
-    """What repeats when the same model is built again."""
+    """The arguments that are the same when the same model is built again."""
     return sorted((k, v) for k, v in layer.get_config().items() if k not in ("name", "seed"))
 
 
 def _announce(model, images, held_out, folder):
-    """Says what will be done, and what of the data was left out."""
-    print(f"{model.name}, {model.count_params():,} parameters, learns from {images}")
+    """Prints what is trained on which images, and which files were left out."""
+    print(f"{model.name}, {model.count_params():,} parameters, trains on {images}")
     skipped = images.skipped | (held_out.skipped if held_out else {})
     if held_out:
-        print(f"and is measured on {held_out}.")
+        print(f"and is evaluated on {held_out}.")
     if skipped and process()[0] == 0:
         lines = [f"{path}: {reason}" for path, reason in skipped.items()]
         with whole_file(folder / SKIPPED, overwrite=True) as path:
@@ -379,7 +313,7 @@ def _announce(model, images, held_out, folder):
 
 def _training(recipe, plan, images, augment, seed, start, takes):
     layers = keras.layers
-    # One number would be the most that Keras draws the share from, and so would CutMix's.
+    # A single number would be the maximum of a range that Keras draws from, here and in CutMix.
     share = (recipe.random_erasing, recipe.random_erasing)
     erase = [layers.RandomErasing(share)] if recipe.random_erasing else []
     mix = [layers.MixUp(recipe.mixup)] if recipe.mixup else []
@@ -401,23 +335,12 @@ def _training(recipe, plan, images, augment, seed, start, takes):
         preprocessing=takes,
         seed=seed,
         start=start,
-        **_part(),
+        **part(),
     )
 
 
 def _held_out(plan, held_out, takes):
-    return evaluation_batches(held_out, plan.batch_size, takes.size, preprocessing=takes, **_part())
-
-
-def _scope(model):
-    """That of the TensorFlow strategy that a model was built in."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return strategy.scope() if strategy else nullcontext()
-
-
-def _part():
-    number, count = process()
-    return {"process": number, "processes": count}
+    return evaluation_batches(held_out, plan.batch_size, takes.size, preprocessing=takes, **part())
 
 
 def _tensorboard(folder):

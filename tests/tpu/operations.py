@@ -14,7 +14,7 @@ from jax._src.lib import xla_client  # no public door leads to XLA's count for b
 
 
 def on_jax(name, batch):
-    from keras_mixer.tpu._compile import Program
+    from keras_mixer.tpu.compile import Program
 
     job = {
         **{"name": name, "options": {}, "precision": "mixed_bfloat16"},

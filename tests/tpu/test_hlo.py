@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_mixer.tpu._hlo import by_layer, operations, place
+from keras_mixer.tpu.hlo import by_layer, operations, place
 
 # Cut down from what libtpu writes: an LSTM of 50 steps beside a dense layer.
 PROGRAM = """\

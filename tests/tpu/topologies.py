@@ -9,7 +9,7 @@ import re
 import jax
 from jax.sharding import SingleDeviceSharding
 
-from keras_mixer.tpu._compile import shardings
+from keras_mixer.tpu.compile import shardings
 from keras_mixer.tpu.slices import CHIPS, SLICES
 
 

@@ -1,9 +1,13 @@
 """`keras-mixer train`, `evaluate` and `predict`; once each as a shell runs them."""
 
+import json
 import shutil
 
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
+from keras_mixer._runs import STATE
 from keras_mixer.cli import main
 from tests.pictures import class_folders
 
@@ -18,7 +22,7 @@ TINY = [
 def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here, tmp_path):
     class_folders(tmp_path / "pets", count=15)
     done = command("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path)
-    assert "learns from pets, but every 10th: 29 images of 3 classes" in done.stdout
+    assert "trains on pets, but every 10th: 29 images of 3 classes" in done.stdout
     assert "Left out 4, all in run/skipped.txt" in done.stdout.replace("\n", " ")
     for name in ("truncated.jpg", "text.jpg", "notes.txt", "empty: a class without pictures"):
         assert name in done.stdout
@@ -29,6 +33,9 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here,
     shutil.copytree(tmp_path / "pets", tmp_path / "others")
     done = here("evaluate", "run", "--dataset", "others", cwd=tmp_path)
     assert "images 32" in done.stdout
+    (tmp_path / "elsewhere").mkdir()
+    done = here("evaluate", tmp_path / "run", "--dataset", "../pets", cwd=tmp_path / "elsewhere")
+    assert "images 3" in done.stdout
     done = command("predict", "run", "pets/dog/3.PNG", "--top", "2", cwd=tmp_path)
     assert "dog" in done.stdout.replace("pets/dog/3.PNG", "")  # the class, not the path
     again = here("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path, check=False)
@@ -37,13 +44,28 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here,
     again = here("train", "--dataset", "pets", "--output", "run", "--resume", *TINY, cwd=tmp_path)
     assert "is finished" in again.stdout
 
+    without_origin(tmp_path / "run" / STATE)
+    done = here("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
+    assert "images 3" in done.stdout
+    again = here("train", "--dataset", "pets", "--output", "run", "--resume", *TINY, cwd=tmp_path)
+    assert "is finished" in again.stdout
+
+
+def without_origin(path):
+    """Makes a state as older versions wrote it: its record has the images as text only."""
+    with safe_open(path, "numpy") as file:
+        kept = file.metadata()
+    record = json.loads(kept["record"])
+    assert record.pop("origin")["images"]["but_every"] == 10
+    save_file(load_file(path), path, kept | {"record": json.dumps(record)})
+
 
 @pytest.mark.slow
 def test_a_data_set_by_name(command, here, tmp_path, tiny_cifar10):
     data = ["--dataset", "cifar10", "--data-dir", tiny_cifar10]
     done = here("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
-    assert "learns from cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
-    assert "measured on cifar10/3.0.2 test: 30 images" in done.stdout
+    assert "trains on cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
+    assert "evaluated on cifar10/3.0.2 test: 30 images" in done.stdout
     done = command("evaluate", "run/last.keras", *data, "--split", "train[:13]", cwd=tmp_path)
     assert "images 13" in done.stdout
     assert "keras-mixer train --dataset cifar10" in (tmp_path / "run/README.md").read_text()
@@ -74,6 +96,7 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
         (["--split", "train[:x]"], "no folder of images at 'pets/train[:x]'"),
         (["--model-option", "depth"], "written key=value; got 'depth'"),
         (["--model-option", "dept=2"], "Did you mean 'depth'?"),
+        (["--model-option", "width=0"], "MlpMixer cannot be built with patch_size=4 width=16"),
         (["--set", "batch_size=64"], "fewer than one batch of 64"),
     ],
 )

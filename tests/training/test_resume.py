@@ -19,8 +19,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from keras_mixer import training
+from keras_mixer._runs import LOG, STATE
 from keras_mixer.training import run as running
-from keras_mixer.training.run import LOG, STATE
 from tests.conftest import ROOT
 from tests.training import runs
 from tests.training.runs import BUILD, RECIPE, sources, train
@@ -120,7 +120,7 @@ def test_a_signal_keeps_the_state_and_ends_the_process(whole, tmp_path, number, 
     process.send_signal(number)
     seen, _ = process.communicate(timeout=120)
     assert process.returncode == code, seen
-    assert f"Stopped by {number.name}. Step 1 of 48 is kept in {tmp_path}" in seen
+    assert f"Stopped by {number.name}. Step 1 of 48 is saved in {tmp_path}" in seen
     train(tmp_path, resume=True)
     assert same(tmp_path, whole[0])
 

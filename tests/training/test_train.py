@@ -15,7 +15,7 @@ from keras_mixer._backend import settings
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.heads import give_logits
 from keras_mixer.training.optimizers import loss, optimizer, schedule
-from keras_mixer.training.run import record_of
+from keras_mixer.training.record import record_of
 from tests.cases import randomised
 from tests.pictures import labelled
 from tests.training.runs import BUILD, RECIPE, sources
@@ -309,7 +309,7 @@ def test_what_does_not_go_together_is_an_error_before_anything_is_written(
 def test_classes_that_are_others_are_an_error(tmp_path, run):
     images, _ = sources()
     held_out = data.arrays(*labelled(20, classes=2))
-    with pytest.raises(ValueError, match="have other classes"):
+    with pytest.raises(ValueError, match="have different classes"):
         training.train(BUILD, images, held_out, recipe=RECIPE, folder=tmp_path / "run")
     model = keras.saving.load_model(run[0] / "last.keras")
     with pytest.raises(ValueError, match="answers with 3 classes; arrays has 2 classes"):

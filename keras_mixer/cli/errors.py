@@ -1,0 +1,84 @@
+"""What the command line shows of an error: one line for a user's mistake, all of a bug of ours."""
+
+import dis
+import sys
+import traceback
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+
+from rich.console import Console
+from rich.markup import escape
+
+from keras_mixer import __version__
+from keras_mixer._backend import cure
+from keras_mixer.doctor import FLAVOURS
+
+PACKAGE = Path(__file__).parents[1]
+OURS = (ValueError, RuntimeError)
+
+
+def report(error, debug=False):
+    """Prints an error on standard error.
+
+    Args:
+        error: The exception that ended a command.
+        debug: Whether to print the traceback of a user's mistake, too.
+    """
+    stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+    mistake = is_mistake(error)
+    if not mistake:
+        stderr.print("[bold red]Error:[/]", escape(_request()))
+    if debug or not mistake:
+        sys.stderr.write("".join(traceback.format_exception(error)))
+    if mistake:
+        message = cure(error) if isinstance(error, ImportError) else str(error)
+        stderr.print("[bold red]Error:[/]", escape(message))
+
+
+def is_mistake(error):
+    """Whether an error is a user's mistake, which its message explains; else it is a bug of ours.
+
+    Files, networks and missing packages are the user's, whoever finds out. A ValueError or
+    RuntimeError is a mistake only if a `raise` statement of this package raised it: its message was
+    written for users. Raised by Keras, TensorFlow or Python, it means that this package passed on
+    what it should have checked.
+
+    The innermost frame alone does not tell which: functions written in C have no frame, and Keras
+    removes its own frames from tracebacks, so that the error seems to come from the line that
+    called them. The instruction at which that frame stopped does tell: a `raise`, or a call.
+    """
+    if isinstance(error, ImportError):
+        return not (error.name or "").startswith("keras_mixer") or _raised_here(error)
+    if isinstance(error, OSError):
+        return True
+    return isinstance(error, OURS) and _raised_here(error)
+
+
+def _raised_here(error):
+    """Whether a `raise` statement of this package raised an error.
+
+    After `raise ... from error` the traceback begins anew, so that errors of others that we explain
+    in our words are ours.
+    """
+    place = error.__traceback__
+    if place is None:
+        return False
+    while place.tb_next:
+        place = place.tb_next
+    code = place.tb_frame.f_code
+    raised = code.co_code[place.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raised and PACKAGE in Path(code.co_filename).parents
+
+
+def _request():
+    """Where a bug should go, and with what."""
+    versions = [f"keras-mixer {__version__}"]
+    for name in ("keras", *FLAVOURS):
+        with suppress(PackageNotFoundError):
+            versions.append(f"{name} {version(name)}")
+    versions = ", ".join((*versions, f"Python {python_version()}"))
+    return (
+        f"This looks like a bug of keras-mixer; please report it with this traceback ({versions})."
+    )

@@ -1,0 +1,200 @@
+"""Commands for .tflite files: export, inspect, verify, sensitivity and benchmark."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.progress import Progress
+from rich.table import Table
+
+from keras_mixer._files import check_new
+from keras_mixer._quiet import quiet
+from keras_mixer._runs import model_file
+from keras_mixer.cli.options import (
+    Calibration,
+    CutAs,
+    ImageFiles,
+    InputRange,
+    KeepFloat,
+    Labels,
+    ModelName,
+    Overwrite,
+    Recipe,
+    TfliteFile,
+    Threads,
+    Weights,
+)
+from keras_mixer.cli.output import console, load, quiet_but_for_left_out
+
+
+def export(
+    model: ModelName,
+    recipe: Annotated[
+        Recipe,
+        typer.Option(
+            help="The types of weights and arithmetic: dynamic_int8 for CPUs, float16 for GPUs, "
+            "int8 for NPUs."
+        ),
+    ] = "float32",
+    output: Annotated[
+        Path | None, typer.Option(help="The folder to write to; by default MODEL_tflite.")
+    ] = None,
+    labels: Labels = None,
+    calibration: Calibration = None,
+    keep_float: KeepFloat = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Test images, to state the file's accuracy in the card: a folder with one folder "
+            "of pictures for each class, or a .npz with 'images' and 'labels'."
+        ),
+    ] = None,
+    weights: Weights = None,
+    input_range: InputRange = None,
+    name: Annotated[str | None, typer.Option(help="The model's name in the file.")] = None,
+    description: Annotated[str, typer.Option(help="What the model does, in a sentence.")] = "",
+    version: Annotated[str, typer.Option(help="The model's version.")] = "",
+    author: Annotated[str, typer.Option(help="The model's author.")] = "",
+    license: Annotated[str, typer.Option(help="The model's licence, such as Apache-2.0.")] = "",
+    overwrite: Overwrite = False,
+):
+    """Write a folder for an app: a .tflite file with metadata, and how to use it.
+
+    The folder also holds the class names, a test image with its expected scores, to check the app
+    with, and a model card. Exports with several recipes can share a folder.
+    """
+    output = output or Path(f"{model.removesuffix('.keras').rstrip('/')}_tflite")
+    check_new(output / f"model_{recipe}.tflite", overwrite)
+    with quiet():
+        from keras_mixer import loading, tflite
+
+    file = model_file(model)
+    keras_model = load(file, weights)
+    if weights is None and file.suffix != ".keras":
+        console.print(f"{model} starts with random weights: good for timing, not for classifying.")
+    classes = loading.class_names(file, weights, count=keras_model.output_shape[-1])
+    with (
+        console.status(f"Converting {keras_model.name} with recipe {recipe}"),
+        quiet_but_for_left_out(),
+    ):
+        written = tflite.export(
+            keras_model,
+            output,
+            str(recipe),
+            labels=labels or classes,
+            calibration=calibration,
+            keep_float=keep_float or (),
+            input_range=input_range,
+            data=data,
+            name=name,
+            description=description,
+            version=version,
+            author=author,
+            license=license,
+            overwrite=overwrite,
+        )
+    console.print(f"{written}: {written.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Any .tflite file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+):
+    """Show what is in a .tflite file: inputs, outputs, metadata, ops, XNNPACK support, storage."""
+    with quiet():
+        from keras_mixer.tflite import inspect
+
+        found = inspect(file)
+    as_text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
+    console.print(as_text if as_json else f"{file}: {found}", soft_wrap=True, highlight=False)
+
+
+def verify(
+    model: Annotated[
+        str, typer.Argument(help="The model that the .tflite file was converted from.")
+    ],
+    tflite: TfliteFile,
+    data: ImageFiles,
+    weights: Weights = None,
+    threads: Threads = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Compare the output of every layer as well.")
+    ] = False,
+    cut_as: Annotated[
+        CutAs | None,
+        typer.Option(
+            "--as",
+            help="How pictures are cropped: mediapipe, as its image classifier and most apps do; "
+            "by default as in the model's training and evaluation.",
+        ),
+    ] = None,
+    input_range: InputRange = None,
+):
+    """Run a .tflite file and its Keras model on the same images, and compare the scores."""
+    with quiet():
+        from keras_mixer.tflite import verify
+
+    keras_model = load(model, weights)
+    with quiet_but_for_left_out():
+        report = verify(
+            keras_model,
+            tflite,
+            data,
+            threads=threads,
+            layers=layers,
+            cut_as=cut_as and str(cut_as),
+            input_range=input_range,
+        )
+    console.print(str(report), highlight=False)
+
+
+def sensitivity(
+    model: ModelName,
+    recipe: Annotated[Recipe, typer.Option(help="The recipe to quantise with.")],
+    data: ImageFiles,
+    calibration: Calibration = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of images to use.")] = 64,
+    weights: Weights = None,
+    input_range: InputRange = None,
+):
+    """List the error that each layer causes when it alone is quantised, the worst first.
+
+    `keras-mixer export --keep-float LAYER` keeps a layer in float32.
+    """
+    with quiet():
+        from keras_mixer.tflite import sensitivity
+
+    keras_model = load(model, weights)
+    with Progress(console=console, transient=True) as progress, quiet_but_for_left_out():
+        losses = sensitivity(
+            keras_model,
+            str(recipe),
+            data,
+            calibration=calibration,
+            count=count,
+            progress=lambda layers: progress.track(layers, description="Layers"),
+            input_range=input_range,
+        )
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("layer", no_wrap=True)
+    table.add_column("error", justify="right")
+    table.add_column("same class", justify="right")
+    for loss in losses:
+        table.add_row(loss.layer, f"{loss.error:.2%}", f"{loss.agreement:.2%}")
+    console.print(table)
+
+
+def benchmark(
+    tflite: TfliteFile,
+    threads: Threads = None,
+    runs: Annotated[int, typer.Option(min=1, help="Number of timed runs.")] = 50,
+):
+    """Time a .tflite file, relative to this machine's peak throughput for matrix products."""
+    with quiet():
+        from keras_mixer.tflite import benchmark
+
+    with console.status(f"Timing {tflite}"), quiet():
+        timing = benchmark(tflite, threads=threads, runs=runs)
+    console.print(str(timing), highlight=False)

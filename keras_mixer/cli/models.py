@@ -1,0 +1,102 @@
+"""Commands that list, use and show models: models, predict and show-weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from keras_mixer._files import check_new, whole_file
+from keras_mixer._quiet import quiet
+from keras_mixer._runs import model_file
+from keras_mixer.cli.options import InputRange, Labels, ModelName, Overwrite, Threads, Weights
+from keras_mixer.cli.output import console, load
+
+
+def models(
+    pattern: Annotated[str, typer.Argument(help="The names to list, such as 'Mixer*16'.")] = "*",
+):
+    """List the models: sizes, parameters with 1,000 classes, and released weights."""
+    with quiet():
+        from keras_mixer.models import BUILDERS, list_models
+
+    names = list_models(pattern)
+    if not names:
+        raise ValueError(
+            f"No model's name matches {pattern!r}. There are {', '.join(list_models())}."
+        )
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))  # fits 80 columns
+    table.add_column("model", no_wrap=True)
+    for size in BUILDERS[names[0]].sizes:
+        table.add_column(size.replace("_", " "), justify="right")
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("released weights", min_width=12)
+    for name in names:
+        builder = BUILDERS[name]
+        sizes = map(str, builder.sizes.values())
+        table.add_row(name, *sizes, f"{builder.params:,}", ", ".join(builder.releases))
+    console.print(table)
+
+
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(help="A .tflite file, a .keras file, a run's folder, or a model's name."),
+    ],
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
+    weights: Weights = None,
+    labels: Labels = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
+    threads: Threads = None,
+    input_range: InputRange = None,
+):
+    """Classify pictures with a .tflite file or a trained model."""
+    with quiet():
+        from keras_mixer import loading
+        from keras_mixer.tflite import Classifier
+
+    file = model_file(model)
+    if file.suffix == ".tflite" and weights is not None:
+        raise ValueError(f"{file} has weights of its own; --weights goes with a model's name.")
+    source = file
+    if file.suffix != ".tflite":
+        source = load(file, weights)
+        count = source.output_shape[-1]
+        labels = labels or loading.class_names(file, weights, count=count)
+    with quiet():
+        classifier = Classifier(source, labels=labels, threads=threads, input_range=input_range)
+        answers = [(path, classifier(path, top=top)) for path in pictures]
+    for path, predictions in answers:
+        console.print(path, soft_wrap=True)
+        table = Table("class")
+        table.add_column("score", justify="right")
+        for prediction in predictions:
+            table.add_row(prediction.label, f"{prediction.score:.4f}")
+        console.print(table)
+
+
+def show_weights(
+    model: ModelName,
+    blocks: Annotated[str, typer.Option(help="Numbers of the blocks.")] = "0,1,2",
+    units: Annotated[int, typer.Option(min=2, help="Number of hidden units of each block.")] = 128,
+    weights: Weights = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The picture to write; by default MODEL_weights.png.")
+    ] = None,
+    overwrite: Overwrite = False,
+):
+    """Draw token-mixing weights as maps over the image, as the Mixer paper does."""
+    output = output or Path(f"{Path(model).with_suffix('')}_weights.png")
+    check_new(output, overwrite)
+    try:
+        numbers = [int(number) for number in blocks.split(",")]
+    except ValueError:
+        raise ValueError(f"--blocks takes numbers like 0,1,2; got {blocks!r}.") from None
+    keras_model = load(model, weights)
+    from keras_mixer.visualize import show_weights
+
+    figure = show_weights(keras_model, numbers, units=units)
+    with whole_file(output, overwrite) as path:
+        figure.savefig(path, dpi=150)
+    console.print(output, soft_wrap=True)

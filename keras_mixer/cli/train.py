@@ -1,0 +1,173 @@
+"""Commands that train and evaluate models: train, evaluate and recipes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from keras_mixer._quiet import quiet
+from keras_mixer._runs import model_file
+from keras_mixer._text import left_out
+from keras_mixer.cli.options import (
+    DataDir,
+    Dataset,
+    Device,
+    InputRange,
+    ModelOption,
+    Replicas,
+    Weights,
+)
+from keras_mixer.cli.output import console, load
+
+
+def train(
+    recipe: Annotated[str, typer.Option(help="How to train; `keras-mixer recipes` lists them.")],
+    output: Annotated[Path, typer.Option(help="The run's folder, to which everything is written.")],
+    dataset: Dataset = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Instead of a dataset: a task from the literature, with its splits."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model's name.")] = "MixerB16",
+    weights: Weights = None,
+    model_option: ModelOption = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="A recipe's field, such as epochs=10; may be repeated."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="The split to train on.")] = None,
+    held_out: Annotated[str | None, typer.Option(help="The split to evaluate on.")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    replicas: Replicas = None,
+    tpu: Annotated[
+        str | None, typer.Option(help="Name or address of a TPU that is not in this machine.")
+    ] = None,
+    coordinator: Annotated[
+        str | None, typer.Option(help="With several machines: ADDRESS:PORT of the first.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="With several machines: their number.")
+    ] = None,
+    process: Annotated[
+        int | None, typer.Option(min=0, help="With several machines: number of this one, from 0.")
+    ] = None,
+    steps_per_execution: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Maximum steps per compiled call (default: 32 on a TPU, 1 elsewhere)."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the run in the folder, if there is one.")
+    ] = False,
+):
+    """Train a model; save it, and the state from which to resume, to a folder.
+
+    SIGTERM and Ctrl-C save the state before they end the process. --resume continues from the last
+    saved state, also after a crash, and ends at the same result.
+    """
+    with quiet():
+        from keras_mixer import data, training
+
+    chosen = training.recipe(recipe)
+    if task:
+        chosen = chosen.for_task(task)
+    chosen = chosen.set(*set or ())
+    build = training.starting_from(model, weights, *model_option or ())
+    if (dataset is None) == (task is None):
+        raise ValueError("train needs either --dataset or --task.")
+    with quiet():
+        found = training.strategy(
+            device,
+            replicas=replicas,
+            tpu=tpu,
+            coordinator=coordinator,
+            processes=processes,
+            process=process,
+        )
+        if task:
+            images, measured = data.task(task, data_dir=data_dir)
+        else:
+            images, measured = data.load(dataset, split, held_out, data_dir=data_dir)
+    training.train(
+        build,
+        images,
+        measured,
+        recipe=chosen,
+        folder=output,
+        strategy=found,
+        seed=seed,
+        resume=resume,
+        steps_per_execution=steps_per_execution,
+    )
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A run's folder, a .keras file, or a model's name.")],
+    dataset: Dataset = None,
+    weights: Weights = None,
+    split: Annotated[str | None, typer.Option(help="The split to evaluate on.")] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="resize, resize_crop or resmall_crop; by default that of the model's training or "
+            "release."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 256,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    replicas: Replicas = None,
+    input_range: InputRange = None,
+):
+    """Evaluate a model on test images, each of them once: loss, top-1 and top-5.
+
+    The images are the test or validation split of the dataset. Of a folder without splits they are
+    all pictures, or, if the run was trained on that folder, those that it held out.
+    """
+    with quiet():
+        from keras_mixer import training
+
+    if dataset is None:
+        raise ValueError("evaluate needs --dataset.")
+    file = model_file(model)
+    with quiet():
+        found = training.strategy(device, replicas=replicas)
+        images = training.evaluation_source(dataset, split, data_dir=data_dir, run=file)
+    if images.skipped:
+        console.print(left_out(images.name, images.skipped), soft_wrap=True, highlight=False)
+    with found.scope():
+        keras_model = load(file, weights)
+        with quiet():
+            result = training.evaluate(
+                keras_model,
+                images,
+                crop=crop,
+                batch_size=batch_size,
+                input_range=input_range,
+                run=file,
+            )
+    numbers = {
+        key: f"{value:,}" if key == "images" else f"{value:.4f}" for key, value in result.items()
+    }
+    console.print(", ".join(f"{key} {text}" for key, text in numbers.items()))
+
+
+def recipes():
+    """List the recipes and the tasks for `keras-mixer train`."""
+    with quiet():
+        from keras_mixer.data import TASKS
+        from keras_mixer.training import RECIPES
+
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("recipe", "length", "batch", "source"):
+        table.add_column(heading)
+    for name, recipe in RECIPES.items():
+        length = f"{recipe.epochs:g} epochs" if recipe.epochs else f"{recipe.steps:,} steps"
+        table.add_row(name, length, f"{recipe.batch_size:,}", recipe.source)
+    console.print(table)
+    console.print(f"Tasks: {', '.join(TASKS)}")

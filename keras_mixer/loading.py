@@ -1,0 +1,73 @@
+"""Models from disk or by name, and what their classes are called."""
+
+from zipfile import BadZipFile
+
+import keras
+
+from keras_mixer._runs import LABELS, model_file
+from keras_mixer.imagenet import CLASSES, classes
+from keras_mixer.models import BUILDERS, create_model
+from keras_mixer.weights import Shipped, fetch
+
+
+def load_model(model, weights=None):
+    """Loads a model from a `.keras` file or a run's folder, or builds one by name.
+
+    A `.keras` file runs no code of its own: Keras's safe mode is on, unless
+    `keras.config.enable_unsafe_deserialization()` was called.
+
+    Args:
+        model: A `.keras` file; the folder of a run of `keras_mixer.training.train`, of which the
+            best model is loaded; or a name from `keras_mixer.list_models()`.
+        weights: For a model by name: a release such as `"imagenet1k"`, which is downloaded if need
+            be, or a checkpoint file. By default the weights are random.
+
+    Returns:
+        A `keras.Model`, not compiled: images `[B, H, W, C]` -> scores `[B, classes]`.
+
+    Raises:
+        FileNotFoundError: The file, or the model in the folder, does not exist.
+        ValueError: The file is not a Keras model, or a model that would run code; there is no model
+            of that name; the weights do not fit, or were given for a file.
+        OSError: Released weights cannot be downloaded or kept.
+    """
+    path = model_file(model)
+    if path.suffix != ".keras":
+        return create_model(str(model), weights=weights)
+    if weights is not None:
+        raise ValueError(f"{path} has weights of its own; --weights goes with a model's name.")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no Keras model at {str(path)!r}.")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
+        raise ValueError(f"{path} does not load as a Keras model: {error}") from error
+
+
+def fetch_release(name, weights):
+    """Downloads the weights of a model by name if they are a release and not yet here."""
+    releases = getattr(BUILDERS.get(str(name)), "releases", {})
+    if weights in releases:
+        fetch(releases[weights])
+
+
+def class_names(model, weights=None, *, count):
+    """What the classes of a model are called.
+
+    Args:
+        model, weights: As in `load_model`.
+        count: Number of the model's classes.
+
+    Returns:
+        The path of a text file with one name a line, or a list of names; None if they are unknown.
+    """
+    file = model_file(model)
+    if file.suffix == ".keras":
+        beside = file.with_name(LABELS)
+        return beside if beside.is_file() else None
+    release = getattr(BUILDERS.get(str(file)), "releases", {}).get(weights)
+    if isinstance(release, Shipped):
+        return release.labels
+    if release is None or count not in CLASSES:
+        return None
+    return [name for _, name in classes(count)]

@@ -1,0 +1,1 @@
+"""Keras model -> the bytes of a `.tflite` file: rewritten, compared, quantised."""

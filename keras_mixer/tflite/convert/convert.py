@@ -1,0 +1,132 @@
+"""Keras model -> the bytes of a `.tflite` file."""
+
+from keras_mixer.images import PIXELS, preprocessing, said
+from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
+from keras_mixer.tflite.convert.checks import check_float16
+from keras_mixer.tflite.convert.float_file import checked_float_file
+from keras_mixer.tflite.convert.layer_names import layer_paths, layers_by_tensor, matching
+from keras_mixer.tflite.convert.model import check_backend, image_shape
+from keras_mixer.tflite.convert.quantise import odd_widths, quantise
+from keras_mixer.tflite.convert.recipes import RECIPES, find
+from keras_mixer.tflite.convert.rewrite import REWRITES
+from keras_mixer.tflite.file.interpreter import open_interpreter
+from keras_mixer.tflite.file.metadata import with_preprocessing
+
+
+def convert(
+    model,
+    recipe="float32",
+    *,
+    calibration=None,
+    keep_float=(),
+    integer_ends=False,
+    input_range=None,
+    pixels=False,
+    without=(),
+):
+    """Converts an image model for LiteRT, on CPUs and phones.
+
+    The file takes one image at a time, float32 `[1, H, W, C]`, and gives the model's output, also
+    in float32 unless `integer_ends` is set. It uses LiteRT's built-in ops only. A model built under
+    `mixed_bfloat16` is converted in float32. Before quantisation the model is rewritten for LiteRT
+    without a change of its function: where possible, the input's rescaling and the norms' scales
+    are folded into the weights of the layers that follow. In `"int8"` and `"int16x8"` GELUs are in
+    their tanh form, up to 5e-4 from the erf form, because microcontrollers have no op for the
+    latter.
+
+    Any functional or Sequential model converts if LiteRT has its operations. The model's own layers
+    run, with their state, and the model is unchanged afterwards. The float32 file, from which the
+    other recipes start, is compared with the model on two synthetic images and, if there are
+    calibration images, on two of those.
+
+    Args:
+        model: A built functional or Sequential Keras model with one image input of fixed size,
+            `[B, H, W, C]`, and one output.
+        recipe: How numbers are stored and computed: `"float32"`, `"float16"`, `"dynamic_int8"`,
+            `"static_int8"`, `"int8"`, `"int16x8"` or `"dynamic_int4"`; `RECIPES` says what each is
+            for.
+        calibration: For `"static_int8"`, `"int8"` and `"int16x8"`, images as the model takes them,
+            from which the ranges of its activations are read: an array `[N, H, W, C]`, a
+            `tf.data.Dataset`, an iterable of batches or a path, as in `verify`; labels are ignored.
+            About a hundred images are enough, if they look like those that the file will see.
+        keep_float: Layers that stay in float32: a path such as `"block_0/token_mlp/expand"`, or a
+            pattern such as `"block_*/token_mlp"`, which also selects the layers within; or several
+            of them. `sensitivity` finds the layers for which this is worthwhile.
+        integer_ends: With `"int8"` and `"int16x8"`: whether the input and output tensors are
+            integers too, as some NPUs and microcontrollers need. MediaPipe needs float32.
+        input_range: The values of a black and of a white pixel for the model, if nothing in the
+            model says so; see `keras_mixer.preprocessing`. Calibration images of another scale are
+            refused.
+        pixels: Whether the file takes pixels from 0 to 255, whatever the model takes. Where
+            possible, the rescaling is then folded into the stem. Calibration images are still as
+            the model takes them.
+        without: Names of rewrites to leave out, to measure what each is worth: `"float_pixels"`,
+            `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"dense_stem"`,
+            `"norm_form"` or `"batch_first"`.
+
+    Returns:
+        The file's content, as `bytes`. Nothing is written.
+
+    Raises:
+        ValueError: An unknown recipe or layer; a model that is not built, has no fixed size or has
+            more than one input or output; missing calibration images, or images of the wrong shape
+            or not finite; calibration images for a recipe that does not use them; `"dynamic_int4"`
+            with a layer of odd width; a model with an op that LiteRT does not have, or one that
+            Keras has quantised; weights, scores or ranges that are not finite; a file that gives
+            other scores than the model, with the layer at which the difference starts.
+        RuntimeError: Keras runs on another backend than TensorFlow.
+    """
+    recipe = find(recipe)
+    shape = image_shape(model, "convert")
+    who = f"convert with recipe '{recipe.name}'"
+    takes = said(model, input_range)
+    images = calibration_images(recipe, calibration, shape, who, takes)
+    if integer_ends and not recipe.every_op:
+        every = ", ".join(f"'{r.name}'" for r in RECIPES.values() if r.every_op)
+        raise ValueError(f"{who} has a float32 input and output; integer_ends goes with {every}.")
+    if keep_float and recipe.name == "float32":
+        raise ValueError(f"{who} keeps every layer in float32; leave keep_float out.")
+    without = [without] if isinstance(without, str) else [*without]
+    if unknown := {*without} - {*REWRITES}:
+        raise ValueError(
+            f"{who}: there is no rewrite {', '.join(map(repr, sorted(unknown)))}. Rewrites: "
+            f"{', '.join(REWRITES)}."
+        )
+    check_backend("convert")
+
+    keep_float = [keep_float] if isinstance(keep_float, str) else keep_float
+    kept = matching(keep_float, [*layer_paths(model)], who)
+    if pixels and takes is None:
+        preprocessing(model)  # raises an error that asks for input_range
+    scale = takes if pixels else None
+    content = checked_float_file(model, shape, recipe, who, images, without, scale)
+    in_file = takes and (takes.ranging(PIXELS) if pixels else takes)
+
+    def finished(content):
+        return with_preprocessing(content, in_file, who) if in_file else content
+
+    if recipe.name == "float32":
+        return finished(content)
+    if scale and images:
+        images = [scale.pixels(image) for image in images]
+
+    layers = layers_by_tensor(open_interpreter(content), model)
+    in_float = [name for name, layer in layers.items() if layer in kept]
+    if recipe.weights == "int4":
+        odd = odd_widths(content, in_float)
+        _check_widths({layers.get(name, name): width for name, width in odd.items()}, who)
+    if recipe.weights == "float16":
+        check_float16(content, layers, in_float, who)
+    found = checked_ranges(content, images, recipe, layers, who)
+    return finished(
+        quantise(content, recipe, found, keep_float=in_float, integer_ends=integer_ends)
+    )
+
+
+def _check_widths(odd, who):
+    if odd:
+        found = ", ".join(f"{layer} has {width}" for layer, width in odd.items())
+        raise ValueError(
+            f"{who} needs dense layers with an even number of inputs; {found}. Leave them in "
+            "float32 with keep_float= (--keep-float), or take recipe 'dynamic_int8'."
+        )

@@ -1,0 +1,201 @@
+"""Images as people hold them, handed on as checked NumPy batches."""
+
+import os
+import warnings
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from keras_mixer._text import left_out
+
+SLACK = 0.25  # of the range from black to white: interpolation overshoots by less
+
+
+def batches(data, shape, who, takes=None):
+    """Checked batches of `data`: pairs of images [N, H, W, C] float32 and labels [N], or None.
+
+    Args:
+        data: A path, see `read`; an array of images, a pair `(images, labels)`, a
+            `tf.data.Dataset`, or any other iterable of batches, each batch an array or a pair.
+        shape: What each image's shape `(H, W, C)` must be.
+        who: Who asks; errors begin with it.
+        takes: The model's `Preprocessing`, whose scale the images must have; None for any scale.
+
+    Raises:
+        ValueError: No image at all, a wrong shape, values that are not numbers, not finite or of
+            another scale, an endless data set, or labels that do not fit the images.
+    """
+    if isinstance(data, str | Path):
+        if takes is None:
+            raise ValueError(
+                f"{who}: nothing says how the pictures in {data} are scaled for the model; pass "
+                "input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
+            )
+        data = read(data, shape, takes)
+    if hasattr(data, "as_numpy_iterator"):  # a tf.data.Dataset
+        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+            raise ValueError(f"{who} was given a data set without end; take(n) batches of it.")
+        data = data.as_numpy_iterator()
+    elif isinstance(data, tuple) or hasattr(data, "__array__"):
+        data = [data]
+
+    found, low, high = 0, np.inf, -np.inf
+    for batch in data:
+        if isinstance(batch, dict):
+            raise ValueError(
+                f"{who} needs batches of images or pairs (images, labels); got dicts of "
+                f"{', '.join(map(str, batch))}. TensorFlow Datasets gives pairs with "
+                "as_supervised=True."
+            )
+        images, labels = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
+        given, images = np.asarray(images).dtype, _images(images, shape, who)
+        if labels is not None:
+            labels = _labels(labels, len(images), who)
+        found += len(images)
+        if len(images):
+            low, high = min(low, images.min()), max(high, images.max())
+            check_scale(low, high, takes, who, of_pixels=given.kind in "iu")
+            yield images, labels
+    if not found:
+        raise ValueError(f"{who} needs at least one image; got none.")
+    if takes and low < high <= 2 and np.ptp(takes.input_range) > 100:
+        raise _other_scale(low, high, takes, who)
+
+
+def check_scale(low, high, takes, who, of_pixels=False):
+    """Raises ValueError where values from `low` to `high` cannot be what a model takes.
+
+    Args:
+        of_pixels: Whether they are whole numbers by their type, and so pixels from 0 to 255.
+    """
+    if takes is None:
+        return
+    ends = np.asarray(takes.input_range)
+    slack = SLACK * (ends.max() - ends.min())
+    outside = low < ends.min() - slack or high > ends.max() + slack
+    if outside or (of_pixels and np.ptp(ends) < 100):
+        raise _other_scale(low, high, takes, who)
+
+
+def _other_scale(low, high, takes, who):
+    black, white = takes.input_range
+    return ValueError(
+        f"{who} needs images as the model takes them, black as {_words(black)} and white as "
+        f"{_words(white)}; got values from {low:g} to {high:g}. For pixels from 0 to 255 "
+        "keras_mixer.preprocess_input(pixels, model) makes them so. If the model takes something "
+        "else than it says, pass input_range=."
+    )
+
+
+def _words(end):
+    return f"{end:g}" if isinstance(end, float) else f"({', '.join(f'{n:g}' for n in end)})"
+
+
+def picture(source, takes, channels):
+    """A picture -> what a model takes, float32 [*takes.size, channels].
+
+    Args:
+        source: A path, a file's bytes, a Pillow image or a uint8 array.
+        takes: The model's `Preprocessing`: how a picture is cut to size, and the scale of pixels.
+        channels: 1 or 3.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a picture, or the model takes neither one nor three channels.
+    """
+    import tensorflow as tf
+
+    from keras_mixer.data.evaluation import fitted
+    from keras_mixer.data.pictures import read_picture
+
+    _check_channels(channels)
+    return takes.scaled(fitted(tf.constant(read_picture(source, channels)), takes).numpy())
+
+
+def _check_channels(channels):
+    if channels not in (1, 3):
+        raise ValueError(
+            f"A picture has 1 or 3 channels; this model takes {channels}. Give an array of floats, "
+            "as the model takes them."
+        )
+
+
+def read(path, shape, takes):
+    """Images from disk as `(images, labels)`, or images alone where nothing tells the labels.
+
+    Args:
+        path: A `.npy` of images; a `.npz` with `images` and perhaps `labels`, both arrays as the
+            model takes them; a folder of pictures; or a folder of one folder of pictures a class,
+            the classes numbered in the order of their names.
+        shape: The model's image shape `(H, W, C)`.
+        takes: The model's `Preprocessing`, by which pictures are cut and scaled.
+    """
+    path = Path(path)
+    if path.is_dir():
+        _check_channels(shape[-1])
+        return _read_folder(path, replace(takes, size=shape[:2]), shape[-1])
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} is neither a readable .npy or .npz nor a folder: {error}"
+        ) from None
+    if "images" not in arrays:
+        raise ValueError(f"{path} needs an array 'images'; it has {', '.join(arrays) or 'none'}.")
+    return (arrays["images"], arrays["labels"]) if "labels" in arrays else arrays["images"]
+
+
+def _read_folder(folder, takes, channels):
+    """Its pictures as training's evaluation reads them; a warning names those left out."""
+    import tensorflow as tf
+
+    from keras_mixer.data import evaluation_image
+    from keras_mixer.data.folders import LeftOutWarning, read_any_folder
+    from keras_mixer.data.pictures import PICTURES
+
+    found = read_any_folder(folder)
+    if found.skipped_pictures:
+        text = left_out(folder, found.skipped_pictures)
+        warnings.warn(text, LeftOutWarning, stacklevel=3)
+    if not found.files:
+        raise ValueError(
+            f"{folder} holds no readable pictures ({', '.join(PICTURES)}), nor do its folders."
+        )
+
+    def view(path):
+        return evaluation_image(tf.io.read_file(path), takes, channels)
+
+    paths = tf.data.Dataset.from_tensor_slices([os.fsencode(p) for p in found.files])
+    views = paths.map(view, tf.data.AUTOTUNE, deterministic=True)
+    images = takes.scaled(np.stack([*views.as_numpy_iterator()]))
+    return images if found.labels is None else (images, np.array(found.labels))
+
+
+def _images(images, shape, who):
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != tuple(shape):
+        wanted = ", ".join(str(n) for n in shape)
+        raise ValueError(f"{who} needs images [N, {wanted}]; got an array of shape {images.shape}.")
+    if images.dtype.kind not in "fiub":
+        raise ValueError(f"{who} needs images of numbers; got dtype {images.dtype}.")
+    images = images.astype(np.float32)
+    if not np.isfinite(images).all():
+        bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
+        raise ValueError(f"{who} needs finite images; {bad} of {len(images)} hold NaN or infinity.")
+    return images
+
+
+def _labels(labels, count, who):
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot or probabilities
+        labels = labels.argmax(-1)
+    if labels.size != count:
+        raise ValueError(f"{who} needs one label an image; got {labels.size} for {count} images.")
+    return labels.reshape(-1).astype(np.int64)

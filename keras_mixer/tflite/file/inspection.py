@@ -1,0 +1,209 @@
+"""What `inspect` finds in a `.tflite` file, and how it is shown in 80 columns."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from textwrap import wrap
+
+from keras_mixer._text import listed
+from keras_mixer.tflite.file.metadata import Metadata
+
+WIDTH = 80  # columns
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output.
+
+    Attributes:
+        name: In the file.
+        dtype: Such as `"float32"`.
+        shape: Its sizes; -1 for one that may change.
+        scale, zero_point: Of a quantised tensor, whose values are `(stored - zero_point) * scale`;
+            else `None`.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class Op:
+    """A kind of op.
+
+    Attributes:
+        name: LiteRT's, such as `"FULLY_CONNECTED"`; of a custom op, its own.
+        dtype: Of its input.
+        weights: The dtype in which its weights are stored, where that is not `dtype`.
+        count: How many there are.
+        outside: How many of them XNNPACK leaves to LiteRT; `None` when that is not known.
+    """
+
+    name: str
+    dtype: str
+    weights: str | None
+    count: int
+    outside: int | None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Constants that are stored in the same way.
+
+    Attributes:
+        dtype: Of a stored number.
+        quantised: `"per tensor"`, `"per channel"`, `"in blocks of 32"`, or `None`.
+        tensors: How many.
+        bytes: How many they take, together.
+    """
+
+    dtype: str
+    quantised: str | None
+    tensors: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found. `str()` shows it in 80 columns.
+
+    Attributes:
+        bytes: Size of the file.
+        inputs, outputs: Of its main subgraph, as `Tensor`s.
+        subgraphs: How many; more than one where there are conditions or loops.
+        ops: Kinds of ops in all subgraphs, the most frequent first, as `Op`s.
+        partitions: How many ops each part of the main subgraph has that XNNPACK runs as one;
+            `None` when LiteRT does not run the file here or does not tell.
+        problem: Why LiteRT does not run the file here, in its own words; `None` when it does.
+        weights: How constants are stored, as `Weights`, the largest share first.
+        metadata: A `Metadata`, or `None`.
+        files: Names of the files in it, such as `labels.txt`.
+    """
+
+    bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    subgraphs: int
+    ops: tuple[Op, ...]
+    partitions: tuple[int, ...] | None
+    problem: str | None
+    weights: tuple[Weights, ...]
+    metadata: Metadata | None
+    files: tuple[str, ...]
+
+    @property
+    def counts(self):
+        """How often each op occurs, by its name alone."""
+        counts = Counter()
+        for op in self.ops:
+            counts[op.name] += op.count
+        return counts
+
+    @property
+    def outside(self):
+        """Which ops XNNPACK leaves to LiteRT, and how many; empty too when that is not known."""
+        counts = Counter()
+        for op in self.ops:
+            counts[op.name] += op.outside or 0
+        return +counts
+
+    def as_dict(self):
+        return asdict(self) | {"outside": dict(self.outside)}
+
+    def __str__(self):
+        tensors = [
+            *(("input", tensor) for tensor in self.inputs),
+            *(("output", tensor) for tensor in self.outputs),
+        ]
+        ops = [
+            (op.name, op.dtype, op.weights or "", f"{op.count}", f"{op.outside or ''}")
+            for op in self.ops
+        ]
+        weights = [
+            (w.dtype, w.quantised or "", f"{w.tensors}", f"{w.bytes:,}") for w in self.weights
+        ]
+        sections = [
+            [_size(self.bytes) + self._in_subgraphs()],
+            _columns([_cells(role, tensor) for role, tensor in tensors], "<<<<<"),
+            self._about(),
+            _wrapped(self._xnnpack()),
+            _columns([("op", "takes", "weights", "number", "outside"), *ops], "<<<>>"),
+            _columns([("constants", "quantised", "number", "bytes"), *weights], "<<>>"),
+        ]
+        return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+    def _in_subgraphs(self):
+        return f", {self.subgraphs} subgraphs" if self.subgraphs > 1 else ""
+
+    def _about(self):
+        if self.metadata is None:
+            return ["no metadata"]
+        rows = [
+            (key, f"{value}")
+            for key, value in asdict(self.metadata).items()
+            if value and key not in ("labels", "input_range")
+        ]
+        if self.metadata.input_range:
+            black, white = self.metadata.input_range
+            rows.append(("black, white", f"{_number(black)}, {_number(white)}"))
+        if self.metadata.labels:
+            some = ", ".join(self.metadata.labels[:5])
+            more = ", ..." if len(self.metadata.labels) > 5 else ""
+            rows.append(("labels", f"{len(self.metadata.labels):,}: {some}{more}"))
+        if self.files:
+            rows.append(("files", ", ".join(self.files)))
+        return _columns(rows, "<<") or ["metadata without content"]
+
+    def _xnnpack(self):
+        if self.problem:
+            return f"LiteRT does not run it here: {self.problem}"
+        if self.partitions is None:
+            return "This LiteRT does not tell which ops XNNPACK takes."
+        parts, inside, outside = len(self.partitions), sum(self.partitions), self.outside
+        total = inside + sum(outside.values())
+        if not parts:
+            return f"XNNPACK takes none of the {total} ops."
+        partitions = "1 partition" if parts == 1 else f"{parts} partitions"
+        if not outside:
+            return f"XNNPACK runs all {total} ops in {partitions}."
+        left = listed(f"{count} {name}" for name, count in outside.most_common())
+        return f"XNNPACK runs {inside} of {total} ops, in {partitions}; outside are {left}."
+
+
+def _size(count):
+    """A number of bytes, in MB or KB."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} KB"
+
+
+def _cells(role, tensor):
+    shape = ", ".join("?" if n < 0 else str(n) for n in tensor.shape)
+    quantised = (
+        "" if tensor.scale is None else f"({tensor.zero_point} is 0, step {tensor.scale:.4g})"
+    )
+    return role, tensor.name, tensor.dtype, f"[{shape}]", quantised
+
+
+def _number(value):
+    return ", ".join(f"{n:g}" for n in value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _columns(rows, sides):
+    """Lines of aligned columns, `<` for left and `>` for right, of at most 80 characters."""
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, sides, strict=True)
+        lines.append("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
+    return [_cut(line) for line in lines]
+
+
+def _cut(line):
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def _wrapped(text):
+    return wrap(text, WIDTH, break_on_hyphens=False)

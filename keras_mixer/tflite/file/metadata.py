@@ -1,0 +1,266 @@
+"""What a `.tflite` file says about itself: LiteRT metadata, as MediaPipe and Android read them."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_mixer.images import Preprocessing
+from keras_mixer.tflite import _litert
+from keras_mixer.tflite.file import schema
+from keras_mixer.tflite.file.content import (
+    UNREADABLE,
+    content_of,
+    entry_of,
+    packed,
+    text_file_in,
+    unpacked,
+    with_text_file,
+)
+from keras_mixer.tflite.file.labels import check_labels, from_lines, to_lines
+from keras_mixer.tflite.file.schema import Found, table
+
+ENTRY = "TFLITE_METADATA"  # the name of the buffer in the model
+OURS = "keras_mixer.Preprocessing"  # JSON, for which LiteRT's metadata have no field
+LABELS = "labels.txt"
+WHITE = 255.0  # a pixel's largest value
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What an image classifier's file says about itself.
+
+    Attributes:
+        name: What the model is called.
+        description: What it does, in a sentence or two.
+        version: Its author's own.
+        author: Who made it.
+        license: Under which terms it may be used, such as `"Apache-2.0"`.
+        input_range: The values of a black and of a white pixel, such as `(-1, 1)`: two numbers; in
+            files of other tools perhaps two tuples with one number a channel. `None` where the
+            file does not say.
+        labels: Names of the classes in the order of the scores; `()` where it does not say.
+    """
+
+    name: str = ""
+    description: str = ""
+    version: str = ""
+    author: str = ""
+    license: str = ""
+    input_range: tuple | None = None
+    labels: tuple[str, ...] = ()
+
+
+def with_metadata(tflite, metadata):
+    """A `.tflite` image classifier with metadata in it.
+
+    The format is LiteRT's, which MediaPipe Tasks, Android Studio and `Classifier` read. LiteRT runs
+    the file as before. The names of the classes are the labels of the output's last axis, in a ZIP
+    at the end of the file: `unzip model.tflite` gives `labels.txt`. Metadata that the file had are
+    replaced. Weights are aligned to 16 bytes, as LiteRT's schema requires; TensorFlow's converter
+    does not align them.
+
+    Args:
+        tflite: The file's content, as bytes: one image `[1, H, W, C]` -> `[1, classes]`.
+        metadata: A `Metadata`. Its `input_range` must be two numbers, because MediaPipe takes no
+            normalisation that differs by channel, or `None`.
+
+    Returns:
+        The new file's content, as bytes; the same for the same arguments.
+
+    Raises:
+        ValueError: It is not a `.tflite` file, is cut short, is not an image classifier or is
+            larger than 2 GB; labels that do not match its classes, are empty or hold a line break;
+            an `input_range` that is not two different numbers.
+    """
+    who = "with_metadata"
+    model = unpacked(tflite, who)
+    image, scores = _input_and_output(model, who)
+    check_labels(metadata.labels, int(scores.shape[-1]), who)
+    _check_range(metadata.input_range, who)
+    entry = schema.write(_described(model, image, metadata))
+    content = packed(model, ENTRY, entry, len(tflite), who)
+    return (
+        with_text_file(content, LABELS, to_lines(metadata.labels)) if metadata.labels else content
+    )
+
+
+def read_metadata(source):
+    """The `Metadata` of a `.tflite` file, whoever wrote it; `None` where it has none.
+
+    Args:
+        source: Path of the file, or its content as bytes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a `.tflite` file, or metadata or labels in it are damaged.
+    """
+    return metadata_in(*content_of(source))
+
+
+def with_preprocessing(tflite, takes, who):
+    """A `.tflite` file with a `keras_mixer.Preprocessing` in it: what images it takes.
+
+    LiteRT's own metadata have only the scale of pixels, and only for classifiers.
+    """
+    said = json.dumps(takes.as_dict()).encode()
+    return packed(unpacked(tflite, who), OURS, said, len(tflite), who)
+
+
+def preprocessing_in(name, content):
+    """The `Preprocessing` in a file's content, or None; `name` is for errors."""
+    try:
+        said = entry_of(content, OURS)
+        return None if said is None else Preprocessing(**json.loads(said))
+    except UNREADABLE as error:
+        raise ValueError(f"{name} does not say what images it takes: {error}.") from None
+
+
+def metadata_in(name, content):
+    """What `read_metadata` gives for a file's content; `name` is for errors."""
+    try:
+        entry = entry_of(content, ENTRY)
+        return None if entry is None else _read(entry, content)
+    except UNREADABLE as error:
+        raise ValueError(f"The metadata in {name} cannot be read: {error}.") from None
+
+
+def _check_range(input_range, who):
+    """Raises ValueError unless it is None or two different numbers, for black and for white."""
+    if input_range is None:
+        return
+    numbers = np.asarray(input_range)
+    if (
+        numbers.shape != (2,)
+        or numbers.dtype.kind not in "iuf"
+        or not np.isfinite(numbers).all()
+        or numbers[0] == numbers[1]
+    ):
+        raise ValueError(
+            f"{who} needs input_range to be two different numbers, what the model takes for black "
+            f"and for white; got {input_range!r}."
+        )
+
+
+def _input_and_output(model, who):
+    """The tensors of the one image and of its scores."""
+    main = model.subgraphs[0]
+    tensors = [main.tensors[i] for i in (*main.inputs, *main.outputs)]
+    shapes = [[] if tensor.shape is None else [int(n) for n in tensor.shape] for tensor in tensors]
+    if [len(shape) for shape in shapes] != [4, 2]:
+        raise ValueError(
+            f"{who} needs an image classifier, [1, H, W, C] -> [1, classes]; the file's inputs and "
+            f"outputs are {', '.join(map(str, shapes))}."
+        )
+    return tensors
+
+
+def _described(model, image, metadata):
+    """The metadata as a `ModelMetadata` table of LiteRT's schema."""
+    _, height, width, channels = map(int, image.shape)
+    colour = {1: (schema.GRAYSCALE, "grey"), 3: (schema.RGB, "RGB")}.get(channels)
+    about = f"One picture, {height} x {width} pixels, {colour[1] if colour else channels} channels."
+    if colour:
+        about = f"One {colour[1]} picture, {height} pixels high and {width} wide."
+    units, stats = [], None
+    if metadata.input_range:
+        black, white = map(float, metadata.input_range)
+        about += f" Black is {black:g}, white {white:g}."
+        std = WHITE / (white - black)  # value = (pixel - mean) / std
+        normalisation = table("NormalizationOptions", mean=[-black * std], std=[std])
+        units = [
+            table("ProcessUnit", options_type=schema.NORMALIZATION_OPTIONS, options=normalisation)
+        ]
+        stats = table("Stats", max=[max(black, white)], min=[min(black, white)])
+    takes = table(
+        "TensorMetadata",
+        name="image",
+        description=about,
+        content=table(
+            "Content",
+            content_properties_type=schema.IMAGE_PROPERTIES,
+            content_properties=table("ImageProperties", color_space=colour[0] if colour else 0),
+        ),
+        process_units=units,
+        stats=stats,
+    )
+    probabilities = gives_probabilities(model)
+    labels = table(
+        "AssociatedFile",
+        name=LABELS,
+        description="The names of the classes, in the order of the scores.",
+        type=schema.TENSOR_AXIS_LABELS,
+    )
+    gives = table(
+        "TensorMetadata",
+        name="scores",
+        description="The probability of each class; they add up to 1."
+        if probabilities
+        else "The score of each class; the best class has the highest.",
+        content=table(
+            "Content",
+            content_properties_type=schema.FEATURE_PROPERTIES,
+            content_properties=table("FeatureProperties"),
+        ),
+        stats=table("Stats", max=[1.0], min=[0.0]) if probabilities else None,
+        associated_files=[labels] if metadata.labels else [],
+    )
+    return table(
+        "ModelMetadata",
+        name=metadata.name,
+        description=metadata.description,
+        version=metadata.version,
+        author=metadata.author,
+        license=metadata.license,
+        subgraph_metadata=[
+            table("SubGraphMetadata", input_tensor_metadata=[takes], output_tensor_metadata=[gives])
+        ],
+        min_parser_version="1.0.0",  # older than every field that is used here
+    )
+
+
+def gives_probabilities(model):
+    """Whether the only output of an unpacked model comes from a softmax, quantised or not."""
+    op_codes = _litert.schema().BuiltinOperator
+    main = model.subgraphs[0]
+    makers = {int(o): op for op in main.operators for o in op.outputs}
+    maker = makers.get(int(main.outputs[0]))
+    while maker is not None:
+        code = model.operatorCodes[maker.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind not in (op_codes.DEQUANTIZE, op_codes.QUANTIZE):
+            return kind == op_codes.SOFTMAX
+        maker = makers.get(int(maker.inputs[0]))
+    return False
+
+
+def _read(entry, content):
+    if entry[4:8] != schema.IDENTIFIER:
+        raise ValueError("they do not begin like metadata")
+    root = Found("ModelMetadata", entry)
+    inputs, outputs = [], []
+    for main in root.many("subgraph_metadata", "SubGraphMetadata")[:1]:
+        inputs = main.many("input_tensor_metadata", "TensorMetadata")
+        outputs = main.many("output_tensor_metadata", "TensorMetadata")
+    files = [f for tensor in outputs for f in tensor.many("associated_files", "AssociatedFile")]
+    labels = [f.text("name") for f in files if f.byte("type") == schema.TENSOR_AXIS_LABELS]
+    words = {key: root.text(key) for key in ("name", "description", "version", "author", "license")}
+    return Metadata(
+        **words,
+        input_range=_range(inputs),
+        labels=tuple(from_lines(text_file_in(content, labels[0]))) if labels else (),
+    )
+
+
+def _range(inputs):
+    """Black and white in the first input that has normalisation options."""
+    for tensor in inputs:
+        for unit in tensor.many("process_units", "ProcessUnit"):
+            if unit.byte("options_type") == schema.NORMALIZATION_OPTIONS:
+                options = unit.one("options", "NormalizationOptions")
+                mean, std = (np.array(options.floats(key)) for key in ("mean", "std"))
+                ends = ((pixel - mean) / std for pixel in (0.0, WHITE))
+                # float32 has seven digits, of which six come back.
+                ends = [tuple(float(f"{value:.6g}") for value in end) for end in ends]
+                return tuple(end[0] if len(set(end)) == 1 else end for end in ends)
+    return None

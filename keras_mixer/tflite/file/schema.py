@@ -1,0 +1,119 @@
+"""LiteRT's metadata schema 1.5.0: its tables, written and read by the names of their fields.
+
+Source: mediapipe/tasks/metadata/metadata_schema.fbs in google-ai-edge/mediapipe.
+"""
+
+import flatbuffers
+import numpy as np
+from flatbuffers import encode
+from flatbuffers.number_types import Float32Flags, Uint8Flags, UOffsetTFlags
+from flatbuffers.table import Table
+
+IDENTIFIER = b"M001"
+FIELDS = {  # in the order of their ids; a union is two fields, its type and its value
+    "ModelMetadata": (
+        *("name", "description", "version", "subgraph_metadata"),
+        *("author", "license", "associated_files", "min_parser_version"),
+    ),
+    "SubGraphMetadata": (
+        *("name", "description", "input_tensor_metadata", "output_tensor_metadata"),
+        "associated_files",
+    ),
+    "TensorMetadata": (
+        *("name", "description", "dimension_names", "content"),
+        *("process_units", "stats", "associated_files"),
+    ),
+    "Content": ("content_properties_type", "content_properties", "range"),
+    "FeatureProperties": (),
+    "ImageProperties": ("color_space", "default_size"),
+    "ProcessUnit": ("options_type", "options"),
+    "NormalizationOptions": ("mean", "std"),
+    "Stats": ("max", "min"),
+    "AssociatedFile": ("name", "description", "type", "locale", "version"),
+}
+FEATURE_PROPERTIES, IMAGE_PROPERTIES = 1, 2  # of the union ContentProperties
+NORMALIZATION_OPTIONS = 1  # of the union ProcessUnitOptions
+RGB, GRAYSCALE = 1, 2  # of ColorSpaceType
+TENSOR_AXIS_LABELS = 2  # of AssociatedFileType
+
+
+def table(kind, **fields):
+    """A table to write. Fields are strings, lists of floats, tables, lists of tables, or bytes."""
+    return kind, fields
+
+
+def write(root):
+    """A table and all its fields -> the bytes of a flatbuffer."""
+    builder = flatbuffers.Builder()
+    builder.Finish(_put(builder, root), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _put(builder, value):
+    """Writes a field's value into the builder; returns its offset."""
+    if isinstance(value, str):
+        return builder.CreateString(value)
+    if isinstance(value, list) and isinstance(value[0], float):
+        return builder.CreateNumpyVector(np.array(value, np.float32))
+    if isinstance(value, list):
+        offsets = [_put(builder, item) for item in value]
+        builder.StartVector(UOffsetTFlags.bytewidth, len(offsets), UOffsetTFlags.bytewidth)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
+        return builder.EndVector()
+    kind, fields = value
+    fields = {name: field for name, field in fields.items() if field or field == 0}
+    placed = {
+        name: field if isinstance(field, int) else _put(builder, field)
+        for name, field in fields.items()
+    }
+    builder.StartObject(len(FIELDS[kind]))
+    for name, field in placed.items():
+        slot = FIELDS[kind].index(name)
+        if isinstance(fields[name], int):  # every number in these tables is an enum of one byte
+            builder.PrependUint8Slot(slot, field, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, field, 0)
+    return builder.EndObject()
+
+
+class Found:
+    """A table in a flatbuffer, read in place; a missing field is read as an empty value.
+
+    Args:
+        kind: Its name in `FIELDS`.
+        content: The flatbuffer's bytes.
+        position: Where the table begins; by default it is the root table.
+    """
+
+    def __init__(self, kind, content, position=None):
+        if position is None:
+            position = encode.Get(UOffsetTFlags.packer_type, content, 0)
+        self.kind, self.table = kind, Table(content, position)
+
+    def text(self, name):
+        at = self._at(name)
+        return self.table.String(self.table.Pos + at).decode() if at else ""
+
+    def byte(self, name):
+        at = self._at(name)
+        return self.table.Get(Uint8Flags, self.table.Pos + at) if at else 0
+
+    def floats(self, name):
+        at = self._at(name)
+        return self.table.GetVectorAsNumpy(Float32Flags, at).tolist() if at else []
+
+    def one(self, name, kind):
+        at = self._at(name)
+        return Found(kind, self.table.Bytes, self.table.Indirect(self.table.Pos + at)) if at else ()
+
+    def many(self, name, kind):
+        at = self._at(name)
+        if not at:
+            return []
+        start = self.table.Vector(at)
+        positions = range(start, start + 4 * self.table.VectorLen(at), 4)
+        return [Found(kind, self.table.Bytes, self.table.Indirect(p)) for p in positions]
+
+    def _at(self, name):
+        return self.table.Offset(4 + 2 * FIELDS[self.kind].index(name))

@@ -1,0 +1,141 @@
+"""Classifies pictures with a `.tflite` file or a Keras model."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from PIL import Image
+
+from keras_mixer._backend import predict
+from keras_mixer.images import PIXELS, Preprocessing, said
+from keras_mixer.tflite.examples import batches, picture
+from keras_mixer.tflite.file.labels import read_labels
+from keras_mixer.tflite.file.metadata import Metadata
+from keras_mixer.tflite.run.runner import Runner
+
+
+class Prediction(NamedTuple):
+    """One class and the score that a picture got for it."""
+
+    index: int
+    label: str
+    score: float
+
+
+class Classifier:
+    """Classifies pictures with a `.tflite` file, on the CPU, or with a Keras model.
+
+        classifier = keras_mixer.tflite.Classifier("model.tflite")
+        best, *others = classifier("cat.jpg")
+
+    Args:
+        path: The file, or its content as bytes: a classifier, `[1, H, W, C] -> [1, classes]`. Or a
+            Keras model.
+        labels: Names of the classes: a sequence, or the path of a text file with one a line. By
+            default the names in the file, or numbers if there are none.
+        input_range: The values of a black and of a white pixel, if the file or the Keras model does
+            not say them.
+        threads: CPU threads of a file; by default one a core, four at most.
+
+    Raises:
+        FileNotFoundError, ValueError: A missing, damaged or foreign file, labels that do not match
+            its classes, or an unknown scale of pixels.
+
+    Attributes:
+        preprocessing: The `keras_mixer.Preprocessing` by which it cuts and scales pictures.
+    """
+
+    def __init__(self, path, *, labels=None, input_range=None, threads=None):
+        self.runner = _Keras(path) if isinstance(path, keras.Model) else Runner(path, threads)
+        said = self.runner.metadata or Metadata()
+        self.preprocessing = self._takes(input_range)
+        if labels is None:
+            labels = said.labels or range(self.runner.classes)
+        self.labels = list(read_labels(labels))
+        if len(self.labels) != self.runner.classes:
+            raise ValueError(
+                f"{self.runner.name} gives {self.runner.classes} scores; "
+                f"got {len(self.labels)} labels."
+            )
+
+    def _takes(self, input_range):
+        said = self.runner.preprocessing
+        if input_range is not None:
+            said = (said or Preprocessing(size=self.runner.shape[:2])).ranging(input_range)
+        if said is None:
+            raise ValueError(
+                f"{self.runner.name} does not say what it takes for black and for white. Pass "
+                "input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
+            )
+        return said
+
+    def __call__(self, image, top=5):
+        """The `top` best classes of one image, best first.
+
+        Args:
+            image: A picture, which is cut and scaled: a path, a file's bytes, a Pillow image, or
+                whole numbers from 0 to 255, `[h, w, C]` or `[h, w]`. Or floating-point numbers
+                `[H, W, C]`, already scaled for the model. Arrays may be tensors or lists.
+            top: How many classes at most.
+
+        Returns:
+            A list of `Prediction(index, label, score)`, with the model's own scores.
+
+        Raises:
+            FileNotFoundError, ValueError: A missing file, something that is not a picture, an
+                array of the wrong shape or scale, or scores that are not finite.
+        """
+        scores = self.runner(self._image(image))
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"{self.runner.name} gives scores that are not finite (NaN or infinite), so it "
+                "names no class. Its weights are damaged, from a training that diverged for "
+                "example, or it cannot take such an image."
+            )
+        best = np.argsort(-scores, kind="stable")[:top]
+        return [Prediction(int(i), self.labels[i], float(scores[i])) for i in best]
+
+    def _image(self, image):
+        takes, shape = self.preprocessing, self.runner.shape
+        if not isinstance(image, str | Path | bytes | Image.Image):
+            image = _array(image)
+            if image.dtype.kind not in "iu":
+                [(images, _)] = batches(image[None], shape, "Classifier", takes)
+                return images[0]
+            image = image.astype(np.uint8)
+        return picture(image, takes, shape[-1])
+
+
+def _array(image):
+    """An image as an array; integers must be from 0 to 255."""
+    try:
+        image = np.asarray(image)
+    except ValueError:  # a list whose rows differ in length
+        image = np.array(None)
+    if image.dtype.kind not in "fiu" or not image.size:
+        raise ValueError(
+            f"Classifier needs a path, a Pillow image or an array of numbers; got {image.dtype} of "
+            f"shape {image.shape}."
+        )
+    low, high = image.min(), image.max()
+    if image.dtype.kind in "iu" and not PIXELS[0] <= low <= high <= PIXELS[1]:
+        raise ValueError(
+            f"Classifier takes whole numbers for pixels from 0 to 255; got {low} to {high}. Floats "
+            "are taken as what the model takes."
+        )
+    return image
+
+
+class _Keras:
+    """A Keras model with the attributes of a `Runner`."""
+
+    def __init__(self, model):
+        self.model = model
+        self.name = model.name
+        self.shape = tuple(model.inputs[0].shape[1:])  # also if the input is in a dict
+        self.classes = model.outputs[0].shape[-1]
+        self.metadata, self.preprocessing = None, said(model)
+
+    def __call__(self, image):
+        return predict(self.model, image[None])[0]

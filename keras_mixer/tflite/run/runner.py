@@ -1,0 +1,70 @@
+"""A `.tflite` image model, run with LiteRT."""
+
+from dataclasses import replace
+from threading import Lock
+
+from keras_mixer.images import Preprocessing
+from keras_mixer.tflite.file.content import content_of
+from keras_mixer.tflite.file.interpreter import dequantised, open_interpreter, quantised
+from keras_mixer.tflite.file.metadata import metadata_in, preprocessing_in
+
+
+class Runner:
+    """Runs a `.tflite` model of one image: float32 [H, W, C] -> float32 scores [classes].
+
+    It takes and gives floats if the file's input and output tensors are integers, too. Several
+    threads may call it; their calls run one after the other.
+
+    Args:
+        source: Path of a `.tflite` file, or its content as bytes.
+        threads: CPU threads; by default one a core, four at most.
+
+    Attributes:
+        shape: `(H, W, C)` of the image.
+        classes: Number of scores.
+        metadata: The file's `Metadata`, or `None`.
+        preprocessing: What images it takes, a `keras_mixer.Preprocessing`; `None` if the file does
+            not say. If its metadata have a scale of pixels, that scale is used.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a `.tflite` file, is cut short, needs ops that LiteRT does not have,
+            or is not an image classifier.
+    """
+
+    def __init__(self, source, threads=None):
+        self.name, content = content_of(source)
+        try:
+            self.interpreter = open_interpreter(content, threads)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{self.name} does not load; it may be cut short: {error}") from None
+
+        inputs, outputs = (
+            self.interpreter.get_input_details(),
+            self.interpreter.get_output_details(),
+        )
+        shapes = [tuple(int(n) for n in d["shape"]) for d in inputs + outputs]
+        if [len(shape) for shape in shapes] != [4, 2] or shapes[0][0] != 1:
+            raise ValueError(
+                f"{self.name} is not an image classifier, [1, H, W, C] -> [1, classes]: its inputs "
+                f"and outputs are {', '.join(map(str, shapes))}."
+            )
+        self.content, self.lock = content, Lock()
+        self.input, self.output = inputs[0], outputs[0]
+        self.shape = shapes[0][1:]
+        self.classes = shapes[1][1]
+        self.metadata = metadata_in(self.name, content)
+        self.preprocessing = self._takes(content)
+
+    def _takes(self, content):
+        takes = preprocessing_in(self.name, content)
+        if self.metadata and self.metadata.input_range:
+            takes = (takes or Preprocessing()).ranging(self.metadata.input_range)
+        return takes and replace(takes, size=self.shape[:2])
+
+    def __call__(self, image):
+        with self.lock:  # the interpreter has one set of tensors
+            self.interpreter.set_tensor(self.input["index"], quantised(image[None], self.input))
+            self.interpreter.invoke()
+            scores = self.interpreter.get_tensor(self.output["index"])
+        return dequantised(scores[0], self.output)

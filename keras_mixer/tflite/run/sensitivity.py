@@ -1,0 +1,99 @@
+"""Finds the layers whose quantisation changes the scores most."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from keras_mixer.images import said
+from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
+from keras_mixer.tflite.convert.checks import check_float16
+from keras_mixer.tflite.convert.float_file import checked_float_file
+from keras_mixer.tflite.convert.layer_names import layers_by_tensor
+from keras_mixer.tflite.convert.model import check_backend, image_shape
+from keras_mixer.tflite.convert.quantise import MATMULS, odd_widths, quantise
+from keras_mixer.tflite.convert.recipes import find
+from keras_mixer.tflite.examples import batches
+from keras_mixer.tflite.file.interpreter import open_interpreter
+from keras_mixer.tflite.file.ops import outputs_of
+from keras_mixer.tflite.run.runner import Runner
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """The effect of quantising one layer alone.
+
+    Attributes:
+        layer: Its path, as `convert`'s `keep_float` takes it.
+        error: Root mean square of the change of the scores, over that of the scores.
+        agreement: Share of images whose best class stays the same, 0 to 1.
+    """
+
+    layer: str
+    error: float
+    agreement: float
+
+    def as_dict(self):
+        return asdict(self)
+
+
+def sensitivity(
+    model, recipe, data, *, calibration=None, count=64, progress=iter, input_range=None
+):
+    """Quantises one layer at a time, all others in float32, and measures the change of the scores.
+
+    Args:
+        model: The Keras model, `[B, H, W, C] -> [B, classes]`.
+        recipe: What to quantise to: the name of any recipe but `"float32"`.
+        data: Images as the model takes them, as in `verify`; labels are ignored.
+        calibration: Calibration images, for the recipes that need them.
+        count: How many of the images to use.
+        input_range: The values of a black and of a white pixel, if nothing in the model says them.
+        progress: Iterates over the list of layers; `tqdm.tqdm` also draws a bar.
+
+    Returns:
+        A list of `LayerLoss`, the layer with the largest error first. If the accuracy of the whole
+        file is too low, keep the first ones in float32 (`convert`'s `keep_float`).
+
+    Raises:
+        ValueError: What `convert` refuses, recipe `"float32"`, or data of the wrong shape or scale.
+    """
+    recipe = find(recipe)
+    who = f"sensitivity to recipe '{recipe.name}'"
+    if recipe.name == "float32":
+        raise ValueError(f"{who}: nothing is quantised; take any other recipe.")
+    shape = image_shape(model, "sensitivity")
+    takes = said(model, input_range)
+    example = calibration_images(recipe, calibration, shape, who, takes)
+    images = [image for some, _ in batches(data, shape, who, takes) for image in some][:count]
+    check_backend("sensitivity")
+
+    content = checked_float_file(model, shape, recipe, who, example)
+    layers = layers_by_tensor(open_interpreter(content), model)
+    found = checked_ranges(content, example, recipe, layers, who)
+    if recipe.weights == "float16":
+        check_float16(content, layers, (), who)
+    touched = outputs_of(content, None if recipe.every_op else MATMULS)
+    if recipe.weights == "int4":
+        touched -= set(odd_widths(content))
+    by_layer = {}
+    for name, layer in layers.items():
+        if name in touched:
+            by_layer.setdefault(layer, []).append(name)
+
+    def scores(content):
+        runner = Runner(content)
+        return np.stack([runner(image) for image in images])
+
+    expected = scores(content)
+    losses = []
+    for layer in progress([*by_layer]):
+        others = [name for name in touched if name not in by_layer[layer]]
+        got = scores(quantise(content, recipe, found, keep_float=others))
+        losses.append(
+            LayerLoss(
+                layer,
+                error=float(np.sqrt(np.square(got - expected).mean() / np.square(expected).mean())),
+                agreement=float(np.mean(got.argmax(-1) == expected.argmax(-1))),
+            )
+        )
+    return sorted(losses, key=lambda loss: -loss.error)

@@ -1,0 +1,251 @@
+"""Compares a `.tflite` file with its Keras model: accuracy, agreement, layer by layer."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from keras_mixer._backend import predict
+from keras_mixer.images import PIXELS, said
+from keras_mixer.tflite.convert.float_file import to_float
+from keras_mixer.tflite.convert.layer_names import layers_by_tensor
+from keras_mixer.tflite.convert.model import image_shape
+from keras_mixer.tflite.examples import batches
+from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
+from keras_mixer.tflite.run.runner import Runner
+
+WATCHED = 16  # images on which layers are compared; a layer has thousands of values in each
+DEPARTED = 0.1  # relative error from which a layer is reported as wrong
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found.
+
+    Attributes:
+        images: How many images both ran on.
+        bytes: Size of the `.tflite` file.
+        keras_accuracy: Top-1 accuracy of the Keras model, 0 to 1; `None` without labels.
+        accuracy: The same for the file.
+        agreement: Share of images that both put into the same class, 0 to 1.
+        max_abs_difference: Largest difference between two scores, over images and classes;
+            infinite where a score is not finite.
+        worst_image: Index of the image with that difference, in the order of the data.
+        not_finite: Number of images for which the file or the Keras model gives a score that is NaN
+            or infinite. They count as wrong and as disagreement.
+        ms_per_image: Median wall-clock time of one call of the file, in milliseconds.
+        layers: With `layers=True`, the relative error of each layer's output, in the order of
+            computation: pairs of the layer's path and the root mean square of the difference over
+            that of the output. Empty otherwise.
+    """
+
+    images: int
+    bytes: int
+    keras_accuracy: float | None
+    accuracy: float | None
+    agreement: float
+    max_abs_difference: float
+    worst_image: int
+    ms_per_image: float
+    not_finite: int = 0
+    layers: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def departs(self):
+        """Path of the first layer with a relative error of more than a tenth, or None."""
+        # A NaN is not within any bound.
+        return next((path for path, error in self.layers if not error <= DEPARTED), None)
+
+    def as_dict(self):
+        return asdict(self)
+
+    def __str__(self):
+        lines = [f"{self.images} images, {self.bytes / 1e6:.2f} MB"]
+        if self.accuracy is not None:
+            lines += [f"accuracy {self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"]
+        if self.not_finite:
+            lines += [
+                f"scores of {self.not_finite} images are NaN or infinite, in the file or in Keras: "
+                "they count as wrong and as disagreement"
+            ]
+        lines += [
+            f"agreement with Keras {self.agreement:.2%}",
+            f"largest difference of a score {self.max_abs_difference:.3g}, "
+            f"at image {self.worst_image}",
+            f"{self.ms_per_image:.2f} ms an image",
+        ]
+        if self.layers:
+            lines += ["error of each layer's output:"]
+            lines += [f"  {path:36} {error:8.2%}" for path, error in self.layers]
+            first = self.departs
+            lines += [
+                f"{first} is the first that is off by more than a tenth."
+                if first
+                else "None is off by more than a tenth."
+            ]
+        return "\n".join(lines)
+
+
+def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, input_range=None):
+    """Runs a Keras classifier and its `.tflite` file on the same images and compares the scores.
+
+    Args:
+        model: The Keras model, `[B, H, W, C] -> [B, classes]`.
+        tflite: Path of the file, or its content as bytes.
+        data: Images as the model takes them: an array `[N, H, W, C]`, a pair `(images, labels)`, a
+            `tf.data.Dataset`, or an iterable of batches. Labels, whole numbers `[N]` or one-hot
+            `[N, classes]`, give accuracies as well. Or the path of a `.npy` or `.npz` of them, of a
+            folder of pictures, or of one with a folder of pictures for each class.
+        threads: CPU threads for LiteRT; by default one a core, four at most.
+        layers: Whether to compare the output of every layer as well, on the first 16 images, with
+            the model's own in float32. This needs a file from `convert`, because layers are found
+            by the names of tensors.
+        cut_as: How pictures in a folder are cut to size: `None`, as the model was evaluated, or
+            `"mediapipe"`, as MediaPipe's image classifier and, nearly, most apps do.
+        input_range: The values of a black and of a white pixel, if nothing in the model says them.
+
+    If the file's metadata give it another scale than the model's, it gets the same images in its
+    own scale.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        FileNotFoundError, ValueError: A missing, damaged or foreign file; a file and a model of
+            different shapes; data of the wrong shape or scale; labels on some batches only; with
+            `layers`, a file without a layer's name in the name of any tensor.
+    """
+    shape = image_shape(model, "verify")
+    runner = Runner(tflite, threads)
+    theirs = (runner.shape, runner.classes)
+    ours = (shape, *model.outputs[0].shape[1:])
+    if theirs != ours:
+        raise ValueError(
+            f"verify needs a file made from the model; '{model.name}' takes images {ours[0]} to "
+            f"outputs {ours[1:]}, the file {theirs[0]} to {theirs[1:]}."
+        )
+
+    expected, scores, labels, seconds, watched = [], [], [], [], []
+    if cut_as not in (None, "mediapipe"):
+        raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
+    takes = said(model, input_range)
+    if cut_as and takes:
+        takes = takes.on_device()
+    theirs = _theirs(takes, runner)
+    pixels = takes if theirs and theirs.input_range == PIXELS else None
+    for images, batch_labels in batches(data, shape, "verify", takes):
+        expected.append(predict(model, images))
+        labels.append(batch_labels)
+        in_file = images if theirs is None else theirs.scaled(takes.pixels(images))
+        if layers:
+            watched += [*zip(images, in_file, strict=True)][: WATCHED - len(watched)]
+        for image in in_file:
+            start = perf_counter()
+            scores.append(runner(image))
+            seconds.append(perf_counter() - start)
+    _check_labels(labels, runner.classes)
+    expected, scores = np.concatenate(expected).astype(np.float32), np.stack(scores)
+    finite = np.isfinite(expected).all(-1) & np.isfinite(scores).all(-1)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        differences = np.where(finite, np.abs(expected - scores).max(-1), np.inf)
+    return Report(
+        images=len(scores),
+        bytes=len(tflite) if isinstance(tflite, bytes) else Path(tflite).stat().st_size,
+        keras_accuracy=_accuracy(expected, labels),
+        accuracy=_accuracy(scores, labels),
+        agreement=float(np.mean(finite & (expected.argmax(-1) == scores.argmax(-1)))),
+        max_abs_difference=float(differences.max()),
+        worst_image=int(differences.argmax()),
+        ms_per_image=float(np.median(seconds) * 1e3),
+        not_finite=int(np.sum(~finite)),
+        layers=tuple(layer_errors(model, runner.content, watched, pixels).items())
+        if layers
+        else (),
+    )
+
+
+def _theirs(takes, runner):
+    """The file's `Preprocessing` if its scale is not the model's; None if they are the same."""
+    theirs = runner.preprocessing
+    if not takes or not theirs:
+        return None
+    black_and_white = [np.reshape(p.input_range, (2, -1)) for p in (takes, theirs)]
+    return None if np.allclose(*black_and_white, rtol=1e-4) else theirs  # metadata have six digits
+
+
+def layer_errors(model, content, images, pixels=None):
+    """The relative error of each layer's output in a file: path -> error, in order.
+
+    The error is the root mean square of the difference over that of the model's output, over all
+    images.
+
+    Args:
+        images: Pairs of an image as the model takes it and as the file does.
+        pixels: The model's `Preprocessing`, if the file takes pixels from 0 to 255 instead.
+    """
+
+    interpreter = open_interpreter(content, watched=True)
+    kinds = [tensor["dtype"] for tensor in activations(interpreter).values()]
+    every_op = sum(np.issubdtype(kind, np.integer) for kind in kinds) > len(kinds) / 2
+    shape = image_shape(model, "verify")
+    reference = to_float(model, shape, every_op=every_op, pixels=pixels)
+    float_interpreter = open_interpreter(reference, watched=True)
+    ours = layers_by_tensor(float_interpreter, model)
+    theirs = layers_by_tensor(interpreter, model)
+    [output] = float_interpreter.get_output_details()
+    [their_output] = interpreter.get_output_details()
+    # Of the tensors that a layer makes, the last one that is in both files.
+    last = {
+        path: (name, name)
+        for name, path in ours.items()
+        if theirs.get(name) == path and name != output["name"]
+    }
+    if not last:
+        raise ValueError(
+            "verify finds no tensor in the file that is called after one of the model's layers, so "
+            "it cannot compare them; convert the file with keras_mixer, or leave layers out."
+        )
+    last[ours[output["name"]]] = output["name"], their_output["name"]
+    order = [*ours]
+    last = dict(sorted(last.items(), key=lambda item: order.index(item[1][0])))
+
+    wrong, right = dict.fromkeys(last, 0.0), dict.fromkeys(last, 0.0)
+    for_model, for_file = zip(*images, strict=True)
+    as_reference = for_file if pixels else for_model
+    pairs = zip(every_tensor(reference, as_reference), every_tensor(content, for_file), strict=True)
+    for expected, got in pairs:
+        for path, (name, their_name) in last.items():
+            right[path] += float(np.square(expected[name], dtype=np.float64).sum())
+            with np.errstate(invalid="ignore"):  # inf - inf
+                difference = got[their_name] - expected[name]
+            wrong[path] += float(np.square(difference, dtype=np.float64).sum())
+    return {path: _relative(wrong[path], right[path]) for path in last}
+
+
+def _relative(wrong, right):
+    """The square root of a quotient of sums of squares; infinite if one of them is not finite."""
+    if not np.isfinite([wrong, right]).all():
+        return float("inf")
+    return (wrong / right) ** 0.5 if right else 0.0
+
+
+def _check_labels(labels, classes):
+    given = [batch for batch in labels if batch is not None]
+    if not given:
+        return
+    if len(given) < len(labels):
+        missing = len(labels) - len(given)
+        raise ValueError(f"verify needs labels on all batches or none; {missing} have none.")
+    values = np.concatenate(given)
+    if values.min() < 0 or values.max() >= classes:
+        raise ValueError(
+            f"verify needs labels from 0 to {classes - 1}; got {values.min()} to {values.max()}."
+        )
+
+
+def _accuracy(scores, labels):
+    if labels[0] is None:
+        return None
+    right = scores.argmax(-1) == np.concatenate(labels)
+    return float(np.mean(np.isfinite(scores).all(-1) & right))

@@ -1,0 +1,137 @@
+"""Evaluation: on which images a model is measured, and how."""
+
+import math
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from keras_mixer import data
+from keras_mixer._backend import jit_compile, settings
+from keras_mixer._keras import graph_of
+from keras_mixer.images import Preprocessing, preprocessing, said
+from keras_mixer.training.devices import part, replicas
+from keras_mixer.training.heads import last_activation
+from keras_mixer.training.optimizers import metrics
+from keras_mixer.training.record import held_out_every, record_of
+
+
+def evaluation_source(dataset, split=None, *, data_dir=None, run=None):
+    """Finds the images on which to evaluate a model.
+
+    Args:
+        dataset: A name in TensorFlow Datasets, or a folder.
+        split: By default the test or validation split. Of a folder without splits all pictures are
+            taken, or, if `run` was trained on that folder, those that it held out.
+        data_dir: As in `keras_mixer.data.tfds`.
+        run: The folder of the run that trained the model, or a model file in it. Classes of a
+            folder are numbered as in the run.
+
+    Returns:
+        A `keras_mixer.data.Source`.
+
+    Raises:
+        ValueError: There is no test or validation split, and none was given.
+        ValueError, FileNotFoundError, OSError: As `keras_mixer.data.load_test` does.
+    """
+    record = record_of(run) if run else None
+    classes = record["classes"] if record and Path(dataset).expanduser().is_dir() else None
+    every = held_out_every(record, dataset) if classes and split is None else None
+    if every:
+        return data.hold_out(data.folder(dataset, classes=classes), every)[1]
+    images = data.load_test(dataset, split, data_dir=data_dir, classes=classes)
+    if images is None:
+        raise ValueError(f"{dataset} has no test or validation split; pass split= (--split).")
+    return images
+
+
+def evaluate(model, images, *, crop=None, batch_size=256, input_range=None, run=None):
+    """Evaluates a model on every image of a source, each once, on any number of replicas.
+
+    Images are cut and scaled as the model says, see `keras_mixer.preprocessing`. How the model was
+    compiled, and its optimizer, stay as they are.
+
+    Args:
+        model: A model that ends in softmax, sigmoid or logits; with several replicas, one that was
+            built or loaded in the strategy's scope.
+        images: A `keras_mixer.data.Source`.
+        crop: How images are cut, where not as the model says: `"resize"`, `"resize_crop"` or
+            `"resmall_crop"`.
+        batch_size: Images at a time, over all replicas; so many more that they can be divided.
+        input_range: The model's input values for black and for white, where nothing in the model
+            says so.
+        run: The folder of the run that trained the model, or a model file in it. Its record gives
+            `input_range` and `crop` where nothing in the model says so.
+
+    Returns:
+        A dict: `loss` (cross-entropy), `accuracy` (top-1), `top_5` where there are more classes,
+        and `images`, how many were counted.
+
+    Raises:
+        ValueError: The model has other classes or channels, or does not say what images it takes.
+    """
+    record = record_of(run) if run else None
+    if record and input_range is None and said(model) is None:
+        input_range = Preprocessing(**record["preprocessing"]).input_range
+        crop = crop or record["recipe"].evaluation_crop
+    if not isinstance(model.input_shape, tuple) or len(model.input_shape) != 4:
+        raise ValueError(
+            f"evaluate needs a model of one image [B, H, W, C]; '{model.name}' takes "
+            f"{model.input_shape}."
+        )
+    _, height, width, channels = model.input_shape
+    classes = len(images.classes)
+    images = _with_channels(images, channels)
+    if channels != images.channels or model.output_shape[1:] != (classes,):
+        raise ValueError(
+            f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
+            f"{model.output_shape[-1]} classes; {images.name} has {classes} classes and "
+            f"{images.channels} channels."
+        )
+    takes = preprocessing(model, input_range=input_range)
+    activation = last_activation(model)
+    strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
+    count = replicas(strategy) if strategy else 1
+    batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
+    batches = data.evaluation_batches(
+        images, batch_size, (height, width), crop=crop, preprocessing=takes, **part()
+    )
+    with _scope(model), settings():
+        measured = {
+            "softmax": keras.losses.CategoricalCrossentropy(),
+            "sigmoid": keras.losses.BinaryCrossentropy(),
+            "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
+        }[activation]
+        same = _uncompiled(model)
+        same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
+        result = same.evaluate(batches, return_dict=True, verbose=0)
+    if not math.isfinite(result["loss"]):
+        raise ValueError(
+            f"'{model.name}' gives scores that are not finite (NaN or infinite) for some of "
+            f"{images.name}, so it has no accuracy. Its weights may be damaged, or it cannot take "
+            "such images."
+        )
+    return {key: float(value) for key, value in result.items()} | {"images": int(result["images"])}
+
+
+def _uncompiled(model):
+    """A model of the same function that can be compiled without a trace."""
+    if graph_of(model) is not None:
+        return keras.Model(model.inputs[0], model.outputs[0])
+    image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
+    return keras.Model(image, model(image))  # whose own `call` does more than its graph
+
+
+def _with_channels(images, channels):
+    """The same images, grey or in colour as the model takes them, where they are files."""
+    content, _ = images.order(None).take(1).map(images.read).element_spec
+    files = content.dtype == tf.string and channels in (1, 3)
+    return replace(images, channels=channels) if files else images
+
+
+def _scope(model):
+    """That of the TensorFlow strategy that a model was built in."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy.scope() if strategy else nullcontext()

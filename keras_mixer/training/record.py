@@ -1,0 +1,72 @@
+"""A run's record: what the run is. Its folder keeps it, and a resumed run must have the same."""
+
+import json
+import re
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from keras_mixer._runs import STATE
+from keras_mixer.training.recipes import Recipe
+
+# Fields that may change on resume. The text of `images` and `held_out` already says what `origin`
+# says, and records of older versions have no `origin`.
+MAY_CHANGE = ("recipe name", "recipe source", "origin")
+# The text of `images` where some of a folder is held out, in records without `origin`.
+BUT_EVERY = re.compile(r"(?P<folder>.*), but every (?P<every>\d+)th: .*", re.S)
+
+
+def record_of(run):
+    """A run's record: its recipe, images, classes and more.
+
+    Args:
+        run: The run's folder, or a model file in it.
+
+    Returns:
+        A dict, whose `recipe` is a `Recipe`; None where there is no run.
+    """
+    folder = Path(run).parent if Path(run).suffix == ".keras" else Path(run)
+    try:
+        with safe_open(folder / STATE, "numpy") as file:
+            record = json.loads(file.metadata()["record"])
+        record |= {"recipe": Recipe(**record["recipe"])}
+        return record if "origin" in record else record | {"origin": _old_origin(record)}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def held_out_every(record, folder):
+    """N where a run trained on this folder but for every Nth of its pictures; else None."""
+    images = record["origin"]["images"]
+    paths = {Path(images[key]).resolve() for key in ("folder", "absolute") if key in images}
+    return images.get("but_every") if Path(folder).expanduser().resolve() in paths else None
+
+
+def differences(kept, now):
+    """What another run would be resumed with: sentences, one a field. Empty for the same run."""
+    now = dict(_flat(json.loads(json.dumps(now))))
+    return [
+        f"{key} was {value!r} and is now {now.get(key)!r}"
+        for key, value in _flat(kept)  # an older version may have recorded less
+        if now.get(key) != value
+    ]
+
+
+def _flat(record):
+    """The fields that must be the same; those of a dict are called `"recipe epochs"`."""
+    for key, value in record.items():
+        inner = isinstance(value, dict) and key not in MAY_CHANGE
+        fields = {f"{key} {k}": v for k, v in value.items()} if inner else {key: value}
+        yield from ((name, field) for name, field in fields.items() if name not in MAY_CHANGE)
+
+
+def _old_origin(record):
+    """`origin` of a record that was written before there was one."""
+    found = BUT_EVERY.fullmatch(record["images"])
+    if not found:
+        return {"images": {}, "held_out": None}
+    folder, every = found["folder"], int(found["every"])
+    return {
+        "images": {"folder": folder, "but_every": every},
+        "held_out": {"folder": folder, "every": every},
+    }

@@ -1,0 +1,56 @@
+"""Models from disk or by name."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from keras_mixer import training
+from keras_mixer.loading import class_names
+from tests.training import runs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    runs.train(folder, recipe=runs.RECIPE.but(epochs=1))
+    return folder
+
+
+def test_a_run_s_folder_gives_its_best_model_and_its_classes(run):
+    model = keras_mixer.load_model(run)
+    best = keras.saving.load_model(run / "best.keras")
+    for one, other in zip(model.weights, best.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not model.compiled
+    assert keras_mixer.load_model(str(run / "last.keras")).output_shape == (None, 3)
+    assert class_names(run, count=3).read_text().splitlines() == ["0", "1", "2"]
+    _, held_out = runs.sources()
+    assert training.evaluate(model, held_out, run=run)["images"] == 43
+
+
+def test_a_name_gives_a_new_model_or_released_weights():
+    model = keras_mixer.load_model("MixerTi4", weights="cifar10")
+    assert model.output_shape == (None, 10)
+    assert class_names("MixerTi4", "cifar10", count=10).read_text().split()[3] == "cat"
+    assert class_names("MixerTi4", count=1000) is None
+    names = class_names("MixerB16", "imagenet1k", count=1000)
+    assert (len(names), names[0]) == (1000, "tench")
+
+
+def test_what_is_not_there_is_an_error_that_says_so(run, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no Keras model at 'nowhere\.keras'"):
+        keras_mixer.load_model("nowhere.keras")
+    with pytest.raises(FileNotFoundError, match=r"holds no best\.keras: it is not the folder of a"):
+        keras_mixer.load_model(tmp_path)
+    with pytest.raises(ValueError, match="Did you mean 'MixerB16'"):
+        keras_mixer.load_model("MixerB61")
+    with pytest.raises(ValueError, match="has weights of its own"):
+        keras_mixer.load_model(run, weights="imagenet1k")
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    image = keras.Input((8, 8, 1))
+    keras.Model(image, keras.layers.Lambda(lambda x: x)(image)).save(tmp_path / "code.keras")
+    with pytest.raises(ValueError, match=r"code\.keras does not load as a Keras model: .*Lambda"):
+        keras_mixer.load_model(tmp_path / "code.keras")

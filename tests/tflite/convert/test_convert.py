@@ -1,0 +1,323 @@
+"""A converted model is the model, on LiteRT's own ops."""
+
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.schema_py_generated import ModelT
+
+import keras_mixer
+from keras_mixer.layers import LayerNorm, Mlp, PatchEmbed
+from keras_mixer.tflite import RECIPES, convert, inspect
+from keras_mixer.tflite.convert.rewrite import gelu_in_steps
+from keras_mixer.tflite.file.interpreter import activations, open_interpreter
+from keras_mixer.tflite.run.runner import Runner
+from tests.cases import CASES, randomised
+
+# Largest difference of a logit to Keras's, over the largest logit, on a tiny model with random
+# weights: rounding of float32, of float16, of 8 bits in products and then in every op, of 4 bits.
+TOLERANCES = {
+    "float32": 1e-5,
+    "float16": 1e-3,
+    "dynamic_int8": 0.03,
+    "static_int8": 0.06,
+    "int8": 0.1,
+    "int16x8": 0.03,
+    "dynamic_int4": 0.4,
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(c, r) for c in CASES for r in RECIPES],
+    ids=lambda p: f"{p[0].paper}-{p[1]}",
+)
+def converted(request):
+    case, recipe = request.param
+    model = case.trained(classifier_activation=None)
+    calibration = case.images(32) if RECIPES[recipe].calibrated else None
+    return case, recipe, model, convert(model, recipe, calibration=calibration)
+
+
+def test_every_recipe_keeps_the_logits(converted):
+    case, recipe, model, content = converted
+    images = case.images(32)
+    expected = model.predict(images, verbose=0)
+    runner = Runner(content)
+    got = np.stack([runner(image) for image in images])
+    assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
+
+
+def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
+    case, recipe, _, content = converted
+    runner = Runner(content)
+    assert runner.shape == case.images().shape[1:]
+    for tensor in (runner.input, runner.output):
+        assert tensor["dtype"] == np.float32
+        assert tensor["shape"][0] == 1
+    found = inspect(content)
+    counts = found.counts
+    assert found.problem is None
+    assert not [name for name in counts if name.startswith(("Flex", "CUSTOM", "NEG", "SQUARED"))]
+    assert not {"SHAPE", "PACK", "GATHER"} & set(counts)  # signs of a batch that is not static
+    assert (counts["GELU"] == 0) == RECIPES[recipe].every_op
+    if not RECIPES[recipe].every_op:
+        assert len(found.partitions) == 1
+        assert not found.outside
+    else:
+        assert (counts["QUANTIZE"], counts["DEQUANTIZE"]) == (1, 1)  # at the two ends, not between
+        # XNNPACK has no int16.
+        assert len(found.partitions) > 1 if recipe == "int8" else not found.partitions
+
+
+@pytest.mark.parametrize("recipe", ["float16", "dynamic_int8"])
+def test_weights_are_inside_the_flatbuffer_where_every_reader_looks(recipe):
+    content = convert(keras_mixer.MixerTi4(), recipe)
+    buffers = ModelT.InitFromPackedBuf(content).buffers
+    assert max(len(b.data) for b in buffers if b.data is not None) > 30_000  # a kernel
+    assert {(b.offset, b.size) for b in buffers} == {(0, 0)}
+
+
+def float_tensors(content):
+    """How many of a file's activations are in float32."""
+    tensors = activations(open_interpreter(content, watched=True)).values()
+    return sum(tensor["dtype"] == np.float32 for tensor in tensors)
+
+
+@pytest.mark.parametrize(("recipe", "kind"), [("int8", np.int8), ("int16x8", np.int16)])
+def test_with_integer_ends_nothing_is_left_in_float(case, recipe, kind):
+    model, images = case.trained(), case.images(8)
+    content = convert(model, recipe, calibration=images, integer_ends=True)
+    runner = Runner(content)
+    assert runner.input["dtype"] == runner.output["dtype"] == kind
+    assert float_tensors(content) == 0
+    floats = Runner(convert(model, recipe, calibration=images))
+    # The image is rounded by us here and by LiteRT there.
+    assert (
+        np.abs(runner(images[0]) - floats(images[0])).max() < 2 * runner.output["quantization"][0]
+    )
+
+
+def test_layers_that_are_kept_compute_in_float(case):
+    model, images = case.trained(classifier_activation=None), case.images(8)
+    [*_, head] = model.layers
+    floats = Runner(convert(model))(images[0])
+    for recipe in ("dynamic_int8", "int8", "dynamic_int4", "float16"):
+        calibration = images if RECIPES[recipe].calibrated else None
+        kept = [
+            convert(model, recipe, calibration=calibration, keep_float=layers)
+            for layers in ((), "block_1/*_mlp", ["block_1/*_mlp", head.name], ["*"])
+        ]
+        sizes = [*map(len, kept)]
+        assert sizes == sorted(set(sizes))  # the more is kept, the larger
+        everything = Runner(kept[-1])(images[0])
+        assert np.abs(everything - floats).max() < 1e-5
+
+
+def test_what_can_go_into_a_neighbour_s_weights_is_not_computed(case):
+    plain = inspect(convert(case.trained(classifier_activation=None))).counts
+    pixels = case.trained(classifier_activation=None, include_preprocessing=True)
+    content = convert(pixels)
+    assert inspect(content).counts == plain  # the rescaling of pixels is in the stem
+    image = np.random.default_rng(0).integers(0, 256, case.images().shape[1:]).astype(np.float32)
+    expected = pixels.predict(image[None], verbose=0)[0]
+    assert np.abs(expected).max() > 0.1
+    assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
+
+    backbone = inspect(convert(case.trained(include_top=False))).counts
+    # The norm before the head has no scale and offset of its own when a head follows.
+    assert plain - backbone == Counter(FULLY_CONNECTED=1, MEAN=1)
+    assert backbone - plain == Counter(MUL=1, ADD=1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [keras.layers.Conv2D(5, 3), keras.layers.BatchNormalization()],
+        lambda: [keras.layers.Dense(5), keras.layers.BatchNormalization()],
+        lambda: [keras.layers.Dense(5), keras.layers.Rescaling([1, 2, 3, 4, 5])],  # a layer scale
+        lambda: [LayerNorm(), keras.layers.Dense(5)],
+        lambda: [keras.layers.Rescaling(3, [1, 2, 3]), keras.layers.Conv2D(5, 3)],
+    ],
+)
+def test_a_norm_or_a_scale_goes_into_a_dense_layer_or_convolution_beside_it(make):
+    layers = [keras.Input((8, 8, 3)), *make(), keras.layers.GlobalAveragePooling2D()]
+    model = randomised(keras.Sequential(layers))
+    for weight in model.weights:
+        if "variance" in weight.name:
+            weight.assign(keras.ops.abs(weight) + 0.5)
+    content = convert(model)
+    counts = inspect(content).counts
+    a_norm_of_its_own = Counter(MUL=2, ADD=1) if counts["RSQRT"] else Counter()
+    assert counts & Counter(MUL=9, ADD=9) == a_norm_of_its_own
+    image = np.random.default_rng(0).normal(size=(8, 8, 3)).astype(np.float32)
+    expected = model.predict(image[None], verbose=0)[0]
+    assert np.abs(expected).max() > 0.1
+    assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
+
+
+def test_gelu_in_steps_is_gelu():
+    x = np.linspace(-20, 20, 10_001)
+    expected = x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    got = keras.ops.convert_to_numpy(gelu_in_steps(x.astype(np.float32)))
+    assert np.abs(got - expected).max() < 5e-6  # float32
+
+
+@pytest.mark.parametrize(
+    "layer", [Mlp(32), *(keras.layers.Dense(32, activation=a) for a in ("gelu", "silu", "sigmoid"))]
+)
+@pytest.mark.parametrize("size", [1, 10])
+def test_what_goes_by_a_sigmoid_keeps_small_and_large_values_in_8_bits(layer, size):
+    image = keras.Input((16, 16, 8))
+    model = keras.Model(image, type(layer).from_config(layer.get_config())(image))
+    kernel = model.weights[0]
+    kernel.assign(kernel * size)
+    images = np.random.default_rng(0).normal(size=(8, 16, 16, 8)).astype(np.float32)
+    content = convert(model, "int8", calibration=images)
+    assert not inspect(content).counts["GELU"]
+    run = open_interpreter(content).get_signature_runner()
+    got = np.concatenate([run(image=image[None])["scores"] for image in images])
+    expected = model.predict(images, verbose=0)
+    # Five times as much where the sigmoid's input, which grows with the cube, is not cut off.
+    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.03 * expected.std()
+
+
+def test_the_stem_is_a_dense_layer_which_is_faster_in_int8():
+    image = keras.Input((8, 12, 2))  # no side like another, so that none can pass for another
+    model = keras.Model(image, PatchEmbed(5, 4, name="stem")(image))
+    randomised(model)
+    content = convert(model)
+    counts = inspect(content).counts
+    assert (counts["FULLY_CONNECTED"], counts["CONV_2D"]) == (1, 0)
+    example = np.random.default_rng(0).normal(size=(1, 8, 12, 2)).astype(np.float32)
+    expected = model.predict(example, verbose=0)
+    assert np.abs(expected).max() > 0.1
+    interpreter = open_interpreter(content)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example)
+    interpreter.invoke()
+    [output] = interpreter.get_output_details()
+    assert np.abs(interpreter.get_tensor(output["index"]) - expected).max() < 1e-5  # float32
+
+
+def test_a_mixed_bfloat16_model_is_converted_in_float32(case, mixed_bfloat16):
+    half = case.trained(classifier_activation=None)
+    keras.config.set_dtype_policy("float32")
+    full = case.trained(classifier_activation=None)
+    half.set_weights(full.get_weights())
+    image = case.images()[0]
+    from_half, from_full = (Runner(convert(model))(image) for model in (half, full))
+    assert np.abs(from_half - from_full).max() < 1e-6  # bfloat16 has 1e-2
+
+
+def test_calibration_is_an_array_a_data_set_or_batches_and_all_give_the_same_file(case):
+    model, images = case.trained(), case.images(8)
+    labels = np.arange(8)
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(3)
+    kinds = [images, (images, labels), dataset, [images[:5], images[5:]], iter([(images, labels)])]
+    first, *others = [Runner(convert(model, "int8", calibration=kind)) for kind in kinds]
+    for runner in others:
+        assert runner.input["quantization"] == first.input["quantization"]
+        assert np.array_equal(runner(images[0]), first(images[0]))
+
+
+@pytest.mark.slow
+def test_mixer_b16_is_one_partition_and_within_1e_4_of_keras():
+    model = randomised(keras_mixer.MixerB16(classifier_activation=None))
+    content = convert(model)
+    found = inspect(content)
+    assert len(found.partitions) == 1
+    assert not {"NEG", "SQUARED_DIFFERENCE"} & set(found.counts)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
+    expected, runner = model.predict(images, verbose=0), Runner(content)
+    assert np.abs(expected).max() > 1  # so that 1e-4 means something
+    for image, logits in zip(images, expected, strict=True):
+        assert np.abs(runner(image) - logits).max() < 1e-4
+
+
+def nothing(*args, **kwargs):
+    raise AssertionError("it should have been refused before any conversion")
+
+
+CASE = CASES[0]
+IMAGES = CASE.images()
+NAN = np.where(np.arange(4)[:, None, None, None] == 2, np.nan, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recipe": "int9"}, "no recipe 'int9'.*Did you mean 'int8'.*float32, float16"),
+        ({"recipe": "int8"}, "'int8' needs calibration=.*got none"),
+        ({"recipe": "int8", "calibration": []}, "at least one image"),
+        ({"recipe": "int8", "calibration": IMAGES[0]}, r"\[N, 16, 32, 3\].*\(16, 32, 3\)"),
+        ({"recipe": "int8", "calibration": IMAGES[:, :8]}, r"\[N, 16, 32, 3\].*\(4, 8, 32, 3\)"),
+        ({"recipe": "int8", "calibration": [IMAGES, NAN]}, "1 of 4 hold NaN"),
+        ({"recipe": "int8", "calibration": IMAGES.astype(str)}, "images of numbers"),
+        ({"recipe": "float32", "calibration": IMAGES}, "'float32' takes no calibration"),
+        (
+            {"recipe": "float16", "keep_float": ["stem", "blok"]},
+            "called 'blok'.*: preprocessing, stem,",
+        ),
+        ({"recipe": "float32", "keep_float": ["stem"]}, "'float32' keeps every layer"),
+        ({"recipe": "dynamic_int8", "integer_ends": True}, "goes with 'int8', 'int16x8'"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_converted(arguments, message, monkeypatch):
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_saved_model", nothing)
+    with pytest.raises(ValueError, match=message):
+        convert(CASE.tiny(), **arguments)
+
+
+def test_int4_refuses_layers_of_odd_width_and_says_which_to_keep():
+    model = keras_mixer.MlpMixer(
+        patch_size=4,
+        width=8,
+        depth=1,
+        token_mlp_dim=4,
+        channel_mlp_dim=8,
+        input_shape=(12, 12, 3),  # 9 tokens
+        classes=2,
+    )
+    with pytest.raises(ValueError, match=r"even.*block_0/token_mlp/expand has 9.*keep_float"):
+        convert(model, "dynamic_int4")
+    assert convert(model, "dynamic_int4", keep_float=["*/token_mlp/expand"])
+
+
+def test_an_endless_data_set_is_refused(case):
+    dataset = tf.data.Dataset.from_tensor_slices(case.images()).batch(2).repeat()
+    with pytest.raises(ValueError, match=r"without end.*take"):
+        convert(case.tiny(), "int8", calibration=dataset)
+
+
+def _two_inputs():
+    image, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    return keras.Model([image, other], image + other)
+
+
+def _any_size():
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(image), name="any_size")
+
+
+def _with_flex():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.ops.erf(image))
+    return keras.Model(image, x, name="with_flex")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: keras.Sequential([keras.layers.Dense(2)], name="raw"), "'raw' was never built"),
+        (_two_inputs, "one input and one output.*2 and 1"),
+        (_any_size, r"fixed size.*'any_size' takes \(None, None, None, 3\)"),
+        (lambda: keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]), "fixed size"),
+        (lambda: keras.layers.Dense(2), "Keras model; got Dense"),
+        (_with_flex, "'with_flex'.*built-in ops.*Erf"),
+    ],
+)
+def test_a_model_that_cannot_be_converted_is_refused_with_the_reason(make, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        convert(make())

@@ -1,0 +1,39 @@
+"""Files in integers run in LiteRT for microcontrollers too, which has fewer ops."""
+
+import numpy as np
+import pytest
+
+import keras_mixer
+from keras_mixer.tflite import RECIPES, convert
+from keras_mixer.tflite.file.interpreter import dequantised, quantised
+from keras_mixer.tflite.run.runner import Runner
+from tests.tflite.convert.test_convert import TOLERANCES
+
+runtime = pytest.importorskip(
+    "tflite_micro.python.tflite_micro.runtime", reason="it comes for Linux on x86-64 alone"
+)
+ARENA = 1_000_000  # bytes for activations, which on a microcontroller are scarce
+
+
+@pytest.mark.parametrize("integer_ends", [False, True])
+@pytest.mark.parametrize("recipe", [r.name for r in RECIPES.values() if r.every_op])
+def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, integer_ends):
+    model, images = case.trained(classifier_activation=None), case.images(16)
+    content = convert(model, recipe, calibration=images, integer_ends=integer_ends)
+    micro, ends, got = (
+        runtime.Interpreter.from_bytes(content, arena_size=ARENA),
+        Runner(content),
+        [],
+    )
+    for image in images:
+        micro.set_input(quantised(image[None], ends.input), 0)
+        micro.invoke()
+        got.append(dequantised(micro.get_output(0)[0], ends.output))
+    expected = model.predict(images, verbose=0)
+    assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
+
+
+def test_the_shipped_model_needs_a_quarter_of_a_megabyte():
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3))
+    content = convert(keras_mixer.MixerTi4(weights="cifar10"), "int8", calibration=images)
+    assert runtime.Interpreter.from_bytes(content, arena_size=256 * 1024)

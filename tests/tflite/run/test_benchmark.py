@@ -1,0 +1,99 @@
+"""What a timing says of a file. How long it takes is not judged here."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from keras_mixer.tflite import RECIPES, benchmark, convert, inspect
+from tests.cases import CASES
+
+CASE = CASES[0]
+# The type of product that is as fast as each recipe's can be.
+ROOFS = {
+    "float32": "float32",
+    "float16": "float32",
+    "dynamic_int8": "dynamic_int8",
+    "static_int8": "int8",
+    "int8": "int8",
+    "int16x8": "int8",
+    "dynamic_int4": "dynamic_int8",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_roof():
+    """Products of 64 x 64: what is right of small ones is right of large ones."""
+    module = import_module("keras_mixer.tflite.run.benchmark")  # as a name it is the function
+    before, module.SIDE = module.SIDE, 64
+    module.matmul_file.cache_clear()
+    yield
+    module.SIDE = before
+    module.matmul_file.cache_clear()
+
+
+def products(model):
+    """10^9 multiplications and additions of a Mixer's forward pass, counted by its kernels."""
+    total = 0
+    for weight in model.weights:
+        if weight.name == "kernel":
+            _, height, width, _ = model.input_shape
+            tokens = (height // 4) * (width // 4)
+            path = weight.path
+            rows = 24 if "token_mlp" in path else 1 if "head" in path else tokens
+            total += 2 * rows * int(np.prod(weight.shape))
+    return total / 1e9
+
+
+@pytest.fixture(scope="module")
+def timings():
+    model, images = CASE.trained(), CASE.images(4)
+    found = {}
+    for name, recipe in RECIPES.items():
+        content = convert(model, name, calibration=images if recipe.calibrated else None)
+        found[name] = content, benchmark(content, threads=2, runs=7)
+    return found
+
+
+def test_the_roof_is_that_of_the_products_that_a_recipe_computes(timings):
+    assert timings.keys() == RECIPES.keys() == ROOFS.keys()
+    for name, (_, timing) in timings.items():
+        assert timing.products.keys() == timing.roof.keys() == {ROOFS[name]}
+        assert timing.products[ROOFS[name]] == pytest.approx(products(CASE.tiny()))
+        least = timing.products[ROOFS[name]] / timing.roof[ROOFS[name]]
+        assert timing.share == pytest.approx(least / timing.ms * 1e3)
+
+
+def test_runs_are_whole_bursts_and_quartiles_are_around_the_median(timings):
+    for content, timing in timings.values():
+        low, high = timing.quartiles
+        assert 0 < low <= timing.ms <= high
+        assert (timing.runs, timing.threads, timing.bytes) == (10, 2, len(content))
+        assert f"{timing.ms:.2f} ms an image" in str(timing)
+
+
+def test_what_xnnpack_leaves_is_told(timings):
+    for content, timing in timings.values():
+        found = inspect(content)
+        assert timing.partitions == len(found.partitions)
+        assert timing.outside == dict(found.outside)
+        assert timing.ops == found.counts.total()
+    assert "outside: none" in str(timings["float32"][1])
+    assert "14 RSQRT" in str(timings["int8"][1])
+
+
+def test_memory_grows_with_the_file():
+    small, large = (
+        benchmark(convert(CASE.tiny(channel_mlp_dim=width)), runs=1).peak_memory
+        for width in (8, 20_000)
+    )
+    if small is not None:  # Linux says
+        weights = 4 * 3 * 2 * 24 * 20_000
+        assert small + weights < large
+
+
+def test_nothing_is_timed_for_no_runs_or_no_file(tmp_path):
+    with pytest.raises(ValueError, match="runs to be 1 or more; got 0"):
+        benchmark(b"", runs=0)
+    with pytest.raises(FileNotFoundError, match=r"no\.tflite"):
+        benchmark(tmp_path / "no.tflite")
