@@ -182,7 +182,7 @@ def test_a_folder_with_everything_in_it_trains(tmp_path):
     ("make", "message"),
     [
         (lambda s: data.training_batches(s, 23, 16), r"batch of 23 .* arrays has 22"),
-        (lambda s: data.training_batches(s, 0, 16), "multiple of that; got 0"),
+        (lambda s: data.training_batches(s, 0, 16), "multiple of 1; got 0"),
         (lambda s: data.training_batches(s, 5, 16, processes=2), "2 processes.*got 5"),
         (
             lambda s: data.training_batches(s, 5, 16, augment=data.Augment("center")),

@@ -43,11 +43,11 @@ def test_the_paper_s_pre_training_is_its_table_4():
         ("learning_rate", math.nan, "above 0, not nan"),
         ("learning_rate", math.inf, "above 0, not inf"),
         ("learning_rate", "0.1", "above 0, not '0.1'"),
-        ("batch_size", 0, "batch_size must be a whole number from 1 up, not 0"),
-        ("batch_size", 8.0, "from 1 up, not 8.0"),
-        ("batch_size", True, "from 1 up, not True"),
+        ("batch_size", 0, "batch_size must be a whole number of at least 1, not 0"),
+        ("batch_size", 8.0, "at least 1, not 8.0"),
+        ("batch_size", True, "at least 1, not True"),
         ("flip", 1, "flip must be true or false, not 1"),
-        ("mixup", -0.1, "mixup must be a number from 0 up"),
+        ("mixup", -0.1, "mixup must be a number of at least 0"),
         ("cutmix", 1.5, "cutmix must be a number from 0 to 1"),
         ("drop_path_rate", 1.0, "drop_path_rate must be a number from 0 to below 1"),
         ("ema", 1, "from 0 to below 1, not 1"),
@@ -56,7 +56,7 @@ def test_the_paper_s_pre_training_is_its_table_4():
         ("head_bias", math.inf, "head_bias must be a finite number"),
         ("accumulate", 3, "batch_size must be a multiple of accumulate, not 8"),
         ("steps", 5, r"either epochs or steps must be given, not 2 and 5"),
-        ("warmup", -1, "warmup must be a number from 0 up"),
+        ("warmup", -1, "warmup must be a number of at least 0"),
         ("epochs", None, "either epochs or steps must be given, not None and None"),
         ("learning_rate", None, "above 0, not None"),
     ],
@@ -70,7 +70,7 @@ def test_a_warm_up_without_an_end_is_an_error():
     with pytest.raises(ValueError, match="warmup must be shorter than its 500 steps, not 500"):
         RECIPES["fine_tuning"].but(steps=500)
     assert RECIPES["fine_tuning"].but(steps=500, warmup=0.2).steps == 500
-    with pytest.raises(ValueError, match="has 40 updates in all here and warms up for 40"):
+    with pytest.raises(ValueError, match="needs a warmup shorter than its 40 updates; got 40"):
         schedule(Recipe(**SMALL | {"warmup": 40}), 40)
 
 
