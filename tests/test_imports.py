@@ -131,8 +131,7 @@ def test_rooms_that_are_listed_exist():
 
 @pytest.mark.parametrize("file", [*FILES, *BENCHMARKS], ids=lambda p: str(p.relative_to(ROOT)))
 def test_only_tests_patch_what_they_call(file):
-    if file.name != "training_step.py":  # until it is rewritten
-        assert "unittest" not in {package for (package, *_), _ in imports(file)}
+    assert "unittest" not in {package for (package, *_), _ in imports(file)}
 
 
 def loaded_by(code):

@@ -10,8 +10,9 @@ from keras_mixer._runs import STATE
 from keras_mixer.training.recipes import Recipe
 
 # Fields that may change on resume. The text of `images` and `held_out` already says what `origin`
-# says, and records of older versions have no `origin`.
-MAY_CHANGE = ("recipe name", "recipe source", "origin")
+# says, and records of older versions have no `origin`; they have `layers` instead of
+# `layer_arguments`, a fingerprint of layers that had other arguments.
+MAY_CHANGE = ("recipe name", "recipe source", "origin", "layers")
 # The text of `images` where some of a folder is held out, in records without `origin`.
 BUT_EVERY = re.compile(r"(?P<folder>.*), but every (?P<every>\d+)th: .*", re.S)
 

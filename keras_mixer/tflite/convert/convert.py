@@ -4,7 +4,12 @@ from keras_mixer.images import PIXELS, preprocessing, said
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
 from keras_mixer.tflite.convert.checks import check_float16
 from keras_mixer.tflite.convert.float_file import checked_float_file
-from keras_mixer.tflite.convert.layer_names import layer_paths, layers_by_tensor, matching
+from keras_mixer.tflite.convert.layer_names import (
+    layer_paths,
+    layers_by_tensor,
+    layers_in,
+    matching,
+)
 from keras_mixer.tflite.convert.model import check_backend, image_shape
 from keras_mixer.tflite.convert.quantise import odd_widths, quantise
 from keras_mixer.tflite.convert.recipes import RECIPES, find
@@ -95,7 +100,8 @@ def convert(
     check_backend("convert")
 
     keep_float = [keep_float] if isinstance(keep_float, str) else keep_float
-    kept = matching(keep_float, [*layer_paths(model)], who)
+    paths = [*layer_paths(model)]
+    kept = matching(keep_float, paths, who)
     if pixels and takes is None:
         preprocessing(model)  # raises an error that asks for input_range
     scale = takes if pixels else None
@@ -111,7 +117,7 @@ def convert(
         images = [scale.pixels(image) for image in images]
 
     layers = layers_by_tensor(open_interpreter(content), model)
-    in_float = [name for name, layer in layers.items() if layer in kept]
+    in_float = [name for name in layers if kept & layers_in(name, paths)]
     if recipe.weights == "int4":
         odd = odd_widths(content, in_float)
         _check_widths({layers.get(name, name): width for name, width in odd.items()}, who)

@@ -17,15 +17,33 @@ def layer_paths(model):
 
 
 def layer_of(tensor_name, paths):
-    """The innermost of `paths` that is in a tensor's name, or None.
+    """The innermost of `paths` that makes a tensor, by its name, or None.
 
-    The converter names a tensor after the ops that it fuses, `model/block_0_1/token_mlp_1/expand_1/
-    Tensordot;...`. The last of them makes the tensor. If that op belongs to a layer that scales the
-    output of a layer within it, the layer is the inner one, of an op before.
+    The converter names a tensor after the ops that it fuses, in their order: `model/block_0_1/
+    token_mlp_1/expand_1/Tensordot;...`. The last of them makes the tensor, with two exceptions. If
+    that op belongs to a layer that scales the output of a layer within it, the layer is the inner
+    one, of an op before. And an op that the converter has moved forward from an earlier layer
+    stands behind the op that makes the tensor.
     """
     *before, last = [_innermost(op, paths) for op in tensor_name.split(";") if op] or [None]
     within = [path for path in before if path and last and path.startswith(f"{last}/")]
-    return within[-1] if within else last
+    if within:
+        return within[-1]
+    first = next(iter(before), None)
+    if first and last and paths.index(_outermost(last)) < paths.index(_outermost(first)):
+        return first
+    return last
+
+
+def layers_in(tensor_name, paths):
+    """The `paths` whose ops are fused into the one that makes a tensor, by the tensor's name."""
+    maker = layer_of(tensor_name, paths)
+    found = {_innermost(op, paths) for op in tensor_name.split(";") if op} - {None}
+    return {path for path in found if _outermost(path) == _outermost(maker)} if maker else set()
+
+
+def _outermost(path):
+    return path.partition("/")[0]
 
 
 def _innermost(op, paths):

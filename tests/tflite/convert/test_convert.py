@@ -32,7 +32,7 @@ TOLERANCES = {
 @pytest.fixture(
     scope="module",
     params=[(c, r) for c in CASES for r in RECIPES],
-    ids=lambda p: f"{p[0].paper}-{p[1]}",
+    ids=lambda p: f"{p[0].architecture}-{p[1]}",
 )
 def converted(request):
     case, recipe = request.param

@@ -3,7 +3,13 @@
 import pytest
 
 from keras_mixer.tflite.convert.float_file import to_float
-from keras_mixer.tflite.convert.layer_names import layer_of, layer_paths, layers_by_tensor, matching
+from keras_mixer.tflite.convert.layer_names import (
+    layer_of,
+    layer_paths,
+    layers_by_tensor,
+    layers_in,
+    matching,
+)
 from keras_mixer.tflite.file.interpreter import open_interpreter
 from tests.cases import CASES
 
@@ -20,7 +26,9 @@ PATHS = ["stem", "block_1", "block_1/token_mlp", "block_1/token_mlp/expand", "bl
         ("mixer_1/block_1_2/token_mlp_1/Gelu/mul_3;;mixer_1/x", None),
         ("mixer_1/block_1_2/token_mlp_1/Gelu/mul_3;", "block_1/token_mlp"),
         # A norm's scale in the weights of the dense layer: the file has only the latter's output.
-        ("mixer_1/norm_1/mul;mixer_1/block_1_1/token_mlp_1/expand_1/Add", PATHS[3]),
+        ("mixer_1/block_1_1/norm_1/mul;mixer_1/block_1_1/token_mlp_1/expand_1/Add", PATHS[3]),
+        # The stem's bias, which is added behind a reshape.
+        ("mixer_1/block_1_1/add;mixer_1/stem_1/add;mixer_1/stem_1/Tensordot", "block_1"),
         ("outer/mixer_1/block_1_1/token_mlp_1/expand_1/Tensordot", PATHS[3]),
         # A unit that the layer around it brings.
         ("m/block_1_1/token_mlp_1/expand_1/BiasAdd;m/block_1_1/token_mlp_1/truediv", PATHS[3]),
@@ -38,10 +46,12 @@ def test_every_layer_that_computes_has_a_tensor(case):
     shape = model.input_shape[1:]
     interpreter = open_interpreter(to_float(model, shape), watched=True)
     found = layers_by_tensor(interpreter, model)
-    dense = {path for path in layer_paths(model) if path.endswith(("expand", "project"))}
+    paths = [*layer_paths(model)]
+    dense = {path for path in paths if path.endswith(("expand", "project", "dense"))}
     assert dense
-    assert dense | {model.layers[-1].name} <= {*found.values()}
-    assert [*found.values()] != []
+    assert dense <= {path for name in found for path in layers_in(name, paths)}
+    blocks = {layer.name for layer in model.layers if layer.name.startswith("block_")}
+    assert blocks | {model.layers[-1].name} <= {*found.values()}
 
 
 def test_patterns_name_layers_and_what_is_within_them():
