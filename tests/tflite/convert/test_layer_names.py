@@ -26,7 +26,7 @@ PATHS = ["stem", "block_1", "block_1/token_mlp", "block_1/token_mlp/expand", "bl
         ("mixer_1/block_1_2/token_mlp_1/Gelu/mul_3;;mixer_1/x", None),
         ("mixer_1/block_1_2/token_mlp_1/Gelu/mul_3;", "block_1/token_mlp"),
         # A norm's scale in the weights of the dense layer: the file has only the latter's output.
-        ("mixer_1/block_1_1/norm_1/mul;mixer_1/block_1_1/token_mlp_1/expand_1/Add", PATHS[3]),
+        ("mixer_1/stem_1/mul;mixer_1/block_1_1/token_mlp_1/expand_1/Add", PATHS[3]),
         # The stem's bias, which is added behind a reshape.
         ("mixer_1/block_1_1/add;mixer_1/stem_1/add;mixer_1/stem_1/Tensordot", "block_1"),
         ("outer/mixer_1/block_1_1/token_mlp_1/expand_1/Tensordot", PATHS[3]),
