@@ -6,6 +6,7 @@ tests/test_keras.py fails first when an upgrade of Keras moves one of them.
 import copy
 
 import keras
+from keras import ops
 from keras.src.backend import AutocastScope
 from keras.src.models.functional import Functional, operation_fn
 from keras.src.ops.core import Cast
@@ -13,11 +14,15 @@ from keras.src.ops.nn import Gelu
 
 __all__ = [
     "POLICY",
+    "AveragesUpdates",
     "Cast",
+    "ClipsTheSum",
     "Gelu",
     "autocast",
+    "averages_of",
     "calls_of",
     "fresh_operation",
+    "generator_in_tf_data",
     "graph_of",
     "in_inference",
     "inner_layers",
@@ -74,6 +79,60 @@ def is_quantised(layer):
 def autocast(dtype):
     """A context in which layers read their floating-point variables in this type."""
     return AutocastScope(dtype)
+
+
+def averages_of(optimizer):
+    """An optimizer's moving averages of the trainable weights, in their order."""
+    return optimizer._model_variables_moving_average
+
+
+class AveragesUpdates:
+    """A base for an optimizer that averages the weights once per update.
+
+    Keras's optimizers average at each call, also where gradients accumulate over several calls.
+    """
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        calls = self.gradient_accumulation_steps or 1
+        updates = ops.equal((self._iterations + 1) % calls, 0)
+        first = self._iterations < calls
+        for weight, average in zip(trainable_variables, averages_of(self), strict=True):
+            kept = ops.where(first, 0.0, self.ema_momentum)
+            kept = ops.cast(ops.where(updates, kept, 1.0), weight.dtype)
+            average.assign(kept * average + (1 - kept) * weight)
+
+
+class ClipsTheSum:
+    """A base for an optimizer that clips the gradient of the whole batch under `tf.distribute`.
+
+    Keras's optimizers clip each replica's gradient and sum afterwards, so that two replicas train
+    differently from one. Here the gradients are summed first.
+    """
+
+    def _clip_gradients(self, grads):
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        if replica and replica.num_replicas_in_sync > 1:
+            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+        return super()._clip_gradients(grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars
+
+
+def generator_in_tf_data(layer):
+    """The seed generator with which an augmentation layer draws in `tf.data`; None without one.
+
+    On another backend than TensorFlow, Keras creates a second one when it needs it.
+    """
+    if not hasattr(layer, "generator") or not hasattr(layer, "_get_seed_generator"):
+        return None
+    layer.backend.set_backend("tensorflow")
+    try:
+        return layer._get_seed_generator("tensorflow")
+    finally:
+        layer.backend.reset()
 
 
 def fresh_operation(operation):

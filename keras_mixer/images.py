@@ -359,13 +359,17 @@ def _near(made, wanted, tolerance):
 
 
 _layers = keras.layers
-# Of Keras's layers those that leave the values of pixels as they are, or nearly, in inference.
-KEEPS = {
+# Keras's layers whose output is their input in inference. RandomCrop cuts in inference too.
+INACTIVE = {
     *(getattr(_layers, name) for name in dir(_layers) if name.startswith("Random")),
-    *(_layers.AugMix, _layers.AutoContrast, _layers.CutMix, _layers.MixUp, _layers.RandAugment),
-    *(_layers.InputLayer, _layers.Identity, _layers.Dropout, _layers.SpatialDropout2D),
-    *(_layers.GaussianNoise, _layers.GaussianDropout),
-    *(_layers.Resizing, _layers.CenterCrop, _layers.Cropping2D, _layers.UpSampling2D),
+    *(_layers.AugMix, _layers.CutMix, _layers.MixUp, _layers.RandAugment, _layers.Identity),
+    *(_layers.Dropout, _layers.SpatialDropout1D, _layers.SpatialDropout2D, _layers.AlphaDropout),
+    *(_layers.GaussianDropout, _layers.GaussianNoise, _layers.ActivityRegularization),
+} - {_layers.RandomCrop}
+# Those and the layers that leave the values of pixels as they are, or nearly, in inference.
+KEEPS = INACTIVE | {
+    *(_layers.InputLayer, _layers.AutoContrast, _layers.RandomCrop, _layers.Resizing),
+    *(_layers.CenterCrop, _layers.Cropping2D, _layers.UpSampling2D),
 }
 SCALES = (_layers.Rescaling, _layers.Normalization)
 # Operations by the names of their classes, which Keras does not export.

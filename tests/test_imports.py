@@ -36,7 +36,7 @@ MAY = {
     "transfer": {"layers"},
     "visualize": {"layers"},
     "loading": {"imagenet", "models", "weights", "_runs"},
-    "data": {"images", "_backend", "_files", "_text"},
+    "data": {"images", "_backend", "_keras", "_files", "_text"},
     "training": {
         *("data", "images", "loading", "models", "weights"),
         *("_accelerators", "_backend", "_files", "_keras", "_runs", "_text"),
@@ -65,7 +65,7 @@ MAY = {
         *("_accelerators", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
-TENSORFLOW = {"data", "training", "_tensorflow", "tflite/convert", "tflite/examples"}
+TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/examples"}
 LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "transfer", "weights"}
 READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
 LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}

@@ -11,7 +11,7 @@ import pytest
 from keras import layers, ops
 
 from keras_mixer import _keras
-from keras_mixer.tflite.convert.rewrite import INACTIVE
+from keras_mixer.images import INACTIVE
 from tests.conftest import ROOT
 
 
@@ -24,7 +24,9 @@ def functional():
 
 def test_private_names_are_in_one_module():
     names = "nodes|nodes_by_depth|inbound_nodes|outbound_nodes|flatten_layers|functional"
-    private = re.compile(rf"keras\.src|\._({names}|dtype_policy|keras_history)\b")
+    names += "|model_variables_moving_average|clip_gradients|all_reduce_sum_gradients"
+    names += "|get_seed_generator|iterations"
+    private = re.compile(rf"keras\.src|(\.|def )_({names}|dtype_policy|keras_history)\b")
     package = ROOT / "keras_mixer"
     found = [path.name for path in package.rglob("*.py") if private.search(path.read_text())]
     assert found == ["_keras.py"]
@@ -100,6 +102,36 @@ def test_variables_are_read_in_another_type():
     with _keras.autocast("float32"):
         assert ops.convert_to_tensor(weight.kernel).dtype == "float32"
     assert keras.backend.standardize_dtype(weight.kernel.dtype) == "bfloat16"
+
+
+def test_an_optimizer_calls_the_methods_that_we_replace():
+    called = []
+
+    class Counts(keras.optimizers.SGD):
+        def _clip_gradients(self, grads):
+            called.append("clip")
+            return super()._clip_gradients(grads)
+
+        def _all_reduce_sum_gradients(self, grads_and_vars):
+            called.append("sum")
+            return super()._all_reduce_sum_gradients(grads_and_vars)
+
+        def _update_model_variables_moving_average(self, trainable_variables):
+            called.append("average")
+            super()._update_model_variables_moving_average(trainable_variables)
+
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    optimizer = Counts(0.1, global_clipnorm=1.0, use_ema=True, ema_momentum=0.5)
+    model.compile(optimizer, "mse")
+    model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
+    assert {*called} == {"clip", "sum", "average"}
+    shapes = [tuple(average.shape) for average in _keras.averages_of(optimizer)]
+    assert shapes == [tuple(weight.shape) for weight in model.trainable_variables]
+
+
+def test_an_augmentation_layer_has_a_seed_generator_for_tf_data():
+    assert isinstance(_keras.generator_in_tf_data(layers.RandomFlip()), keras.random.SeedGenerator)
+    assert _keras.generator_in_tf_data(layers.Rescaling(2.0)) is None
 
 
 def test_a_fresh_operation_leaves_the_graph_of_the_other():

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_mixer._backend import settings
+from keras_mixer._keras import generator_in_tf_data
 
 # Names of the method for labels: in Keras, in KerasCV, and in KerasCV's layers for batches.
 OF_LABELS = ("transform_labels", "augment_label", "augment_labels")
@@ -118,13 +119,7 @@ def _inside(thing, kind, seen=None):
     if isinstance(thing, kind):
         yield thing
     if isinstance(thing, keras.layers.Layer):
-        if hasattr(thing, "generator") and hasattr(thing, "_get_seed_generator"):
-            # On another backend Keras creates a second generator for tf.data when it needs one.
-            thing.backend.set_backend("tensorflow")
-            try:
-                yield from _inside(thing._get_seed_generator("tensorflow"), kind, seen)
-            finally:
-                thing.backend.reset()
+        yield from _inside(generator_in_tf_data(thing), kind, seen)
         parts = list(vars(thing).values())
     elif isinstance(thing, dict):
         parts = list(thing.values())

@@ -4,6 +4,8 @@ from contextlib import contextmanager
 
 import keras
 
+from keras_mixer._keras import averages_of
+
 
 @contextmanager
 def averaged(model):
@@ -32,9 +34,7 @@ def _swap(model):
     optimizer = model.optimizer
     if not optimizer.use_ema:
         return
-    # There is no public access to them; Keras's own callback does the same.
-    averages = optimizer._model_variables_moving_average
-    for weight, average in zip(model.trainable_variables, averages, strict=True):
+    for weight, average in zip(model.trainable_variables, averages_of(optimizer), strict=True):
         value = keras.ops.convert_to_numpy(weight)
         weight.assign(keras.ops.convert_to_numpy(average))
         average.assign(value)

@@ -4,9 +4,9 @@ import math
 import re
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from keras_mixer._keras import AveragesUpdates, ClipsTheSum
 from keras_mixer.training.heads import head
 
 ADAM_EPSILON = 1e-8  # Optax's, with which the paper's models were trained; Keras's is 1e-7.
@@ -54,40 +54,6 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {name: getattr(self, name) for name in names}
 
 
-class _AveragesUpdates:
-    """Averages the weights once per update.
-
-    Keras's optimizers average at each call, also where gradients accumulate over several calls.
-    """
-
-    def _update_model_variables_moving_average(self, trainable_variables):
-        calls = self.gradient_accumulation_steps or 1
-        updates = ops.equal((self._iterations + 1) % calls, 0)
-        first = self._iterations < calls
-        pairs = zip(trainable_variables, self._model_variables_moving_average, strict=True)
-        for weight, average in pairs:
-            kept = ops.where(first, 0.0, self.ema_momentum)
-            kept = ops.cast(ops.where(updates, kept, 1.0), weight.dtype)
-            average.assign(kept * average + (1 - kept) * weight)
-
-
-class _ClipsTheSum:
-    """Clips the gradient of the whole batch under `tf.distribute`.
-
-    Keras's optimizers clip each replica's gradient and sum afterwards, so that two replicas train
-    differently from one. Here the gradients are summed first.
-    """
-
-    def _clip_gradients(self, grads):
-        replica = tf.distribute.get_replica_context()
-        if replica and replica.num_replicas_in_sync > 1:
-            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
-        return super()._clip_gradients(grads)
-
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        return grads_and_vars
-
-
 def schedule(recipe, updates):
     """The learning-rate schedule of a recipe, for a number of updates.
 
@@ -121,8 +87,8 @@ def optimizer(recipe, schedule, model):
         "sgd": (keras.optimizers.SGD, {"momentum": recipe.momentum}),
         "muon": (keras.optimizers.Muon, _muon(recipe, model)),
     }[recipe.optimizer]
-    ours = (_ClipsTheSum,) if keras.backend.backend() == "tensorflow" else ()
-    ours += (_AveragesUpdates,) if recipe.ema else ()
+    ours = (ClipsTheSum,) if keras.backend.backend() == "tensorflow" else ()
+    ours += (AveragesUpdates,) if recipe.ema else ()
     kind = type(kind.__name__, (*ours, kind), {})
     made = kind(
         schedule,

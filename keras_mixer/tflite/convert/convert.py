@@ -117,9 +117,7 @@ def convert(
         images = [scale.pixels(image) for image in images]
 
     layers = layers_by_tensor(open_interpreter(content), model)
-    in_float = [
-        name for name, layer in layers.items() if kept & {layer, *layers_in(name, paths)}
-    ]
+    in_float = [name for name, layer in layers.items() if kept & {layer, *layers_in(name, paths)}]
     if recipe.weights == "int4":
         odd = odd_widths(content, in_float)
         _check_widths({layers.get(name, name): width for name, width in odd.items()}, who)

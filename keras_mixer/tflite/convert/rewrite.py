@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_mixer import images
 from keras_mixer._keras import Cast, Gelu, inner_layers
 from keras_mixer.layers import (
     Affine,
@@ -27,14 +28,7 @@ from keras_mixer.layers import (
 from keras_mixer.layers.mlp import GELUS
 from keras_mixer.tflite.convert.graph import Graph, having
 
-# Layers whose output is their input in inference. RandomCrop cuts in inference too.
-INACTIVE = {
-    *(getattr(layers, name) for name in dir(layers) if name.startswith("Random")),
-    *(layers.AugMix, layers.CutMix, layers.MixUp, layers.RandAugment),
-    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.AlphaDropout),
-    *(layers.GaussianDropout, layers.GaussianNoise, layers.ActivityRegularization),
-    *(layers.Identity, DropPath),
-} - {layers.RandomCrop}
+INACTIVE = images.INACTIVE | {DropPath}  # layers whose output is their input in inference
 # Layers that cast pixels to floats first.
 ON_PIXELS = {ImagePreprocessing, layers.Rescaling, layers.Normalization, layers.CenterCrop} | {
     kind for kind in INACTIVE if kind.__name__.startswith("Random")
