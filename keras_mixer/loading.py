@@ -1,5 +1,6 @@
 """Models from disk or by name, and what their classes are called."""
 
+import os
 from zipfile import BadZipFile
 
 import keras
@@ -10,7 +11,7 @@ from keras_mixer.models import BUILDERS, create_model
 from keras_mixer.weights import Shipped, fetch
 
 
-def load_model(model, weights=None):
+def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = None) -> keras.Model:
     """Loads a model from a `.keras` file or a run's folder, or builds one by name.
 
     A `.keras` file runs no code of its own: Keras's safe mode is on, unless

@@ -5,7 +5,7 @@ import keras
 from keras_mixer.layers import Residual
 
 
-def features(model):
+def features(model: keras.Model) -> keras.Model:
     """A model of the same layers and weights whose outputs are the feature maps on the way.
 
     Args:
@@ -56,7 +56,7 @@ def _as_map(x, grid, name):
     return keras.layers.Reshape((*grid, x.shape[-1]), name=name)(x)
 
 
-def freeze(model, until=None):
+def freeze(model: keras.Model, until: str | None = None) -> None:
     """Keeps layers from being trained: `layer.trainable = False`, from the image on.
 
     As always in Keras, a model that is compiled already must be compiled again.
@@ -81,7 +81,7 @@ def freeze(model, until=None):
             break
 
 
-def unfreeze(model):
+def unfreeze(model: keras.Model) -> None:
     """Lets every layer be trained again; a compiled model must be compiled again."""
     for layer in model.layers:
         layer.trainable = True

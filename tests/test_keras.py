@@ -24,9 +24,9 @@ def functional():
 
 def test_private_names_are_in_one_module():
     names = "nodes|nodes_by_depth|inbound_nodes|outbound_nodes|flatten_layers|functional"
-    names += "|model_variables_moving_average|clip_gradients|all_reduce_sum_gradients"
-    names += "|get_seed_generator|iterations"
-    private = re.compile(rf"keras\.src|(\.|def )_({names}|dtype_policy|keras_history)\b")
+    names += "|dtype_policy|keras_history|model_variables_moving_average|get_seed_generator"
+    methods = "clip_gradients|all_reduce_sum_gradients|update_model_variables_moving_average"
+    private = re.compile(rf"keras\.src|\._({names}|{methods})\b|def _({methods})\b")
     package = ROOT / "keras_mixer"
     found = [path.name for path in package.rglob("*.py") if private.search(path.read_text())]
     assert found == ["_keras.py"]

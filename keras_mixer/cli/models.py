@@ -19,24 +19,32 @@ def models(
 ):
     """List the models: sizes, parameters with 1,000 classes, and released weights."""
     with quiet():
-        from keras_mixer.models import BUILDERS, list_models
+        from keras_mixer.models import ARCHITECTURES, list_models
 
     names = list_models(pattern)
     if not names:
         raise ValueError(
             f"No model's name matches {pattern!r}. There are {', '.join(list_models())}."
         )
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))  # fits 80 columns
+    for architecture in ARCHITECTURES.values():
+        builders = [builder for name, builder in architecture.variants.items() if name in names]
+        if builders:
+            console.print(_table(architecture, builders))
+
+
+def _table(architecture, builders):
+    """The rows of an architecture's table; it fits 80 columns."""
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
-    for size in BUILDERS[names[0]].sizes:
-        table.add_column(size.replace("_", " "), justify="right")
+    for size in architecture.sizes:
+        table.add_column(size.name.replace("_", " "), justify="right")
     table.add_column("parameters", justify="right", no_wrap=True)
     table.add_column("released weights", min_width=12)
-    for name in names:
-        builder = BUILDERS[name]
+    for builder in builders:
         sizes = map(str, builder.sizes.values())
-        table.add_row(name, *sizes, f"{builder.params:,}", ", ".join(builder.releases))
-    console.print(table)
+        releases = ", ".join(builder.releases)
+        table.add_row(builder.__name__, *sizes, f"{builder.params:,}", releases)
+    return table
 
 
 def predict(

@@ -1,6 +1,7 @@
 """The residual block: what every block of this family does around its branches."""
 
 from itertools import zip_longest
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -42,8 +43,8 @@ class Residual(keras.layers.Layer):
         token_sizes: Arguments of the block that count such units.
     """
 
-    token_axes = {}  # noqa: RUF012  a table
-    token_sizes = ()
+    token_axes: ClassVar[dict[str, tuple[str, ...]]] = {}
+    token_sizes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, drop_path_rate=0.0, remat=False, tokens_first=False, **kwargs):
         super().__init__(**kwargs)

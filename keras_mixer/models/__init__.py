@@ -1,8 +1,11 @@
 """Model builders, one file a paper. The folder is the index; variants stand at a file's foot."""
 
+from collections.abc import Callable
 from fnmatch import fnmatch
 from importlib import import_module
 from pkgutil import iter_modules
+
+import keras
 
 from keras_mixer._text import did_you_mean
 from keras_mixer.models.architecture import ARCHITECTURES, Architecture
@@ -18,7 +21,7 @@ BUILDERS = {
 __all__ = ["ARCHITECTURES", "BUILDERS", "Architecture", "builder", "create_model", "list_models"]
 
 
-def list_models(pattern="*"):
+def list_models(pattern: str = "*") -> list[str]:
     """Names of the models of fixed size, in the order of their papers' tables.
 
     Args:
@@ -28,7 +31,7 @@ def list_models(pattern="*"):
     return [name for name in rows if fnmatch(name.lower(), pattern.lower())]
 
 
-def builder(name):
+def builder(name: str) -> Callable[..., keras.Model]:
     """The builder of that name.
 
     Raises:
@@ -40,7 +43,7 @@ def builder(name):
     return BUILDERS[name]
 
 
-def create_model(name, /, **arguments):
+def create_model(name: str, /, **arguments) -> keras.Model:
     """Builds a model from its name: `create_model("MixerB16", classes=10)`.
 
     Args:

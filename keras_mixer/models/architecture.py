@@ -4,8 +4,10 @@ import inspect
 import os
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral  # NumPy's whole numbers too: classes=labels.max() + 1
+from typing import Literal
 
 import keras
 
@@ -18,7 +20,9 @@ POOLINGS = {
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
 }
-ARCHITECTURES = {}  # name -> `Architecture`, in the order of their definition
+ARCHITECTURES: dict[
+    str, "Architecture"
+] = {}  # name -> `Architecture`, in the order of their definition
 
 
 class Architecture:
@@ -89,7 +93,9 @@ class Architecture:
         asked = [] if row else self.sizes
         _, _, include_top, *shared = inspect.signature(assemble).parameters.values()
         shared = [p.replace(default=_snake_case(name)) if p.name == "name" else p for p in shared]
-        signature = inspect.Signature([include_top, *asked, *shared, *self.options])
+        signature = inspect.Signature(
+            [include_top, *asked, *shared, *self.options], return_annotation=keras.Model
+        )
         of_body = [p.name for p in [*asked, *self.options]]
 
         def builder(*args, **kwargs):
@@ -118,18 +124,18 @@ class Architecture:
 def assemble(
     builder,
     options,
-    include_top=True,
+    include_top: bool = True,
     *,
-    include_preprocessing=False,
-    preprocessing=None,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=None,
-    classifier_activation="softmax",
-    name=None,
-):
+    include_preprocessing: bool | tuple = False,
+    preprocessing: Preprocessing | None = None,
+    weights: str | os.PathLike | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int] | None = None,
+    pooling: Literal["avg", "max"] | None = None,
+    classes: int | None = None,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str | None = None,
+) -> keras.Model:
     """A functional model: image -> body -> mean -> dense, or without the last two.
 
     Args:
@@ -172,7 +178,7 @@ def assemble(
         options = trained | {k: v for k, v in options.items() if v is not None or k not in trained}
 
     if preprocessing is None:
-        preprocessing = checkpoint and _said_of(weights, checkpoint, builder)
+        preprocessing = _said_of(weights, checkpoint, builder) if checkpoint else None
     preprocessing = preprocessing or architecture.preprocessing
     x = _first_layer(preprocessing, include_preprocessing, builder)(image)
     x = architecture.body(x, **options)

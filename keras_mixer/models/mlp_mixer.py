@@ -18,6 +18,8 @@ Where we differ: stochastic depth divides what it keeps by the keeping probabili
 leaves out; at rate 0, the default, and in inference the two are the same.
 """
 
+from typing import ClassVar, Literal
+
 import keras
 
 from keras_mixer.images import Preprocessing
@@ -111,7 +113,7 @@ class MixerBlock(Residual):
     Source: Mixer paper, eq. 1; `MixerBlock` in vit_jax/models_mixer.py. Larger images: appendix C.
     """
 
-    token_axes = {  # noqa: RUF012  a table
+    token_axes: ClassVar = {
         "token_mlp/expand/kernel": ("tokens", "units"),
         "token_mlp/expand/bias": ("units",),
         "token_mlp/project/kernel": ("units", "tokens"),
@@ -162,15 +164,15 @@ class MixerBlock(Residual):
 def mlp_mixer(
     image,
     *,
-    patch_size,
-    width,
-    depth,
-    token_mlp_dim,
-    channel_mlp_dim,
-    drop_path_rate=0.0,
-    gelu=None,
-    remat=False,
-    tokens_first=None,
+    patch_size: int,
+    width: int,
+    depth: int,
+    token_mlp_dim: int,
+    channel_mlp_dim: int,
+    drop_path_rate: float = 0.0,
+    gelu: Literal["tanh", "erf"] | None = None,
+    remat: bool = False,
+    tokens_first: bool | None = None,
 ):
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 

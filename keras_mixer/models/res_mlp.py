@@ -20,6 +20,7 @@ within PyTorch's bounds.
 """
 
 from functools import partial
+from typing import ClassVar
 
 import keras
 
@@ -105,7 +106,7 @@ class ResMlpBlock(Residual):
     Source: ResMLP paper, algorithm 1; `layers_scale_mlp_blocks` in the official code.
     """
 
-    token_axes = {  # noqa: RUF012  a table
+    token_axes: ClassVar = {
         "token_dense/kernel": ("tokens", "tokens"),
         "token_dense/bias": ("tokens",),
     }
@@ -157,14 +158,14 @@ class ResMlpBlock(Residual):
 def res_mlp(
     image,
     *,
-    patch_size,
-    width,
-    depth,
-    channel_mlp_dim,
-    layer_scale,
-    drop_path_rate=0.0,
-    remat=False,
-    tokens_first=None,
+    patch_size: int,
+    width: int,
+    depth: int,
+    channel_mlp_dim: int,
+    layer_scale: float,
+    drop_path_rate: float = 0.0,
+    remat: bool = False,
+    tokens_first: bool | None = None,
 ):
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
@@ -211,23 +212,19 @@ RES_MLP = Architecture(
 )
 
 
-# Released weights, trained on ImageNet-1k; "imagenet22k" is fine-tuned on it, and "dino" is trained
-# without labels.
+# Released weights, trained on ImageNet-1k: with its labels, by distillation, and without labels.
+# "imagenet22k" was trained on ImageNet-22k and then fine-tuned on ImageNet-1k.
 def meta(**files):
     url = "https://dl.fbaipublicfiles.com/deit"
     return {name: Release(f"{url}/{file}.pth", None, EVALUATION) for name, file in files.items()}
 
 
-S12 = meta(
-    imagenet1k="resmlp_12_no_dist", imagenet1k_distilled="resmlp_12_dist", dino="resmlp_12_dino"
-)
-S24 = meta(
-    imagenet1k="resmlp_24_no_dist", imagenet1k_distilled="resmlp_24_dist", dino="resmlp_24_dino"
-)
-S36 = meta(imagenet1k="resmlp_36_no_dist", imagenet1k_distilled="resmlp_36_dist")
+S12 = meta(imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino")
+S24 = meta(imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino")
+S36 = meta(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
 B24 = meta(
     imagenet1k="resmlpB_24_no_dist",
-    imagenet1k_distilled="resmlpB_24_dist",
+    distilled="resmlpB_24_dist",
     imagenet22k="resmlpB_24_22k",
 )
 

@@ -1,6 +1,7 @@
 """Named arrays -> a model's weights: all of them, or one complete error and none."""
 
 import json
+import os
 import re
 import warnings
 from collections import Counter, defaultdict
@@ -16,7 +17,9 @@ from keras_mixer.layers import Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.names import all_layers, named_weights
 
-LAYOUTS = {}  # name of an architecture -> its layouts, the official one first
+LAYOUTS: dict[
+    str, tuple[layouts.Layout, ...]
+] = {}  # name of an architecture -> its layouts, the official one first
 HEAD = {"head/kernel": 0, "head/bias": 1}  # its weights, and their places in it
 
 
@@ -88,7 +91,7 @@ class Checkpoint:
         return None if bias is None else bias.size
 
 
-def load_weights(model, path):
+def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Loads a checkpoint file into a model: every weight, or none and one complete error.
 
     Args:
@@ -122,7 +125,13 @@ def load_weights(model, path):
                 return
 
 
-def save_weights(model, path, layout=None, *, overwrite=False):
+def save_weights(
+    model: keras.Model,
+    path: str | os.PathLike,
+    layout: str | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
     """Writes a model's weights in the layout of another code base, which can then load them.
 
     Args:

@@ -1,5 +1,6 @@
 """The same model for larger images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
 from numbers import Integral
@@ -68,7 +69,7 @@ class Tiles:
         return tile, y % self.height * self.width + x % self.width
 
 
-def resize(model, size):
+def resize(model: keras.Model, size: int | Sequence[int]) -> keras.Model:
     """A new model for larger images, in which every tile of the image is mixed as before.
 
     The image is cut into K x K tiles of the old size, and the token-mixing MLPs become
@@ -106,7 +107,8 @@ def resize(model, size):
     image = keras.Input(
         (rows * old[0], columns * old[1], before.shape[-1]), dtype=before.dtype, name=before.name
     )
-    tensors, copies = {id(before): image}, {}
+    tensors = {id(before): image}
+    copies: dict = {}  # layer -> its copy, and the arrays of its weights
 
     def larger(structure):
         """A structure of arguments with the new model's tensors."""
