@@ -1,7 +1,7 @@
-"""What images a model takes: how a picture is cut to their size, and the scale of their pixels.
+"""The images of a model: how pictures are cropped to their size, and the scale of their pixels.
 
-A model says it in its first layer, a `keras_mixer.layers.ImagePreprocessing`, and everything that
-feeds the model asks `preprocessing(model)`: training, evaluation, export, `verify`, `Classifier`.
+A model stores this in its first layer, a `keras_mixer.layers.ImagePreprocessing`. Training,
+evaluation, export, `verify` and `Classifier` all read it with `preprocessing(model)`.
 """
 
 from dataclasses import dataclass, replace
@@ -12,37 +12,39 @@ import numpy as np
 
 from keras_mixer._keras import calls_of, graph_of, inner_layers
 
-# How a picture of any size becomes an image of the model's, and how it is interpolated then.
+# How a picture of any size is cropped to the model's size, and with which interpolation.
 CROPS = {
-    "resize": "bilinear",  # the whole picture, squeezed
+    "resize": "bilinear",  # the whole picture, its proportions not kept
     "resize_crop": "bilinear",  # the same, larger, then its centre
     "resmall_crop": "area",  # its shorter side made larger than the image's, then the centre
 }
-# Bilinear, but a pixel of the result lies at the corner of what it stands for, not at the centre.
-# OpenCV's warpPerspective does so as MediaPipe calls it; it was TensorFlow 1's way, too.
+# Bilinear with pixels aligned at their corners instead of their centres, as OpenCV's
+# warpPerspective does in MediaPipe and as TensorFlow 1 did.
 MEDIAPIPE = "bilinear_from_corners"
-# Those that leave a picture of the right size as it is.
+# The methods that do not change a picture of the right size.
 INTERPOLATIONS = (*("area", "bicubic", "bilinear", "lanczos3", "lanczos5", "nearest", MEDIAPIPE),)
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of its pixels / 255
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What images a model takes: `(pixels / 255 - mean) / std` of a picture that was cut to size.
+    """The images of a model: a picture cropped to size, then `(pixels / 255 - mean) / std`.
 
     Attributes:
-        mean, std: Of the pixels over 255: a number, or one a channel. 0.5 and 0.5 make [-1, 1] of
-            them, 0 and 1 make [0, 1], 0 and 1 / 255 leave them as they are.
-        size: Height and width of an image in pixels; `None` where that is not fixed.
-        crop: `"resize"`, the whole picture squeezed; `"resize_crop"`, the same and then its centre;
-            `"resmall_crop"`, the centre with the picture's proportions kept.
-        crop_share: The share of its sides that the centre has; 224 of 256 in the Mixer paper.
-        interpolation: A method of `tf.image.resize`, or `"bilinear_from_corners"`, MediaPipe's; by
-            default `"area"` for `"resmall_crop"` and `"bilinear"` for the others.
+        mean, std: Mean and standard deviation of `pixels / 255`: a number, or one for each channel.
+            The model's input is in [-1, 1] for 0.5 and 0.5, in [0, 1] for 0 and 1, and the pixels
+            themselves for 0 and 1 / 255.
+        size: Height and width of an image in pixels; `None` if they are not fixed.
+        crop: `"resize"`: the whole picture, its proportions not kept. `"resize_crop"`: the centre
+            of that. `"resmall_crop"`: the centre of the picture, its proportions kept.
+        crop_share: Side of the centre over the side of the resized picture; 224 / 256 in the Mixer
+            paper.
+        interpolation: A method of `tf.image.resize`, or `"bilinear_from_corners"` as in MediaPipe;
+            by default `"area"` for `"resmall_crop"` and `"bilinear"` for the others.
         antialias: Whether a picture is smoothed before it is made smaller.
 
     Raises:
-        ValueError: A value out of its range.
+        ValueError: A value is out of range.
     """
 
     mean: float | tuple[float, ...] = 0.5
@@ -62,7 +64,7 @@ class Preprocessing:
         counts = {len(value) for value in (self.mean, self.std) if isinstance(value, tuple)}
         if len(counts) > 1:
             raise ValueError(
-                f"Preprocessing needs one mean and one std a channel; got {self.mean} and "
+                f"Preprocessing needs one mean and one std for each channel; got {self.mean} and "
                 f"{self.std}."
             )
         if not np.asarray(self.std).all():
@@ -93,17 +95,17 @@ class Preprocessing:
 
     @property
     def scale(self):
-        """What a pixel is multiplied by, float32: a number or one a channel."""
+        """The factor of a pixel, float32: a number, or one for each channel."""
         return np.float32(1 / (255 * np.asarray(self.std)))
 
     @property
     def offset(self):
-        """What is added then, float32: a number or one a channel."""
+        """The term added after `scale`, float32: a number, or one for each channel."""
         return np.float32(-np.asarray(self.mean) / np.asarray(self.std))
 
     @property
     def input_range(self):
-        """What black and white are to the model: two numbers, or two tuples of one a channel."""
+        """Input values for black and for white: numbers, or tuples with one for each channel."""
         black = -np.asarray(self.mean) / np.asarray(self.std)
         ends = black, black + 1 / np.asarray(self.std)
         # Twelve digits, so that 255 is 255.
@@ -118,10 +120,10 @@ class Preprocessing:
         return (np.asarray(images, np.float32) - self.offset) / self.scale
 
     def ranging(self, input_range):
-        """The same for a model that takes other numbers for black and for white.
+        """The same with other input values for black and for white.
 
         Raises:
-            ValueError: They are not two different numbers, or two tuples of one a channel.
+            ValueError: They are not two different numbers, or tuples with one for each channel.
         """
         try:
             black, white = (np.asarray(end, float) for end in input_range)
@@ -137,7 +139,7 @@ class Preprocessing:
         return replace(self, mean=_plain(-black * std), std=_plain(std))
 
     def cut(self, crop):
-        """The same with another crop, interpolated as the paper of that crop does."""
+        """The same with another crop and its default interpolation."""
         cut = Preprocessing(crop=crop)
         return replace(
             self,
@@ -148,14 +150,14 @@ class Preprocessing:
         )
 
     def on_device(self):
-        """As MediaPipe's image classifier does it, and nearly as most apps: squeezed whole.
+        """The same, cropped as by MediaPipe's image classifier: the whole picture is resized.
 
         Source: image_to_tensor_converter_opencv.cc in google-ai-edge/mediapipe.
         """
         return replace(self.cut("resize"), interpolation=MEDIAPIPE)
 
     def as_dict(self):
-        """Field -> value, as JSON has them; `size` is left out, which the model itself knows."""
+        """Field -> value, for JSON; without `size`, which the model's input has."""
         return {
             "mean": list(self.mean) if isinstance(self.mean, tuple) else self.mean,
             "std": list(self.std) if isinstance(self.std, tuple) else self.std,
@@ -167,25 +169,26 @@ class Preprocessing:
 
 
 def preprocessing(model, *, input_range=None):
-    """What images a model takes.
+    """The images that a model takes, found in its first layers.
 
-    The model's first layers tell it. A `keras_mixer.layers.ImagePreprocessing`, with which every
-    model of this package begins, says all. Layers in front of it that keep the values of pixels,
-    such as augmentation and `Resizing`, change nothing. Those that scale pixels, a `Rescaling`, a
-    `Normalization` or arithmetic, are taken into account. In a model of another package they alone
-    can tell: if their output is a usual network input for one of the ranges 0 to 255, [0, 1] and
-    [-1, 1] only, the model takes that range.
+    Every model of this package begins with a `keras_mixer.layers.ImagePreprocessing`, which stores
+    them. Layers before it may keep the values of pixels, such as augmentation and `Resizing`, or
+    scale them, such as `Rescaling`, `Normalization` and arithmetic, which is taken into account.
+
+    In a model of another package only such scaling layers can tell. Their output is computed for
+    inputs of 0 to 255, [0, 1] and [-1, 1]; if it is a usual network input for only one of these
+    ranges, the model takes that range.
 
     Args:
         model: A built functional or Sequential model of one image, `[B, H, W, C]`.
-        input_range: What it takes for black and for white: two numbers, or two tuples of one a
-            channel. For models that do not say; what a model says otherwise is overruled.
+        input_range: Input values for black and for white: two numbers, or two tuples with one for
+            each channel. It is needed if nothing is found in the model, and has precedence.
 
     Returns:
         A `Preprocessing` whose `size` is the model's.
 
     Raises:
-        ValueError: Nothing in the model says it, and no `input_range` is given; or it is none.
+        ValueError: Nothing is found and no `input_range` is given; or `input_range` is no range.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"preprocessing needs a Keras model; got {type(model).__name__}.")
@@ -200,7 +203,7 @@ def preprocessing(model, *, input_range=None):
 
 
 def carrier(model):
-    """The layer in which a model carries its `Preprocessing`, also one within; None without one."""
+    """The layer, at any depth, that stores a model's `Preprocessing`; None without one."""
     for layer in inner_layers(model):
         if isinstance(getattr(layer, "preprocessing", None), Preprocessing):
             return layer
@@ -208,7 +211,7 @@ def carrier(model):
 
 
 def said(model, input_range=None):
-    """As `preprocessing`, but None where nothing says it."""
+    """As `preprocessing`, but returns None if nothing is found."""
     found = _said(model)
     if input_range is None:
         return found
@@ -239,14 +242,14 @@ def _said(model):
 
 
 PIXELS = (0.0, 255.0)
-RANGES = PIXELS, (0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5)  # that people feed models
+RANGES = PIXELS, (0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5)  # the usual inputs of models
 
 
 class _Front:
-    """What the first operations of a model make of black, grey and white images of several ranges.
+    """Output of a model's first operations for black, grey and white images of several ranges.
 
     Attributes:
-        layer: The `ImagePreprocessing` that was met, or None.
+        layer: The `ImagePreprocessing` that was found, or None.
         scaled: Whether something before it changes values.
     """
 
@@ -264,7 +267,7 @@ class _Front:
         self.layer, self.scaled = None, False
 
     def walk(self, model):
-        """Goes on through a model; returns whether its end was reached."""
+        """Follows the operations of a model; returns whether its end was reached."""
         graph = graph_of(model)
         if graph is None:
             return False
@@ -292,16 +295,16 @@ class _Front:
         return True
 
     def source_of(self, takes):
-        """The only range of which `takes` is made; None for none, or for several."""
+        """The only range that becomes `takes`; None for none, or for several."""
         tolerance = 1e-3 * np.abs(takes).max()
         found = [given for given, made in self._made() if _near(made, takes, tolerance)]
         return found[0] if len(found) == 1 else None
 
     def guessed(self):
-        """The only range of which a network's usual input is made; None for none, or for several.
+        """The only range that becomes a usual network input; None for none, or for several.
 
-        Usual is [0, 1], [-1, 1], [-0.5, 0.5], ImageNet's normalisation, with the mean taken off or
-        not; else what has a mean near 0 and a deviation near 1.
+        Usual inputs are [0, 1], [-1, 1], [-0.5, 0.5], ImageNet's normalisation, pixels minus their
+        mean, and otherwise numbers with a mean near 0 and a deviation near 1.
         """
         if not self.scaled:
             return None
@@ -315,13 +318,13 @@ class _Front:
         if known:
             return known[0] if len(known) == 1 else None
         three = [(given, *made) for given, made in every if given in self.ranges[:3]]
-        # What keras.applications calls "caffe": the mean is taken off, and no more.
+        # "caffe" in keras.applications: only the mean is subtracted.
         caffe = [
             given
             for given, black, white in three
             if ((np.abs(white - black - 255) < 1) & (black < -50)).all()
         ]
-        # Wide bounds: a range that is not quite out of the question leaves another in doubt.
+        # Wide bounds: while a second range is possible, none is chosen.
         possible = [
             (given, black, white)
             for given, black, white in three
@@ -337,7 +340,7 @@ class _Front:
         return found[0] if len(found) == 1 else None
 
     def _made(self):
-        """Of each range that is still a straight line: the range, and black and white now, [C]."""
+        """Each range that is still linear: the range, and its black and white now, [C]."""
         values = keras.ops.convert_to_numpy(keras.ops.cast(self.values, "float32"))
         if values.ndim != 4 or len(values) != 3 * len(self.ranges):
             return []
@@ -350,7 +353,7 @@ class _Front:
 
 
 def _near(made, wanted, tolerance):
-    """Whether black and white are what is wanted, a number or one a channel."""
+    """Whether black and white are those wanted, a number or one for each channel."""
     wanted = [np.ravel(end) for end in wanted]
     return all(
         end.size in (1, now.size) and np.allclose(now, end, rtol=0, atol=tolerance)
@@ -384,7 +387,7 @@ def _keeps(operation):
 
 
 def _result(operation, arguments, known):
-    """What an operation that scales pixels makes of what is known; None for any other operation."""
+    """The result of an operation that scales pixels; None for any other operation."""
     arithmetic = type(operation).__name__ in ARITHMETIC and not isinstance(operation, _layers.Layer)
     if not arithmetic and type(operation) not in SCALES:
         return None
@@ -406,7 +409,7 @@ def _numbers(values, name):
         numbers = np.array(np.nan)
     if numbers.ndim > 1 or not numbers.size or not np.isfinite(numbers).all():
         raise ValueError(
-            f"Preprocessing needs {name} to be a number, or one a channel; got {values!r}."
+            f"Preprocessing needs {name} to be a number, or one for each channel; got {values!r}."
         )
     return _plain(numbers)
 

@@ -1,4 +1,4 @@
-"""Models from disk or by name, and what their classes are called."""
+"""Models from disk or by name, and their class names."""
 
 import os
 from zipfile import BadZipFile
@@ -46,14 +46,14 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
 
 
 def fetch_release(name, weights):
-    """Downloads the weights of a model by name if they are a release and not yet here."""
+    """Downloads the weights of a model by name if they are a release that is not in the cache."""
     releases = getattr(BUILDERS.get(str(name)), "releases", {})
     if weights in releases:
         fetch(releases[weights])
 
 
 def class_names(model, weights=None, *, count):
-    """What the classes of a model are called.
+    """The class names of a model.
 
     Args:
         model, weights: As in `load_model`.

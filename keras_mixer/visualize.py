@@ -1,4 +1,4 @@
-"""Pictures of what a model has learnt."""
+"""Pictures of learnt weights."""
 
 import keras
 import numpy as np
@@ -10,25 +10,25 @@ from keras_mixer.layers import Residual
 def show_weights(model, blocks=(0, 1, 2), *, units=128):
     """Draws token-mixing weights as maps over the image, as the Mixer paper does.
 
-    Every hidden unit of a block's token-mixing MLP weighs every patch of the image; its weights are
-    drawn where the patches lie, blue for negative and red for positive, each unit on a scale of its
-    own. Each unit stands before the one that is closest to its opposite, and the pairs go from low
-    spatial frequencies to high ones.
+    Each hidden unit of a block's token-mixing MLP has one weight for each patch of the image. The
+    weights of a unit are drawn at the places of the patches, blue for negative and red for
+    positive, on a scale of the unit's own. Each unit is followed by the unit closest to its
+    negative; these pairs are sorted by spatial frequency, low first.
 
     Args:
         model: A model whose blocks mix tokens with dense layers, such as `MixerB16`.
         blocks: Numbers of the blocks to draw, side by side.
-        units: How many units of each block at most.
+        units: Maximum number of units of each block.
 
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig("weights.png")` writes it.
 
     Raises:
-        ValueError: A model without such blocks, or a block that it does not have.
+        ValueError: The model has no such blocks, or not those that were asked for.
 
     Source: Mixer paper, the figure of the first token-mixing MLPs' hidden units. Its caption gives
-    the order, units of opposing phase in pairs and pairs by filter frequency, but not how frequency
-    is measured; here it is the mean over a unit's power spectrum.
+    the order, units of opposing phase in pairs and pairs by filter frequency, but does not define
+    the frequency; here it is the mean over a unit's power spectrum.
     """
     blocks_of = [layer for layer in model.layers if isinstance(layer, Residual)]
     mixers = {block.name: block for block in blocks_of if block.token_kernel is not None}

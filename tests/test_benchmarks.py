@@ -256,7 +256,7 @@ def test_what_preflight_says_of_its_estimates_is_in_the_table():
     huge = over.pop("MixerH14")
     assert len(over) == 6
     assert f"{min(over.values()):.2f} to {max(over.values()):.2f} times" in CALIBRATION
-    assert f"of H/14's {huge:.2f} times" in CALIBRATION
+    assert f"for H/14 {huge:.2f} times" in CALIBRATION
 
 
 @pytest.mark.slow

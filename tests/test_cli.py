@@ -114,11 +114,11 @@ def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(here, quickst
     assert "off by more than a tenth" in done.stdout
 
 
-def test_benchmark_shows_the_share_of_the_roof(here, quickstarted):
+def test_benchmark_shows_the_share_of_peak_throughput(here, quickstarted):
     folder = quickstarted / "quickstart"
     done = here("benchmark", "model_int8.tflite", "--runs", 5, "--threads", 1, cwd=folder)
     assert "ms an image" in done.stdout
-    assert "of this machine's roof" in done.stdout
+    assert "of this machine's peak throughput" in done.stdout
     assert "26 RSQRT" in done.stdout
     assert done.stderr == ""
 

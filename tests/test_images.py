@@ -405,7 +405,7 @@ def test_timm_s_weights_bring_their_own(tmp_path):
     [
         ({"mean": "x"}, "mean to be a number"),
         ({"mean": np.nan}, "mean to be a number"),
-        ({"mean": (0.5, 0.5, 0.4), "std": (1, 2)}, "one mean and one std a channel"),
+        ({"mean": (0.5, 0.5, 0.4), "std": (1, 2)}, "one mean and one std for each channel"),
         ({"std": 0}, "std to be above 0"),
         ({"size": (3, 0)}, "height and a width"),
         ({"size": 2.5}, "height and a width"),

@@ -191,7 +191,7 @@ def benchmark(
     threads: Threads = None,
     runs: Annotated[int, typer.Option(min=1, help="Number of timed runs.")] = 50,
 ):
-    """Time a .tflite file, relative to this machine's peak throughput for matrix products."""
+    """Time a .tflite file, relative to this machine's peak matrix-multiplication throughput."""
     with quiet():
         from keras_mixer.tflite import benchmark
 

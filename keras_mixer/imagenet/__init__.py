@@ -1,4 +1,4 @@
-"""ImageNet, as released weights know it: what goes in, and what the classes are called."""
+"""ImageNet: input pixels and class names of released weights."""
 
 from functools import cache
 from importlib import resources
@@ -14,22 +14,21 @@ CLASSES = {1000: "imagenet1k.txt", 21843: "imagenet21k.txt"}
 
 
 def preprocess_input(images, model=None, *, mean=0.5, std=0.5):
-    """Pixels from 0 to 255 -> what a model takes.
+    """Normalises pixels from 0 to 255 for a model.
 
-    Google's Mixers want [-1, 1], the default without a model. Others differ: say which `model` it
-    is for, which knows it.
+    With `model`, the pixels are normalised as that model needs them. Without it they become
+    [-1, 1], as for Google's Mixers.
 
     Args:
-        images: A NumPy array or a tensor, also inside `tf.data`, of any shape `[..., C]` and type.
+        images: A NumPy array or a tensor `[..., C]` of any type, also inside `tf.data`.
         model: The model, or a `keras_mixer.Preprocessing`.
-        mean, std: Without a model: subtracted and divided by after division by 255; numbers, or
-            one a channel.
+        mean, std: Without a model: `(images / 255 - mean) / std`; numbers, or one for each channel.
 
     Returns:
         float32 `[..., C]`: an array for an array, a tensor for a tensor.
 
     Raises:
-        ValueError: The model does not say what it takes, see `keras_mixer.preprocessing`.
+        ValueError: The model's input range is unknown, see `keras_mixer.preprocessing`.
     """
     if model is not None:
         takes = model if isinstance(model, Preprocessing) else preprocessing(model)
@@ -44,15 +43,15 @@ def decode_predictions(scores, top=5):
     """The best classes of each image, by name.
 
     Args:
-        scores: `[B, 1000]` or `[B, 21843]`: ImageNet-1k's classes, or ImageNet-21k's as Google
-            orders them. Probabilities or logits.
-        top: How many classes.
+        scores: `[B, 1000]` or `[B, 21843]`: the classes of ImageNet-1k, or of ImageNet-21k in
+            Google's order. Probabilities or logits.
+        top: Number of classes.
 
     Returns:
-        A list an image, of `top` tuples `(WordNet id, name, score)`, the best first.
+        For each image a list of `top` tuples `(WordNet id, name, score)`, the best first.
 
     Raises:
-        ValueError: Scores of another shape, or an impossible `top`.
+        ValueError: The scores have another shape, or `top` is out of range.
 
     Source of the order: the WordNet ids of each set, sorted; timm/data/_info in
     huggingface/pytorch-image-models has the same. The names are WordNet's first lemmas.

@@ -1,11 +1,11 @@
-"""Scales of channels without statistics."""
+"""Affine layers per channel, without statistics."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class Affine(keras.layers.Layer):
-    """`alpha * x + beta` for each channel, where others have a norm, [..., C] -> [..., C].
+    """`alpha * x + beta` for each channel, in place of a norm, [..., C] -> [..., C].
 
     Input shape: `[..., C]`; `C` static.
     Output shape: the input's.

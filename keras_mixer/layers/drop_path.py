@@ -1,4 +1,4 @@
-"""Stochastic depth: whole residual branches dropped while training."""
+"""Stochastic depth: training without some of the residual branches."""
 
 import keras
 from keras import ops
@@ -8,19 +8,20 @@ from keras import ops
 class DropPath(keras.layers.Layer):
     """Zeroes a residual branch for a random share of the samples, [B, ...] -> [B, ...].
 
-    While training, each sample of the batch keeps its branch with probability `1 - rate`, and what
-    is kept is divided by `1 - rate`. In inference nothing happens, which is the expectation.
+    In training, each sample of the batch keeps its branch with probability `1 - rate`, and the kept
+    branches are divided by `1 - rate`, so that the expectation is unchanged. In inference the layer
+    is the identity.
 
     Args:
         rate: Probability of dropping a branch, in [0, 1).
         seed: Optional integer that makes the draws repeatable.
-        batch_axis: Where the samples are.
+        batch_axis: The axis of the samples.
 
     Input shape: any, by default the batch first.
     Output shape: the input's.
 
-    Source: Huang et al. 2016 (arXiv 1603.09382), with the division of later implementations, which
-    big_vision's Mixer leaves out.
+    Source: Huang et al. 2016 (arXiv 1603.09382), with the division by `1 - rate` of later
+    implementations, which big_vision's Mixer omits.
     """
 
     def __init__(self, rate, seed=None, batch_axis=0, **kwargs):
@@ -37,9 +38,9 @@ class DropPath(keras.layers.Layer):
         return x * self.draw(x) if training and self.rate else x
 
     def draw(self, x):
-        """What to multiply a branch of `x` with: 0 or `1 / (1 - rate)` a sample, [B, 1, ...].
+        """The factor of each sample's branch, 0 or `1 / (1 - rate)`, [B, 1, ...].
 
-        For a block that is rematerialised, in which nothing random may happen.
+        A rematerialised block draws it outside the recomputed part, which must not be random.
         """
         keep = 1 - self.rate
         one_a_sample = [1 for _ in x.shape]
@@ -52,7 +53,7 @@ class DropPath(keras.layers.Layer):
 
 
 def drop_path_rates(rate, depth):
-    """The rates of `depth` blocks: a straight line from 0 at the first to `rate` at the last.
+    """The rates of `depth` blocks, linear from 0 in the first to `rate` in the last.
 
     Source: Mixer paper, appendix B.
     """

@@ -1,7 +1,7 @@
 """Functions with gradients of their own, for training in 16 bits.
 
-XLA makes its program from the gradient as it is written; what is left out here a TPU does not
-compute and need not keep. `python -m benchmarks.tpu_estimates` compares with the official program.
+They save time and memory on a TPU, because XLA compiles a gradient as it is written.
+`python -m benchmarks.tpu_estimates` compares the programs with those of the official code.
 """
 
 import math
@@ -15,7 +15,7 @@ CUBIC = 0.044715
 
 
 def gelu_tanh(x):
-    """GELU in its tanh form, [...] -> [...], computed in float32 whatever it takes.
+    """GELU in its tanh form, [...] -> [...], computed in float32 for any input type.
 
     `x * p` with `p = (1 + tanh(u)) / 2` and `u = sqrt(2 / pi) * (x + 0.044715 x^3)`, the derivative
     `p * (1 + x * (1 - tanh(u)) * u')`.
@@ -45,13 +45,12 @@ def _parts(x):
 
 
 def norm_dense(x, norm, dense):
-    """`dense(norm(x))` in one product, [..., C] -> [..., D].
+    """`dense(norm(x))` as one matrix multiplication, [..., C] -> [..., D].
 
-    With the norm's `gamma` and `beta` in the weights of the product, and `W = gamma * kernel` less
-    its mean over the channels, what is left of the norm comes after: `x W / deviation + beta kernel
-    + bias`. Such a `W` takes no notice of the mean of `x`, but for its own rounding, which is made
-    good. Statistics are taken in one pass, in float32. The normalised `x` is computed once more for
-    the kernel's gradient and so need not be kept.
+    It computes `x W / deviation + beta kernel + bias`, where `W` is `gamma * kernel` minus its mean
+    over the channels. `x W` does not depend on the mean of `x`; a correction removes the rounding
+    error of `W`. Statistics are computed in one pass, in float32. The gradient recomputes the
+    normalised `x`, so that it need not be stored.
 
     Args:
         x: A tensor of 16 bits.

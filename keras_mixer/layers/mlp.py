@@ -1,4 +1,4 @@
-"""The two-layer perceptron that every model of this family is made of."""
+"""The multilayer perceptron of the mixing blocks."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ class Mlp(keras.layers.Layer):
         hidden_dim: Width between the two layers.
         gelu: `"tanh"`, the approximation that is Flax's default and that Google's checkpoints were
             trained with, or `"erf"`, the exact form of PyTorch and timm. The two differ by up to
-            5e-4, so weights want the form they were trained with.
+            5e-4, so use the form that the weights were trained with.
         kernel_initializer: Of both kernels, by name or a Keras initializer; by default LeCun's
             truncated normal of variance 1 / fan_in, as in Flax's `nn.Dense`.
 
@@ -42,7 +42,7 @@ class Mlp(keras.layers.Layer):
             self.kernel_initializer = keras.initializers.serialize(kernel_initializer)
         self.activation = partial(ops.gelu, approximate=GELUS[gelu])
         if gelu == "tanh" and self.compute_dtype == "bfloat16":
-            self.activation = gelu_tanh  # the same, of which a TPU makes a shorter gradient
+            self.activation = gelu_tanh  # the same, with a faster gradient on a TPU
 
     def build(self, input_shape):
         def dense(units, name):

@@ -1,4 +1,4 @@
-"""Layer normalisation, written so that it is fast on TPUs and stays so after quantisation."""
+"""Layer normalisation, in a form that is fast on TPUs and in int8."""
 
 import keras
 from keras import ops
@@ -15,25 +15,26 @@ def one_pass_variance(x, mean):
 class LayerNorm(keras.layers.Layer):
     """`d = x - mean(x); d / sqrt(mean(d * d) + epsilon) * gamma + beta`, over the last axis.
 
-    The function of `keras.layers.LayerNormalization`, computed from the centred `d`. Keras expands
-    the product instead, which LiteRT can only run with NEG and SQUARED_DIFFERENCE: the first has no
-    int8 form and the second only a slow one. benchmarks/rewrites.py measures what that costs.
+    The same function as `keras.layers.LayerNormalization`, computed from the centred `d`. Keras
+    expands the formula, and LiteRT then needs the ops NEG and SQUARED_DIFFERENCE: the first has no
+    int8 form and the second only a slow one. benchmarks/rewrites.py measures the cost.
 
-    Inputs of 16 bits, as under `mixed_bfloat16`, get their variance in one pass instead, as Flax
-    has it: `mean(x * x) - mean(x)^2` in float32, which loses no digit that they have. A TPU then
-    reads them once less.
+    For 16-bit inputs, as under `mixed_bfloat16`, the variance is computed in one pass, as in Flax:
+    `mean(x * x) - mean(x)^2` in float32, which is precise enough for them. A TPU then reads the
+    input one time fewer.
 
     Args:
-        epsilon: Added to the variance. Flax's default 1e-6 is what Google's Mixers were trained
-            with; `keras.layers.LayerNormalization` would take 1e-3.
-        form: How it is computed. `"centred"`: as above. `"two_stage"`: the same function for
-            arithmetic in 8 bits, in which a variance, a square, cannot hold both a quiet token's
-            and a loud one's. `d` is first divided by half its mean magnitude, which can, and then
-            as above. `keras_mixer.tflite.convert` chooses; there is no reason to train with it.
+        epsilon: Added to the variance. Google's Mixers were trained with Flax's default, 1e-6; the
+            default of `keras.layers.LayerNormalization` is 1e-3.
+        form: How it is computed. `"centred"`: as above. `"two_stage"`: the same function for 8-bit
+            arithmetic, which cannot represent the variances of tokens with small and with large
+            activations on one scale. `d` is first divided by half its mean magnitude, then
+            normalised as above. `keras_mixer.tflite.convert` chooses it; it has no advantage in
+            training.
         affine: Whether there are `gamma` and `beta`.
-        tokens_first: Whether to normalise inputs [B, S, C] in [S, B, C] order, as the block in
-            front of it does, see `Residual`; the result is the same. A TPU's compiler fuses the
-            gradient with the block's only where both have one shape.
+        tokens_first: Whether to normalise inputs [B, S, C] in [S, B, C] order, as the block before
+            it does, see `Residual`; the result is the same. The TPU compiler fuses the gradient
+            with the block's only if both have the same shape.
 
     Input shape: `[..., C]`; `C` static.
     Output shape: the input's. Statistics are taken in float32 or better, whatever the dtype policy.
@@ -59,7 +60,7 @@ class LayerNorm(keras.layers.Layer):
         if not self.affine:
             return
 
-        def weight(name, initializer):  # in its full precision also under mixed_bfloat16
+        def weight(name, initializer):  # in float32, also under mixed_bfloat16
             return self.add_weight(
                 shape=input_shape[-1:], initializer=initializer, autocast=False, name=name
             )
@@ -76,8 +77,8 @@ class LayerNorm(keras.layers.Layer):
         mean = ops.mean(x, axis=-1, keepdims=True)
         d, epsilon = x - mean, self.epsilon
         if self.form == "two_stage":
-            # As much lies above the mean as below it, so this is half of mean(|d|). `mean - x`, not
-            # `-d`, because LiteRT then computes it and its relu in one go.
+            # The deviations above the mean and below it have the same sum, so this is half of
+            # mean(|d|). LiteRT fuses the relu with `mean - x`, but not with `-d`.
             half = ops.mean(ops.relu(mean - x), axis=-1, keepdims=True)
             root = ops.rsqrt(half + epsilon)
             scale = root * root

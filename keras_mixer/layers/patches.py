@@ -8,24 +8,24 @@ from keras import ops
 class PatchEmbed(keras.layers.Layer):
     """Cuts an image into square patches and projects each to a token, [B, H, W, C_in] -> [B, S, C].
 
-    `S = (H / patch_size) * (W / patch_size)`, tokens row by row. It is a convolution whose stride
-    is its kernel size, with bias, and nothing else: no norm, no position embedding.
+    `S = (H / patch_size) * (W / patch_size)`, tokens row by row. It is a convolution with bias
+    whose stride is its kernel size, without a norm or position embedding.
 
     Args:
         width: Channels `C` of a token.
         patch_size: Side of a patch in pixels.
-        tokens_first: Whether to compute in [S, B, C], as the blocks behind it do, see `Residual`.
+        tokens_first: Whether to compute in [S, B, C], as the following blocks do, see `Residual`.
         kernel_initializer, bias_initializer: By name or a Keras initializer; by default LeCun's
             truncated normal of variance 1 / fan_in, and zeros, as in Flax.
 
-    Input shape: `[B, H, W, C_in]`, channels last whatever Keras's image data format; `H` and `W`
+    Input shape: `[B, H, W, C_in]`, channels last for any image data format of Keras; `H` and `W`
     static multiples of `patch_size`.
     Output shape: `[B, S, width]`.
 
     Weights: `kernel` [patch_size, patch_size, C_in, width], `bias` [width].
 
-    Source: `stem` in vit_jax/models_mixer.py. Flax pads an image that the patch does not divide;
-    here that is an error, because the token MLPs would silently see border patches of zeros.
+    Source: `stem` in vit_jax/models_mixer.py. Flax pads an image whose size is not a multiple
+    of the patch size; here that is an error, because border patches would be partly zeros.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class PatchEmbed(keras.layers.Layer):
         tokens = x.shape[1] * x.shape[2]
         if not self.tokens_first:
             return ops.reshape(x, (-1, tokens, self.width))  # [B, h, w, C] -> [B, S, C]
-        # By way of [h, w, B, C] and [S, B, C]: in the other order a TPU takes a pass over the
-        # activations for each of the two.
+        # Through [h, w, B, C] and [S, B, C]: reshaping first would cost a TPU one more pass over
+        # the activations.
         x = ops.reshape(ops.transpose(x, (1, 2, 0, 3)), (tokens, -1, self.width))
         return ops.transpose(x, (1, 0, 2))
 

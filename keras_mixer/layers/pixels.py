@@ -1,4 +1,4 @@
-"""From stored pixels to what weights were trained on."""
+"""From pixels to the input of a model."""
 
 import keras
 import numpy as np
@@ -9,23 +9,23 @@ from keras_mixer.images import Preprocessing
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class ImagePreprocessing(keras.layers.Layer):
-    """The first layer of a model: it says what images the model takes, [B, H, W, C] -> the same.
+    """The first layer of a model, which stores how images are prepared, [B, H, W, C] -> the same.
 
     It returns images unchanged, or, with `rescale`, normalises pixels from 0 to 255:
 
         y = (x / 255 - mean) / std
 
     Args:
-        mean, std, crop, crop_share, interpolation, antialias: Of the images that the layers behind
-            it take, see `keras_mixer.Preprocessing`.
+        mean, std, crop, crop_share, interpolation, antialias: Of the images for the following
+            layers, see `keras_mixer.Preprocessing`.
         rescale: Whether it normalises pixels itself, so that the model takes 0 to 255.
         architecture: Name of the architecture that the model was built by, one of
             `keras_mixer.models.ARCHITECTURES`; None for any other model.
 
-    It computes in float32, also under `mixed_bfloat16`.
+    The layer computes in float32, also under `mixed_bfloat16`.
 
     Attributes:
-        preprocessing: The `keras_mixer.Preprocessing` that these arguments make.
+        preprocessing: These arguments as a `keras_mixer.Preprocessing`.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ def pixel_rescaling(mean, std, name=None):
         name: Name of the layer.
 
     Returns:
-        A `keras.layers.Rescaling`, which also runs inside `tf.data`, whatever Keras's backend. It
-        computes in float32 under `mixed_bfloat16` too.
+        A `keras.layers.Rescaling`, which also runs inside `tf.data`, with any Keras backend. It
+        computes in float32, also under `mixed_bfloat16`.
     """
     takes = Preprocessing(mean, std)
     if not (np.asarray(takes.std) > 0).all():

@@ -21,10 +21,11 @@ TEXT = """\
 |---|--:|---|
 {rows}
 
-All of them take and give the same, so that an app can change one for the other. {labels_line}What
-this page says is in the files too, as LiteRT metadata: `keras-mixer inspect {file}` shows it.
+All of them have the same input and output, so that an app can exchange one for another.
+{labels_line}The files hold the information of this page as LiteRT metadata:
+`keras-mixer inspect {file}` shows it.
 
-## In and out
+## Input and output
 
 - Input: one image, float32 `{shape}`{order}. Black is {black:g}, white {white:g}: {formula}.
 - Output: float32 `[1, {classes}]`, {scores}
@@ -40,7 +41,7 @@ memory; in `build.gradle.kts`:
 android {{ androidResources {{ noCompress += "tflite" }} }}
 ```
 {mediapipe}
-LiteRT's `CompiledModel`, `com.google.ai.edge.litert:litert`, takes numbers:
+LiteRT's `CompiledModel`, `com.google.ai.edge.litert:litert`, takes arrays:
 
 ```kotlin
 val model = CompiledModel.create(
@@ -56,11 +57,11 @@ val scores = outputs[0].readFloat()
 The Kotlin here follows the documentation of these libraries and has not been compiled. The files
 have been run with LiteRT on the machine that exported them.
 
-## Is the app right?
+## Testing the app
 
-{picture_line}`{input}` is {that} as the model takes it, {size} float32 numbers, and
-`golden_output_<recipe>.bin` the {classes} scores that `model_<recipe>.tflite` gave for it where it
-was exported: float32, little-endian, nothing else.
+{picture_line}`{input}` is {that} scaled for the model, {size} float32 numbers.
+`golden_output_<recipe>.bin` holds the {classes} scores that `model_<recipe>.tflite` gave for it on
+the machine that exported it: float32, little-endian, without a header.
 
 ```kotlin
 fun floats(name: String): FloatArray {{
@@ -70,14 +71,15 @@ fun floats(name: String): FloatArray {{
 }}
 ```
 
-With `{file}` the best class is {best}, score {score:.4f}. Another
-processor rounds differently, a GPU that computes in float16 more so; a score that differs by more
-than a few hundredths of the largest is another thing: channels or range or rows in another order.
+With `{file}` the best class is {best}, score {score:.4f}. Scores
+differ a little on other processors, and more on a GPU that computes in float16. If a score differs
+by more than a few hundredths of the largest score, check the order of channels and rows and the
+range.
 """
 
 MEDIAPIPE = """
-MediaPipe Tasks, `com.google.mediapipe:tasks-vision`, resizes, scales and names the classes by what
-the file says:
+MediaPipe Tasks, `com.google.mediapipe:tasks-vision`, resizes and scales the image and names the
+classes as the file's metadata say:
 
 ```kotlin
 val options = ImageClassifier.ImageClassifierOptions.builder()
@@ -136,7 +138,7 @@ def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=
         classes=classes,
         scores="probabilities: they are at least 0 and add up to 1."
         if probabilities
-        else "as the model gives them: the best class has the highest. They are no probabilities.",
+        else "as the model gives them: the best class has the highest. They are not probabilities.",
         cut=_cut(takes, width, height),
         measured=_measured(file, reports),
         size=height * width * channels,
@@ -158,8 +160,8 @@ def _cut(takes, width, height):
     if takes == takes.cut("resize"):
         return (
             f"Resize the whole picture to {size}, bilinearly and without antialiasing; do not crop "
-            "it. So the model was trained and evaluated, and MediaPipe does nearly the same: its "
-            "pixels lie half a pixel of the result elsewhere."
+            "it. The model was trained and evaluated in this way. MediaPipe does nearly the same, "
+            "shifted by half a pixel of the result."
         )
     larger = [round(side / takes.crop_share) for side in (width, height)]
     if takes.crop == "resize":
@@ -173,9 +175,9 @@ def _cut(takes, width, height):
         )
         trained += f"x {larger[1]} ({how}); then cut out the centre, {size}."
     return (
-        f"{trained} So the model was trained and evaluated.\n\nMediaPipe and most apps resize the "
-        f"whole picture to {width} x {height} instead, bilinearly. `keras-mixer verify --as "
-        "mediapipe` measures what that costs."
+        f"{trained} The model was trained and evaluated in this way.\n\nMediaPipe and most apps "
+        f"resize the whole picture to {width} x {height} instead, bilinearly. "
+        "`keras-mixer verify --as mediapipe` measures the accuracy with that."
     )
 
 
@@ -188,8 +190,8 @@ def _measured(file, reports):
         for words, r in reports
     )
     return (
-        f"\n## How well\n\n`{file}` and the Keras model on the same test images:\n\n"
-        "| pictures cut | images | top-1 | Keras, top-1 | same class |\n|---|--:|--:|--:|--:|\n"
+        f"\n## Accuracy\n\n`{file}` and the Keras model on the same test images:\n\n"
+        "| pictures cropped | images | top-1 | Keras, top-1 | same class |\n|---|--:|--:|--:|--:|\n"
         f"{rows}"
     )
 

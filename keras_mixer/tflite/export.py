@@ -45,7 +45,7 @@ def export(
     """Converts a model and writes the `.tflite` file, test data for an app and a model card.
 
     - `model_<recipe>.tflite`: the file, with metadata in it; see `with_metadata`.
-    - `labels.txt`: the classes, one a line, if `labels` are given.
+    - `labels.txt`: the class names, one per line, if `labels` are given.
     - `golden.png`, `golden_input.bin`, `golden_output_<recipe>.bin`: a picture, the picture scaled
       for the model, and the scores that the file gives for it here, to test an app with. The `.bin`
       files are float32 numbers, little-endian, in the tensors' order and without a header, which
@@ -58,22 +58,22 @@ def export(
 
     Args:
         model: A Keras classifier, `[B, H, W, C] -> [B, classes]`, as `convert` takes it.
-        folder: Where to write; made if need be.
+        folder: The folder to write to. It is created if it does not exist.
         recipe: As in `convert`. Input and output tensors are float32, as MediaPipe needs them.
-        labels: Names of the classes in the order of the scores: a sequence, or the path of a text
+        labels: Class names in the order of the scores: a sequence, or the path of a text
             file with one a line.
         calibration, keep_float: As in `convert`.
         input_range: The values of a black and of a white pixel, if nothing in the model says them;
             see `keras_mixer.preprocessing`. The file takes the same scale. If the scale differs by
             channel, which MediaPipe does not support, the file takes pixels from 0 to 255 instead
             and, where possible, the normalisation is folded into the stem.
-        data: Path of test images, to state the file's accuracy in the card: a folder of one folder
-            of pictures a class, or a `.npz` with `images` and `labels`. Pictures are cut in both
-            ways, as the model was evaluated and as MediaPipe does.
+        data: Path of test images, to state the file's accuracy in the card: a folder with one
+            folder of pictures for each class, or a `.npz` with `images` and `labels`. Pictures are
+            cropped in both ways, as in the model's evaluation and as by MediaPipe.
         name: The model's name in the metadata; by default its own name.
-        description: What it does, in a sentence or two.
-        version: The model's.
-        author: Who made it.
+        description: What the model does, in a sentence or two.
+        version: The model's version.
+        author: The model's author.
         license: The licence, such as `"Apache-2.0"`.
         overwrite: Whether to replace files that exist and differ.
 
@@ -151,7 +151,7 @@ def export(
 
 
 def _ways_to_cut(data):
-    """How test images are cut to size: pairs of words for the card and `cut_as` for `verify`."""
+    """How test images are cropped: pairs of words for the card and `cut_as` for `verify`."""
     if data is None:
         return ()
     if not Path(data).is_dir():

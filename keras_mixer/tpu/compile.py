@@ -1,7 +1,7 @@
-"""What `preflight` does in a process of its own: Keras on JAX, compiled by libtpu.
+"""The separate process of `preflight`: Keras on JAX, compiled by libtpu.
 
 Reads a job as JSON from standard input, and writes JSON lines to standard output: `{"doing": ...}`
-as it goes, at the end `{"result": ...}` or `{"error": ...}`.
+for each step, then `{"result": ...}` or `{"error": ...}`.
 """
 
 import json
@@ -22,16 +22,16 @@ from keras_mixer.tpu.hlo import by_layer, operations
 from keras_mixer.tpu.slices import SLICES
 
 COSTLIEST = 10
-ROWS = 8  # images a core, the grain of a largest batch: a TPU's registers have so many rows
+ROWS = 8  # images per core by which the batch is varied: a TPU's registers have so many rows
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-# The compiler's words where a program needs more memory than there is: "Used 20.05G of 15.75G hbm".
-# What is hopeless it refuses at once: "memory required for HLO temporaries (320.00G)".
+# The compiler's message if a program needs too much memory: "Used 20.05G of 15.75G hbm".
+# If it needs far too much, it fails early: "memory required for HLO temporaries (320.00G)".
 NEEDED = re.compile(r"(?:Used |required for [^(]*\()([\d.]+)([KMGT]?)")
 
 
 def main():
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        os.dup2(2, 1)  # whatever else is printed must not come in between
+        os.dup2(2, 1)  # other output goes to standard error
 
         def tell(kind, value):
             print(json.dumps({kind: value}), file=answers, flush=True)
@@ -39,7 +39,7 @@ def main():
         try:
             tell("result", run(json.load(sys.stdin), partial(tell, "doing")))
         except (ValueError, TypeError, ImportError) as error:
-            # Keras says what was wrong at the end, after the config of all layers.
+            # Keras puts the reason at the end, after the config of all layers.
             reason = str(error).rpartition("Exception encountered: ")[2]
             tell("error", reason.partition(" Full object config")[0])
 
@@ -69,25 +69,25 @@ def largest(program):
 
 
 def _guess(found, limit, low, high, grain):
-    """How many images to try next, between what fits and what does not."""
+    """The number of images to try next, between one that fits and one that does not."""
     if high is None and len(found) < 2:
         guess = 4 * low
     elif high is None or (low and len(found) % 2):
-        # Memory grows in a straight line, more or less: as two programs foretell.
+        # Memory grows about linearly, so extrapolate from two programs.
         n, m = sorted(found)[-2:] if high is None else (low, high)
         used, more = found[n]["memory_bytes"], found[m]["memory_bytes"]
         guess = m + int((limit - more) * (m - n) / max(more - used, 1))
-        if high is None:  # Short of memory, the compiler finds more than was foretold.
+        if high is None:  # Near the limit the compiler saves memory, so more may fit.
             farthest = 16 * m if 2 * more < limit else 3 * m // 2
             guess = min(max(guess, 3 * m // 2), farthest)
-    else:  # and now and then the middle, where it does not
+    else:  # sometimes bisect, because memory is not exactly linear
         guess = (low + high) // 2
     guess = guess // grain * grain
     return max(min(guess, high - grain) if high else guess, low + grain)
 
 
 def shardings(slice):
-    """How arrays lie on a slice: whole on every core, and divided along their first axis."""
+    """Shardings for a slice: replicated on every core, and divided along the first axis."""
     described = topologies.get_topology_desc(
         platform="tpu",
         topology_name=f"{slice.chip.name}:{slice.shape}",
@@ -101,7 +101,7 @@ def shardings(slice):
 
 
 def measured(lowered, train):
-    """Compiles a program of JAX's: what the compiler says of it, as a dict."""
+    """Compiles a JAX program; returns the compiler's figures as a dict."""
     try:
         program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -133,7 +133,7 @@ class Program:
     Args:
         job: What to compile: `name` and `options`, or `config` and `classes`, of a model; `tpu`,
             `train`, `precision` and `optimizer`.
-        tell: Called with a word on what it is doing.
+        tell: Called with a short text at each step.
     """
 
     def __init__(self, job, tell):
@@ -152,13 +152,13 @@ class Program:
         self.whole, self.divided = shardings(self.slice)
 
     def compiled(self, batch):
-        """Compiles it for a batch over all cores: what the compiler says, as a dict."""
+        """Compiles it for a batch over all cores; returns the compiler's figures as a dict."""
         self.tell(f"compiling for {self.slice.name}, {batch:,} images")
         found = {"batch": batch, "precision": self.model.dtype_policy.name}
         return found | measured(self.lowered(batch), self.train)
 
     def lowered(self, batch):
-        """The program for a batch, as JAX hands it to the compiler."""
+        """The JAX program for a batch, before it is compiled."""
         model = self.model
 
         def of_batch(tensor, dtype=None):
@@ -190,7 +190,7 @@ class Program:
 
 
 def _model(job):
-    """The model, without values in its weights: nothing here needs them."""
+    """The model, without values of its weights, which are not needed."""
     if "config" in job:
         classes = {
             name: getattr(import_module(module), kind)
@@ -204,26 +204,26 @@ def _model(job):
     try:
         with keras.StatelessScope(initialize_variables=False):
             return build()
-    except ValueError:  # some layers want values; where that was not it, it comes again
+    except ValueError:  # some layers need values; any other error is raised again
         return build()
 
 
 def _inputs(model):
-    """What the model takes, as Keras tensors of a batch of one."""
+    """The model's inputs, as Keras tensors with a batch of one."""
     try:
         taken = model.input
-    except AttributeError:  # a model by subclassing, of which Keras keeps the shape alone
+    except AttributeError:  # a subclassed model, of which Keras stores only the shape
         shape = (model.get_build_config() or {}).get("input_shape")
         if shape is None:
             raise ValueError(
-                f"preflight must know what '{model.name}' takes; it was never built. Call it once, "
-                "or make it a functional model."
+                f"preflight needs a built model, to know its input shape; '{model.name}' was never "
+                "built. Call it once, or make it a functional model."
             ) from None
         taken = keras.KerasTensor(shape)
     for tensor in keras.tree.flatten(taken):
         if None in tensor.shape[1:]:
             raise ValueError(
-                f"preflight needs fixed shapes, which is what a TPU's compiler compiles for; "
+                f"preflight needs fixed shapes, because the TPU compiler does; "
                 f"'{model.name}' takes {list(tensor.shape)}. Only the batch may be None: build it "
                 "for one size, with input_shape or keras.Input."
             )

@@ -1,4 +1,4 @@
-"""What a program that XLA has compiled for a TPU says about its own time."""
+"""The estimated time of each operation, from a program that XLA has compiled for a TPU."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,8 +9,8 @@ NAME = re.compile(r'op_name="([^"]*)"')
 LOOP = re.compile(r" while\(.*\bcondition=%?([\w.\-]+), body=%?([\w.\-]+)")
 BRANCH = re.compile(r" (?:call|conditional)\(.*?\), (.*)")
 COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$", re.M)
-# What JAX writes around the names of layers: jvp(block_0), transpose(jvp(block_0)), and between
-# them: jit(step), checkpoint.
+# JAX wraps the names of layers, as in jvp(block_0) and transpose(jvp(block_0)), and adds names
+# between them, such as jit(step) and checkpoint.
 WRITTEN_AROUND = re.compile(r"(?:transpose|jvp|vmap)\(|\)")
 WRITTEN_BETWEEN = re.compile(r"jit\([^()]*\)")
 NO_LAYERS = {"body", "checkpoint", "closed_call", "cond", "rematted_computation", "while"}
@@ -19,7 +19,7 @@ NUMBER = re.compile(r"\d+(?=/|_|$)")
 
 
 def operations(text):
-    """`(name, cycles)` of every operation that takes time, as often as it runs.
+    """`(name, cycles)` of every operation that takes time, with loops counted.
 
     Args:
         text: The optimised HLO of a compiled program.
@@ -43,21 +43,21 @@ def _operations(computation, bodies, times):
 
 
 def _trips(condition):
-    """How often a loop runs: what its condition compares with, or once where that is not plain."""
+    """Iterations of a loop: the constant in its condition, or 1 if there is not exactly one."""
     bounds = re.findall(r" constant\((\d+)\)", condition)
     return int(bounds[0]) if len(bounds) == 1 else 1
 
 
 def by_layer(operations, train):
-    """Sums up operations of one kind over layers that only numbers tell apart, costliest first.
+    """Sums operations of one kind over layers whose names differ only in numbers, costliest first.
 
     Args:
-        operations: What `operations` returns.
+        operations: Result of `operations`.
         train: Whether it is a train step.
 
     Returns:
         A list of dicts: `layer`, `phase` and `operation`, see `place`, with a `*` for the number of
-        several layers; `times`, how many operations; `cycles`, what all of them take.
+        several layers; `times`, the number of operations; `cycles`, their sum.
     """
     cycles, times, layers = Counter(), Counter(), defaultdict(set)
     for name, cost in operations:
@@ -83,7 +83,7 @@ def place(name, train):
 
     `jit(step)/transpose(jvp(block_3))/channel_mlp/expand/dot_general` is
     `("block_3/channel_mlp/expand", "backward", "dot_general")`. The phase is `"forward"`;
-    `"backward"`; `"recomputed"`, where rematerialisation does the forward pass again; or
+    `"backward"`; `"recomputed"`, for the forward pass that rematerialisation repeats; or
     `"update"`, of the weights.
     """
     if "rematted_computation" in name:
@@ -94,5 +94,5 @@ def place(name, train):
         phase = "forward" if "jvp(" in name or not train else "update"
     parts = WRITTEN_AROUND.sub("", WRITTEN_BETWEEN.sub("", name)).split("/")
     parts = [part for part in parts if part and part not in NO_LAYERS] or [""]
-    *layer, operation = [part for part, _ in groupby(parts)]  # checkpoint says a layer twice
+    *layer, operation = [part for part, _ in groupby(parts)]  # checkpoint repeats the layer's name
     return "/".join(layer), phase, operation

@@ -1,4 +1,4 @@
-"""What would a TPU make of a model? Its compiler knows, and it runs without one."""
+"""Compiles a model for a TPU, without one: memory, estimated time, costliest operations."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from zipfile import BadZipFile, ZipFile
 from keras_mixer._text import listed
 from keras_mixer.tpu.slices import GIB, find_slice
 
-# For libtpu: it would look for a TPU, ask the machine's metadata server what it is part of, refuse
-# to be loaded twice on a machine, and write logs.
+# Without these libtpu looks for a TPU, asks the machine's metadata server, refuses to be loaded
+# twice on a machine, and writes logs.
 ENVIRONMENT = {
     "KERAS_BACKEND": "jax",
     "JAX_PLATFORMS": "cpu",
-    "JAX_ENABLE_COMPILATION_CACHE": "false",  # what comes from there does not say what it costs
+    "JAX_ENABLE_COMPILATION_CACHE": "false",  # cached programs have no cost estimates
     "TPU_LOAD_LIBRARY": "1",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",
@@ -29,24 +29,24 @@ ENVIRONMENT = {
     "TPU_LOG_DIR": "disabled",
 }
 CALIBRATION = (
-    "The compiler's own estimate, of what one core computes; what cores send each other is not in "
-    "it. Of six official Mixers' forward passes on v3 it promises 1.20 to 1.30 times the images/s "
-    "that the Mixer paper measured, of H/14's 0.51 times."
+    "The compiler's own estimate of the time on one core, without communication between cores. "
+    "For the forward passes of six official Mixers on v3 it is 1.20 to 1.30 times the images/s "
+    "that the Mixer paper measured, for H/14 0.51 times."
 )
 
 
 @dataclass(frozen=True)
 class Operation:
-    """Operations of one kind, in layers that only numbers tell apart.
+    """Operations of one kind, in layers whose names differ only in numbers.
 
     Attributes:
-        layer: Path of the layer, with a `*` for the numbers: `"block_*/channel_mlp/expand"`. That
-            of an operation which XLA has made of several is the path of the last of them.
+        layer: Path of the layer, with a `*` for the numbers: `"block_*/channel_mlp/expand"`. If XLA
+            has fused several operations, it is the path of the last one.
         phase: `"forward"`, `"backward"`, `"recomputed"` or `"update"`.
-        operation: JAX's name of it, such as `"dot_general"`.
-        times: How many there are.
-        cycles: What all of them take.
-        share: Of the whole program's cycles.
+        operation: JAX's name of the operation, such as `"dot_general"`.
+        times: Number of these operations.
+        cycles: Cycles of all of them.
+        share: Their share of the program's cycles.
     """
 
     layer: str
@@ -59,31 +59,31 @@ class Operation:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What `preflight` found. Bytes, operations and cycles are those of one core.
+    """What `preflight` found. Bytes, operations and cycles are per core.
 
     Attributes:
         model: The model's name.
         tpu: The slice's name.
-        cores: How many cores it has, each of which takes an equal part of the batch.
-        batch: Images in a step, over all cores.
+        cores: Number of cores; each computes an equal part of the batch.
+        batch: Images per step, over all cores.
         step: `"train"` or `"predict"`.
         optimizer: The optimizer's name; `None` without training.
         precision: The dtype policy's name.
-        fits: Whether the program fits a core's memory. All that follows is `None` if it does not,
-            but for the memory that it needs and the memory that is there.
-        memory_bytes: What the program needs.
-        available_bytes: What there is for it.
-        arguments_bytes: What of it weights, the optimizer's state and images take.
-        activations_bytes: What is kept in between.
-        code_bytes: The program itself.
+        fits: Whether the program fits the memory of a core. If not, the following attributes are
+            `None`, except `memory_bytes` and `available_bytes`.
+        memory_bytes: Memory that the program needs.
+        available_bytes: Memory of a core that a program can use.
+        arguments_bytes: Memory of the weights, the optimizer's state and the images.
+        activations_bytes: Memory of activations and other intermediate results.
+        code_bytes: Memory of the program itself.
         flops: Floating-point operations of a step, as XLA counts them.
-        estimated_cycles: How long the compiler thinks that a step takes.
-        estimated_seconds: The same, at the chip's clock.
-        images_per_second: Of all cores together.
-        images_per_second_per_core: Of one.
-        share_of_peak: `flops` over what the core could do in that time in bfloat16, by the chip's
-            published peak.
-        calibration: How far to trust the estimate.
+        estimated_cycles: The compiler's estimate for a step.
+        estimated_seconds: The same in seconds, at the chip's clock rate.
+        images_per_second: Images per second of all cores together.
+        images_per_second_per_core: Images per second of one core.
+        share_of_peak: `flops` per estimated second, relative to the chip's published peak
+            throughput in bfloat16.
+        calibration: How the estimate compares with measured speeds.
         costliest: The ten costliest kinds of `Operation`.
     """
 
@@ -156,35 +156,34 @@ def preflight(
     options=None,
     progress=None,
 ):
-    """Compiles a model for a TPU that need not be there.
+    """Compiles a model for a TPU that this machine need not have.
 
-    What is compiled is what `model.fit` would run: Keras's own train step with a cross-entropy over
-    the last axis of each output, or the forward pass, the batch divided over all cores. Keras on
-    JAX and the TPU's compiler do it, in a process of their own; no network is touched. It takes
+    It compiles the program that `model.fit` would run: Keras's own train step with a cross-entropy
+    over the last axis of each output, or the forward pass, with the batch divided over all cores.
+    Keras on JAX and the TPU compiler run in a separate process; no network is used. It takes
     seconds for a small model and some minutes for a very large one.
 
     Args:
-        model: A Keras model, of this package or of your own; a `.keras` file; or the name of a
+        model: A Keras model, of this package or any other; a `.keras` file; or the name of a
             builder, such as `"MixerB16"`.
         tpu: The slice, one of `keras_mixer.tpu.SLICES`: `"v5e-1"`.
-        batch: Images in a step, over all cores, of which it must be a multiple; `None` for the
-            largest batch that fits, to 8 images a core.
+        batch: Images per step, over all cores, a multiple of their number; `None` for the largest
+            batch that fits, to the nearest 8 images per core.
         train: Whether to compile a train step, or the forward pass.
-        optimizer: For training: the name of an optimizer of Keras's, or such an optimizer.
+        optimizer: For training: a Keras optimizer or its name.
         precision: For a model by name: its dtype policy, by default `"mixed_bfloat16"`. Any other
             model has one already.
         image_size: For a model by name: side of its images in pixels.
-        options: For a model by name: more arguments of its builder, as a dict.
-        progress: A function that is told, in a few words, what is going on.
+        options: For a model by name: further arguments of its builder, as a dict.
+        progress: A function that is called with a short text at each step.
 
     Returns:
         A `Preflight`.
 
     Raises:
-        ValueError: A TPU, model, optimizer or batch that it cannot compile for or from; the message
-            says why.
-        ImportError: What the extra `[preflight]` brings is not installed.
-        RuntimeError: The compiler has failed; the message is its own.
+        ValueError: The TPU is unknown, or the model, optimizer or batch cannot be compiled.
+        ImportError: The packages of the extra `[preflight]` are not installed.
+        RuntimeError: The compiler failed; its message is passed on.
     """
     target = find_slice(tpu)
     if batch is not None and (batch < 1 or batch % target.cores):
@@ -238,17 +237,14 @@ def _check_installed():
         return
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
         raise ImportError(
-            "preflight needs libtpu, the TPU's compiler, which there is for Linux on x86-64 only; "
+            "preflight needs libtpu, the TPU compiler, which exists for Linux on x86-64 only; "
             f"this is {platform.system()} on {platform.machine()}. A notebook on Colab has it."
         )
-    raise ImportError(
-        f"preflight needs {listed(missing)}, which are not there: "
-        'pip install "keras-mixer[preflight]"'
-    )
+    raise ImportError(f'preflight needs {listed(missing)}: pip install "keras-mixer[preflight]"')
 
 
 def _described(model, precision, image_size, options):
-    """A model's name, and what the other process makes it from."""
+    """A model's name, and its description for the other process."""
     if isinstance(model, str | os.PathLike) and Path(model).suffix != ".keras":
         if image_size is not None:
             options = {"input_shape": (image_size, image_size, 3), **options}
@@ -275,11 +271,11 @@ def _config_in(file):
         with ZipFile(file) as content:
             return content.read("config.json").decode()
     except (BadZipFile, KeyError):
-        raise ValueError(f"{file} is no Keras model.") from None
+        raise ValueError(f"{file} is not a Keras model.") from None
 
 
 def _classes(config):
-    """What Keras itself does not know in a model's config: registered name -> module and class."""
+    """The custom classes in a model's config: registered name -> module and class."""
     found, here = {}, set()
 
     def collect(node):
@@ -301,7 +297,7 @@ def _classes(config):
 
 
 def _in_a_process(job, progress):
-    # Its own working directory does not matter, and what can be imported here can be there.
+    # The process can import what this one can, from any working directory.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     with (
         tempfile.TemporaryFile() as chatter,
@@ -325,9 +321,9 @@ def _in_a_process(job, progress):
                 if kind == "error":
                     raise ValueError(value)
                 progress(value)
-            process.wait()  # until it has said what is wrong
+            process.wait()  # until its error message is complete
         finally:
-            process.kill()  # where it has said all that it has to, or nobody listens any more
+            process.kill()  # after the result, or if this function is interrupted
         chatter.seek(0)
         said = chatter.read().decode(errors="replace").strip()
     raise RuntimeError(f"The TPU's compiler failed:\n{said[-3000:]}")

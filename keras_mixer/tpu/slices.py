@@ -1,4 +1,4 @@
-"""TPU slices, as data: what they are called, how their chips are wired, what a core can do."""
+"""TPU slices, as data: their names, the topology of their chips, the peak of a core."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,17 @@ GIB = 2**30
 class Chip:
     """A generation of TPUs.
 
-    A core is what a framework sees as one device: on v4 and v5p, whose two halves work as one, the
-    whole chip.
+    A core is one device of a framework. On v4 and v5p it is the whole chip, whose two halves work
+    together.
 
     Attributes:
         name: Such as `"v5e"`.
         cores: Cores of a chip.
-        teraflops: What Google publishes for a chip in bfloat16.
-        products: Multiplications that a core's matrix units do in a cycle.
-        memory: Bytes of a core's memory that a program may have: what the compiler says is
-            available, a little less than what is there.
-        config: Which of the chip's configurations the compiler is asked for.
+        teraflops: Google's published peak of a chip in bfloat16.
+        products: Multiplications per cycle of a core's matrix units.
+        memory: Bytes of a core's memory that a program can use: a little less than all of it, by
+            the compiler's messages.
+        config: The chip's configuration for the compiler.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Chip:
 
     @property
     def peak(self):
-        """Floating-point operations of a core in a second."""
+        """Peak floating-point operations of a core per second."""
         return self.teraflops * 1e12 / self.cores
 
     @property
     def clock(self):
-        """Cycles in a second: what brings the matrix units to the published peak."""
+        """Clock rate in Hz at which the matrix units reach the published peak."""
         return self.peak / (2 * self.products)
 
 
@@ -49,7 +49,7 @@ class Slice:
     Attributes:
         name: Such as `"v5e-8"`.
         chip: Its `Chip`.
-        shape: How its chips are wired, such as `"2x4"`.
+        shape: Topology of its chips, such as `"2x4"`.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Slice:
 
     @property
     def cores(self):
-        """How many parts a batch is divided into."""
+        """Number of cores; a batch is divided among them."""
         count = self.chip.cores
         for side in self.shape.split("x"):
             count *= int(side)
@@ -86,7 +86,7 @@ def find_slice(name):
 
 # Peaks: cloud.google.com/tpu/docs/{v2,v3,v4,v5e,v5p,v6e}. Matrix units: 128 x 128, of which a core
 # has 1 (v2), 2 (v3), 4 (v5e), and 8 where two halves work as one (v4, v5p); v6e has 4 of 256 x 256.
-# Memory: what the compiler names when a program needs more.
+# Memory: from the compiler's message when a program needs more.
 # fmt: off
 #                  cores TFLOP/s  products        memory
 _CHIPS = [

@@ -22,21 +22,21 @@ def is_file(weights):
 
 
 def read(path):
-    """The arrays in a checkpoint file, by the names that they have there.
+    """The arrays in a checkpoint file, by name.
 
-    Those of Keras's own files have no names of their own: they are called by their layer and their
-    place in it, `block_3/token_norm/0`.
+    Arrays in Keras's own files have no names. They are named by their layer and their position in
+    it: `block_3/token_norm/0`.
 
     Args:
         path: A `.npz` of arrays, a `.safetensors`, a PyTorch state dict (`.pth`, `.pt`, `.bin`), a
             `.weights.h5` or a `.keras` file.
 
     Returns:
-        A dict of NumPy arrays. Everything has been read, and checked where the format allows it.
+        A dict of NumPy arrays. All are read, and their checksums compared if the format has them.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is of another kind, damaged, or holds something else than arrays.
+        ValueError: The file is of another kind, is damaged, or holds other things than arrays.
     """
     path = Path(path)
     suffix = next((s for s in SUFFIXES if path.name.endswith(s)), None)
@@ -70,7 +70,7 @@ def write(path, arrays):
     """Writes named arrays to a `.npz` or `.safetensors` file, by its suffix."""
     if path.suffix == ".npz":
         np.savez(path, **arrays)
-    else:  # which other programs take for PyTorch's only if it says so
+    else:  # other programs recognise it as PyTorch's by this entry
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(contiguous, path, {"format": "pt"})
 
@@ -96,7 +96,7 @@ def _read_keras(path):
 def _read_h5(file):
     arrays = {}
 
-    def inside(group, key):  # what a link to another file stands for is not read
+    def inside(group, key):  # links to other files are not followed
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
             raise ValueError(f"{group.name}/{key} points into another file")
         return group[key]
@@ -110,7 +110,7 @@ def _read_h5(file):
                     raise ValueError(f"{weight.name} points into another file")
                 arrays[f"{path}/{place}"] = weight[()]
         for key in group:
-            # What training left there: the state of the optimizer and of random generators.
+            # State of training: of the optimizer and of random generators.
             if key in ("vars", "optimizer", "seed_generator"):
                 continue
             inner, name = inside(group, key), key

@@ -1,4 +1,4 @@
-"""What the weights of a Keras model are called."""
+"""Names of the weights of a Keras model."""
 
 import keras
 
@@ -6,8 +6,8 @@ import keras
 def named_weights(model, prefix=""):
     """Pairs of a name and a weight, for every weight of a model.
 
-    The name is the weight's path, `block_3/token_mlp/expand/kernel`; a model within a model puts
-    its own name before it.
+    The name is the weight's path, `block_3/token_mlp/expand/kernel`; for a nested model its
+    name comes first.
     """
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -23,13 +23,13 @@ def paths_within(layer):
 
 
 def path_from(layer, weight):
-    """A weight's path from a layer on: an outer model may stand before it."""
+    """A weight's path, beginning with the layer: names of outer models are removed."""
     parts = weight.path.split("/")
     return "/".join(parts[parts.index(layer.name) :])
 
 
 def all_layers(model):
-    """A model's layers, with those of the models within it."""
+    """A model's layers, with those of nested models."""
     for layer in model.layers:
         yield layer
         if isinstance(layer, keras.Model):

@@ -1,4 +1,4 @@
-"""Released files: with the package, or from their authors' address into a cache."""
+"""Released files: part of the package, or downloaded from their authors into a cache."""
 
 import glob
 import hashlib
@@ -23,8 +23,8 @@ from keras_mixer._files import whole_file
 from keras_mixer.images import Preprocessing
 
 MIB = 2**20
-TOLERANCE = 0.05  # MiB: what is known has two decimals
-ATTEMPTS = 5  # in a row that bring nothing
+TOLERANCE = 0.05  # MiB: known sizes have two decimals
+ATTEMPTS = 5  # consecutive requests without progress
 PAUSE = 1.0  # seconds before the next one
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 2**20
@@ -33,13 +33,13 @@ ELSEWHERE = "The environment variable KERAS_HOME chooses another folder for the 
 
 @dataclass(frozen=True)
 class Release:
-    """A file that the authors of a paper put on the web.
+    """A file that the authors of a paper published on the web.
 
     Attributes:
         url: Its address.
-        mib: Its size in MiB, to two decimals; None where it is not known.
-        preprocessing: The images that it was trained for, and how they are cut for evaluation.
-        sha256: Its digest; None where it is not known.
+        mib: Its size in MiB, to two decimals; None if unknown.
+        preprocessing: The images that it was trained for, and how they are cropped for evaluation.
+        sha256: Its digest; None if unknown.
     """
 
     url: str
@@ -49,17 +49,17 @@ class Release:
 
     @property
     def path(self):
-        """Where the cache keeps it: `KERAS_HOME/keras_mixer/`, then the address's own path."""
+        """Its place in the cache: `KERAS_HOME/keras_mixer/`, then the path of its address."""
         home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
         return Path(home, "keras_mixer", urlsplit(self.url).path.lstrip("/"))
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A file of trained weights that comes with the package, with a card and the classes' names.
+    """A file of trained weights that comes with the package, with a card and the class names.
 
     Attributes:
-        name: Of the file in `keras_mixer/weights/shipped/`.
+        name: Name of the file in `keras_mixer/weights/shipped/`.
         preprocessing, sha256: As of a `Release`.
     """
 
@@ -69,31 +69,31 @@ class Shipped:
 
     @property
     def path(self):
-        """Where it is."""
+        """Path of the file."""
         return Path(__file__).parent / "shipped" / self.name
 
     @property
     def labels(self):
-        """A text file with the names of its classes, one a line."""
+        """A text file with its class names, one per line."""
         return self.path.with_suffix(".txt")
 
 
 def fetch(release):
-    """The path of a released file on this machine; it is downloaded when it is not there yet.
+    """The path of a released file on this machine; it is downloaded if it is not there.
 
-    A download that was interrupted is resumed, also by a later call. A file enters the cache whole:
-    its size and its digest are those of the release, where they are known, and its MD5 digest is
-    the one that the server announces. Its SHA-256 digest is kept beside it, and every later call
-    compares. Of several processes one downloads and the others wait. A file that was put into the
-    cache by hand is taken when its size and digest are right.
+    An interrupted download is resumed, also by a later call. A file enters the cache only when it
+    is complete: its size and digest are compared with those of the release, if they are known, and
+    its MD5 digest with the one that the server announces. Its SHA-256 digest is kept beside it and
+    compared in each later call. If several processes need a file, one downloads it and the others
+    wait. A file that was put into the cache by hand is used if its size and digest are right.
 
     Args:
-        release: A `Release`; or a `Shipped`, which is there.
+        release: A `Release`; or a `Shipped`, which needs no download.
 
     Raises:
         FileNotFoundError: The server does not have it.
-        ConnectionError: The server cannot be reached, or the connection keeps breaking.
-        ValueError: What came is not the released file, or no longer the one seen before.
+        ConnectionError: The server cannot be reached, or the connection breaks again and again.
+        ValueError: The file is not the released one, or differs from the one downloaded before.
         OSError: The cache cannot be written, or its disk is full.
     """
     path = release.path
@@ -128,7 +128,7 @@ def _alone(path):
 
 
 def _is_intact(path):
-    """Whether the cache has the file as it came; a file that was damaged since is removed."""
+    """Whether the file in the cache is unchanged; a damaged one is removed."""
     if not path.exists():
         return False
     if _digest(path, "sha256") == _seen(path):
@@ -139,7 +139,7 @@ def _is_intact(path):
 
 
 def _download(release):
-    """Requests until the file is there: its whole part, and the MD5 digest that was announced."""
+    """Requests the file until it is complete; returns its path and the announced MD5 digest."""
     failures, had = 0, _received(release.path)
     while True:
         try:
@@ -167,7 +167,7 @@ def _download(release):
 
 
 def _adopt(release, file, md5):
-    """Makes a whole file the one in the cache, or says why it cannot be the released one."""
+    """Moves a complete file into the cache; ValueError if it is not the released one."""
     sha256 = _digest(file, "sha256")
     problem = _problem(release, file, md5, sha256)
     if problem:
@@ -178,7 +178,7 @@ def _adopt(release, file, md5):
 
 
 def _receive(release):
-    """One request, from where the last one broke: the file's whole part, and its announced MD5."""
+    """One request, which continues an interrupted one; returns as `_download`."""
     path, headers = release.path, {"User-Agent": "keras-mixer"}
     part = next((part for part in _parts(path) if _etag(part)), None)
     if part:
@@ -195,7 +195,7 @@ def _receive(release):
         if response.status != 206:  # from the start, perhaps because the file has changed
             for part in _parts(path):
                 part.unlink()
-            # The next request can only go on with a part when it can say of what it is a part.
+            # The next request can continue a part only if the part's ETag is known.
             etag = re.fullmatch(r'"([\w-]+)"', response.headers.get("ETag", ""))
             part, start = Path(f"{path}.part-{etag[1] if etag else ''}"), 0
         total = start + int(response.headers.get("Content-Length", 0))

@@ -1,7 +1,7 @@
-"""A PyTorch checkpoint -> named arrays, without PyTorch and without running what is in it.
+"""A PyTorch checkpoint -> named arrays, without PyTorch and without running code in it.
 
-Such files are pickles, and a pickle is a program: it names functions and calls them. The reader
-below lets it name a handful that only describe tensors; any other name is an error.
+Such files are pickles, which can call any function by name. This reader allows only a few functions
+that describe tensors; any other name is an error.
 
 Source: torch/serialization.py, `_save` (zip files, since PyTorch 1.6) and `_legacy_save`.
 """
@@ -28,7 +28,7 @@ DTYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
-# Where training scripts keep the weights among other things, the averaged ones first, as timm does.
+# Keys under which training scripts store the weights, averaged ones first, as in timm.
 WEIGHTS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
@@ -38,7 +38,7 @@ def read_state_dict(path):
     A dict that holds the state dict under one of the names of `WEIGHTS` is understood.
 
     Raises:
-        ValueError: It is no state dict, or holds anything but tensors and plain values.
+        ValueError: The file is not a state dict, or holds more than tensors and plain values.
     """
     with path.open("rb") as file:
         read = _read_zip if zipfile.is_zipfile(path) else _read_legacy

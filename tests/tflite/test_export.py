@@ -143,7 +143,7 @@ def test_models_of_other_images_are_exported_without_what_does_not_work(tmp_path
 
 def test_scores_without_softmax_are_not_called_probabilities(tmp_path):
     export(CASE.trained(classifier_activation=None), tmp_path)
-    assert "They are no probabilities" in (tmp_path / "README.md").read_text()
+    assert "They are not probabilities" in (tmp_path / "README.md").read_text()
 
 
 def _features():

@@ -163,7 +163,7 @@ def test_two_at_once_do_not_collide_and_no_network_is_needed():
         (dense(), {"precision": "float32"}, r"any other model is compiled as it is"),
         (dense(keras.layers.Lambda(lambda x: x)), {}, r"Lambda"),
         (ANY_SIZE, {}, r"fixed shapes.*'any' takes \[None, None, None, 3\].*input_shape"),
-        (Subclassed(name="own"), {}, r"what 'own' takes"),
+        (Subclassed(name="own"), {}, r"'own' was never built"),
         ("nothing.keras", {}, r"nothing\.keras"),
         (keras_mixer.MixerTi4, {}, r"by name; got function"),
     ],

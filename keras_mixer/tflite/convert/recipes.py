@@ -45,15 +45,15 @@ _TABLE = (
     ("float16",      "float16", "float32", False, "GPUs",
      "half the size; GPUs compute in float16, CPUs in float32"),
     ("dynamic_int8", "int8",    "float32", False, "CPUs",
-     "int8 products; each row of activations is scaled as it comes"),
+     "int8 matrix multiplications; activations are quantised row by row at run time"),
     ("static_int8",  "int8",    "int8",    False, "CPUs",
-     "int8 products, ranges known beforehand; norms, GELUs and residuals in float32"),
+     "int8 matrix multiplications with calibrated ranges; norms, GELUs and residuals in float32"),
     ("int8",         "int8",    "int8",    True,  "NPUs, microcontrollers",
      "every op in int8"),
     ("int16x8",      "int8",    "int16",   True,  "NPUs that have int16",
      "every op in int16, with int8 weights; CPUs run it slowly"),
     ("dynamic_int4", "int4",    "float32", False, "CPUs short of memory",
-     "int4 weights of dense layers; products as in dynamic_int8"),
+     "int4 weights of dense layers; matrix multiplications as in dynamic_int8"),
 )
 # fmt: on
 

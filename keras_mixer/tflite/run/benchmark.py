@@ -1,8 +1,9 @@
-"""Times a `.tflite` file, and this machine's peak throughput beside it."""
+"""Times a `.tflite` file, relative to this machine's peak throughput."""
 
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -23,7 +24,7 @@ from keras_mixer.tflite.file.ops import ops_of
 from keras_mixer.tflite.run.runner import Runner
 
 SIDE, CHAIN = 1024, 8  # peak throughput: eight matrix multiplications of 1024 x 1024 in sequence
-BURST = 5  # runs of one file before it is the next one's turn, because each turn empties caches
+BURST = 5  # consecutive runs of one file, because a change of files empties the caches
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,20 @@ class Timing:
     Attributes:
         ms: Median wall-clock time of one run, in milliseconds.
         quartiles: First and third quartile of those times, in milliseconds.
-        runs: How many were counted.
+        runs: Number of timed runs.
         threads: CPU threads.
         bytes: Size of the file.
-        peak_memory: What loading and running it adds to a process that has only LiteRT, in bytes;
-            `None` where the system does not say.
-        partitions: How many parts of the graph XNNPACK runs; fewer mean less copying between.
-        ops: How many ops there are.
-        outside: The ops that LiteRT's own kernels run and XNNPACK does not: kind -> count.
-        products: Multiplications and additions of its dense layers and convolutions, in units of
+        peak_memory: Memory in bytes that loading and running the file adds to a process that has
+            only LiteRT; `None` where the system does not report it.
+        partitions: Number of parts of the graph that XNNPACK runs; fewer parts need less copying.
+        ops: Number of ops.
+        outside: The ops that run in LiteRT's own kernels instead of XNNPACK: kind -> count.
+        matmuls: Multiplications and additions of its dense layers and convolutions, in units of
             10^9, by the type in which they are computed.
-        roof: This machine's peak throughput for each type: multiplications and additions in large
-            matrix multiplications in LiteRT, 10^9 a second.
-        share: The time that `products` would take at peak throughput, over `ms`; at most about 1.
+        peak: This machine's peak throughput for each type: multiplications and additions in large
+            matrix multiplications in LiteRT, in 10^9 per second.
+        share: The time that `matmuls` would take at peak throughput, divided by `ms`; at most
+            about 1.
     """
 
     ms: float
@@ -57,9 +59,25 @@ class Timing:
     partitions: int
     ops: int
     outside: dict[str, int]
-    products: dict[str, float]
-    roof: dict[str, float]
+    matmuls: dict[str, float]
+    peak: dict[str, float]
     share: float
+
+    @property
+    def products(self):
+        """Deprecated name of `matmuls`."""
+        return self._renamed("products", "matmuls")
+
+    @property
+    def roof(self):
+        """Deprecated name of `peak`."""
+        return self._renamed("roof", "peak")
+
+    def _renamed(self, old, new):
+        warnings.warn(
+            f"Timing.{old} is deprecated; use Timing.{new}.", DeprecationWarning, stacklevel=3
+        )
+        return getattr(self, new)
 
     def as_dict(self):
         return asdict(self)
@@ -68,15 +86,15 @@ class Timing:
         low, high = self.quartiles
         memory = "not known" if self.peak_memory is None else f"{self.peak_memory / 1e6:.1f} MB"
         outside = ", ".join(f"{n} {kind}" for kind, n in self.outside.items()) or "none"
-        roof = ", ".join(
-            f"{self.products[kind]:.2f} G {kind} at {rate:,.0f} G/s"
-            for kind, rate in self.roof.items()
+        peak = ", ".join(
+            f"{self.matmuls[kind]:.2f} G {kind} at {rate:,.0f} G/s"
+            for kind, rate in self.peak.items()
         )
         return "\n".join(
             [
                 f"{self.ms:.2f} ms an image, quartiles {low:.2f} to {high:.2f}, {self.runs} runs, "
                 f"{self.threads} threads",
-                f"{self.share:.0%} of this machine's roof: {roof}",
+                f"{self.share:.0%} of this machine's peak throughput: {peak}",
                 f"{self.partitions} XNNPACK partitions of {self.ops} ops; outside: {outside}",
                 f"{self.bytes / 1e6:.2f} MB; peak memory {memory}",
             ]
@@ -84,23 +102,22 @@ class Timing:
 
 
 def benchmark(tflite, *, threads=None, runs=50):
-    """Times a `.tflite` classifier on this machine's CPU, beside the machine's peak throughput.
+    """Times a `.tflite` classifier on this machine's CPU, relative to its peak throughput.
 
     Peak throughput is that of LiteRT in large square matrix multiplications of the same type. Its
     runs and the file's are interleaved, so that a change of the machine's speed affects both.
 
     Args:
         tflite: Path of the file, or its content as bytes.
-        threads: CPU threads; by default one a core, four at most.
-        runs: How many runs to count, rounded up to a multiple of 5.
+        threads: CPU threads; by default one per core, at most four.
+        runs: Number of timed runs, rounded up to a multiple of 5.
 
     Returns:
         A `Timing`.
 
     Raises:
         FileNotFoundError, ValueError: A missing, damaged or foreign file, or `runs` below 1.
-        RuntimeError: Keras runs on another backend than TensorFlow, which makes the file of matrix
-            multiplications.
+        RuntimeError: Keras does not run on TensorFlow, which is needed to measure peak throughput.
     """
     if runs < 1:
         raise ValueError(f"benchmark needs runs to be 1 or more; got {runs}.")
@@ -108,16 +125,16 @@ def benchmark(tflite, *, threads=None, runs=50):
 
     threads = threads or default_threads()
     runner = Runner(tflite, threads)
-    products = _products(runner.content)
-    interpreters = {kind: open_interpreter(matmul_file(kind), threads) for kind in products}
+    matmuls = _matmuls(runner.content)
+    interpreters = {kind: open_interpreter(matmul_file(kind), threads) for kind in matmuls}
     interpreters["file"] = runner.interpreter
     times = {name: [] for name in interpreters}
-    for burst in range(-1, -(-runs // BURST)):  # the first, not counted, warms up
+    for burst in range(-1, -(-runs // BURST)):  # the first is a warm-up and is not counted
         for name, interpreter in interpreters.items():
             seconds = [_seconds(interpreter.invoke) for _ in range(BURST)]
             times[name] += seconds if burst >= 0 else []
     median = {name: float(np.median(seconds)) for name, seconds in times.items()}
-    rates = {kind: 2 * CHAIN * SIDE**3 / 1e9 / median[kind] for kind in products}
+    rates = {kind: 2 * CHAIN * SIDE**3 / 1e9 / median[kind] for kind in matmuls}
     found = inspect(runner.content)
     return Timing(
         ms=median["file"] * 1e3,
@@ -129,9 +146,9 @@ def benchmark(tflite, *, threads=None, runs=50):
         partitions=len(found.partitions),
         ops=found.counts.total(),
         outside=dict(found.outside),
-        products=products,
-        roof=rates,
-        share=sum(work / rates[kind] for kind, work in products.items()) / median["file"],
+        matmuls=matmuls,
+        peak=rates,
+        share=sum(work / rates[kind] for kind, work in matmuls.items()) / median["file"],
     )
 
 
@@ -153,8 +170,8 @@ def matmul_file(kind):
     return quantise(content, recipe, found, integer_ends=recipe.every_op)
 
 
-def _products(content):
-    """10^9 multiplications and additions of a file, by the recipe that computes in that type."""
+def _matmuls(content):
+    """10^9 multiplications and additions of a file, by type; a type is named by a recipe."""
     found = Counter()
     for kind, made, inputs in ops_of(content):
         if kind in MATMULS:

@@ -9,8 +9,8 @@ from keras_mixer.tflite import RECIPES, benchmark, convert, inspect
 from tests.cases import CASES
 
 CASE = CASES[0]
-# The type of product that is as fast as each recipe's can be.
-ROOFS = {
+# The type of matrix multiplication whose peak throughput bounds each recipe.
+TYPES = {
     "float32": "float32",
     "float16": "float32",
     "dynamic_int8": "dynamic_int8",
@@ -22,8 +22,8 @@ ROOFS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_roof():
-    """Products of 64 x 64: what is right of small ones is right of large ones."""
+def small_matrices():
+    """Peak throughput from matrices of 64 x 64, which take less time."""
     module = import_module("keras_mixer.tflite.run.benchmark")  # as a name it is the function
     before, module.SIDE = module.SIDE, 64
     module.matmul_file.cache_clear()
@@ -32,7 +32,7 @@ def small_roof():
     module.matmul_file.cache_clear()
 
 
-def products(model):
+def matmuls(model):
     """10^9 multiplications and additions of a Mixer's forward pass, counted by its kernels."""
     total = 0
     for weight in model.weights:
@@ -55,13 +55,21 @@ def timings():
     return found
 
 
-def test_the_roof_is_that_of_the_products_that_a_recipe_computes(timings):
-    assert timings.keys() == RECIPES.keys() == ROOFS.keys()
+def test_peak_throughput_is_that_of_the_type_that_a_recipe_computes_in(timings):
+    assert timings.keys() == RECIPES.keys() == TYPES.keys()
     for name, (_, timing) in timings.items():
-        assert timing.products.keys() == timing.roof.keys() == {ROOFS[name]}
-        assert timing.products[ROOFS[name]] == pytest.approx(products(CASE.tiny()))
-        least = timing.products[ROOFS[name]] / timing.roof[ROOFS[name]]
+        assert timing.matmuls.keys() == timing.peak.keys() == {TYPES[name]}
+        assert timing.matmuls[TYPES[name]] == pytest.approx(matmuls(CASE.tiny()))
+        least = timing.matmuls[TYPES[name]] / timing.peak[TYPES[name]]
         assert timing.share == pytest.approx(least / timing.ms * 1e3)
+
+
+def test_old_names_of_fields_are_deprecated(timings):
+    _, timing = timings["float32"]
+    with pytest.warns(DeprecationWarning, match=r"Timing\.products is deprecated; use .*matmuls"):
+        assert timing.products == timing.matmuls
+    with pytest.warns(DeprecationWarning, match=r"Timing\.roof is deprecated; use Timing\.peak"):
+        assert timing.roof == timing.peak
 
 
 def test_runs_are_whole_bursts_and_quartiles_are_around_the_median(timings):
