@@ -115,7 +115,7 @@ def test_its_training_runs_as_it_stands_but_shorter(command, tmp_path, tiny_cifa
 def test_its_two_lines_are_what_ci_runs():
     lines = [line for block in blocks("") for line in block.splitlines()]
     assert [line for line in lines if line.startswith("python -m pip")] == [
-        'python -m pip install -e ".[cpu]" && keras-mixer quickstart',
+        'python -m pip install -e ".[cpu,all]" && keras-mixer quickstart',
         'python -m pip install -e ".[cpu,test]" && python -m pytest',
     ]
 
