@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
+from keras_mixer._extras import EXTRAS
 
 GOOD, NOTE, BAD = "ok", "note", "problem"
 # The devices of each flavour of TensorFlow. All install the package `tensorflow`, so two flavours
@@ -140,6 +141,11 @@ def _any(*packages):
 
 
 def _extras():
+    for extra in ("train", "tflite", "plot"):
+        missing = [name for name in EXTRAS[extra].values() if not _version(name)]
+        text = f"{', '.join(missing)} not installed" if missing else "installed"
+        cure = f'pip install "keras-mixer[{extra}]"' if missing else ""
+        yield Finding(f"Extra {extra}", NOTE if missing else GOOD, text, cure)
     for package, cure in OPTIONAL.items():
         found = _version(package)
         state = GOOD if found else NOTE

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+
+from keras_mixer._extras import needs
+
+with needs(__name__):
+    import ai_edge_litert  # noqa: F401  before training: conversion needs it
+    import litert_quantizer  # noqa: F401
+    from matplotlib.figure import Figure
+    from PIL import Image
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
 from keras_mixer._backend import jit_compile
 from keras_mixer._files import check_new, whole_file

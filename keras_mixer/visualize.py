@@ -2,9 +2,12 @@
 
 import keras
 import numpy as np
-from matplotlib.figure import Figure
 
+from keras_mixer._extras import needs
 from keras_mixer.layers import Residual
+
+with needs(__name__):
+    from matplotlib.figure import Figure
 
 
 def show_weights(model, blocks=(0, 1, 2), *, units=128):

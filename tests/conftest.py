@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
+from unittest import mock
 
 if "TF_XLA_FLAGS" not in os.environ:
     # Before TensorFlow is there: what XLA has compiled for one training is taken by the next of the
@@ -36,6 +38,17 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(params=CASES, ids=[case.architecture for case in CASES])
 def case(request):
     return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_xla():
+    """`train` asks for XLA, which compiles a tiny model for longer than it then computes.
+
+    Programs that tests start have it, `keras-mixer train` among them.
+    """
+    chosen = {"jit_compile_for_training": lambda model: "auto"}
+    with mock.patch.multiple(import_module("keras_mixer.training.train"), **chosen):
+        yield
 
 
 @pytest.fixture

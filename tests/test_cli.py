@@ -33,8 +33,8 @@ def test_its_recipes_are_the_package_s():
     assert [recipe.value for recipe in Recipe] == list(keras_mixer.tflite.RECIPES)
 
 
-def test_models_lists_exact_sizes(command, here, tmp_path):
-    done = command("models", cwd=tmp_path)
+def test_models_lists_exact_sizes(here, tmp_path):
+    done = here("models", cwd=tmp_path)
     for name in keras_mixer.list_models():
         [row] = [line for line in done.stdout.splitlines() if f" {name} " in line]
         assert f" {getattr(keras_mixer, name).params:,} " in row
@@ -42,15 +42,16 @@ def test_models_lists_exact_sizes(command, here, tmp_path):
     assert "MixerS16" not in here("models", "*b16", cwd=tmp_path).stdout
 
 
-def test_export_writes_a_file_that_verify_confirms(command, here, quickstarted, tmp_path):
+def test_export_writes_a_file_that_verify_confirms(here, quickstarted, held_out, tmp_path):
     folder = quickstarted / "quickstart"
     output = tmp_path / "digits"
     names = tmp_path / "names.txt"
     names.write_text("\n".join(f"number {i}" for i in range(10)))
-    held_out = folder / "held_out.npz"
-    arguments = ["--recipe", "int8", "--calibration", held_out, "--output", output]
+    calibration = tmp_path / "some.npy"
+    np.save(calibration, held_out[0][:100])
+    arguments = ["--recipe", "int8", "--calibration", calibration, "--output", output]
     facts = ["--labels", names, "--name", "Digits", "--author", "A. B.", "--license", "MIT"]
-    done = command("export", folder / "model.keras", *arguments, *facts, cwd=tmp_path)
+    done = here("export", folder / "model.keras", *arguments, *facts, cwd=tmp_path)
     output /= "model_int8.tflite"
     assert f"{output}: " in done.stdout
     assert done.stderr == ""
@@ -63,7 +64,8 @@ def test_export_writes_a_file_that_verify_confirms(command, here, quickstarted, 
     done = here("predict", output, folder / "digit.png", cwd=tmp_path)
     assert done.stdout.count("number ") == 5  # from the file itself
 
-    done = here("verify", folder / "model.keras", output, "--data", held_out, cwd=tmp_path)
+    data = folder / "held_out.npz"
+    done = here("verify", folder / "model.keras", output, "--data", data, cwd=tmp_path)
     assert "599 images" in done.stdout
     assert "accuracy 9" in done.stdout
     assert done.stderr == ""
@@ -78,24 +80,27 @@ def test_export_by_name_writes_beside_where_it_is_run(command, tmp_path):
     assert len(keras_mixer.tflite.Classifier(file)(Image.new("RGB", (300, 200)))) == 5
 
 
-def test_predict_shows_the_best_classes(command, quickstarted, held_out, tmp_path):
+def test_predict_shows_the_best_classes(here, quickstarted, held_out, tmp_path):
     folder = quickstarted / "quickstart"
     digit = held_out[1][0]
     names = tmp_path / "names.txt"
     names.write_text("\n".join(f"number {i}" for i in range(10)))
     arguments = [folder / "model_int8.tflite", folder / "digit.png", "--labels", names, "--top", 2]
-    done = command("predict", *arguments, cwd=tmp_path)
+    done = here("predict", *arguments, cwd=tmp_path)
     rows = [line for line in done.stdout.splitlines() if "number" in line]
     assert len(rows) == 2
     assert f"number {digit} " in rows[0]
     assert done.stderr == ""
 
 
-def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(here, quickstarted, tmp_path):
+def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(
+    here, quickstarted, held_out, tmp_path
+):
     folder = quickstarted / "quickstart"
-    held_out = folder / "held_out.npz"
-    arguments = ["model.keras", "--recipe", "static_int8", "--calibration", held_out]
-    done = here("sensitivity", *arguments, "--data", held_out, "--count", 4, cwd=folder)
+    some = tmp_path / "some.npy"
+    np.save(some, held_out[0][:16])
+    arguments = ["model.keras", "--recipe", "static_int8", "--calibration", some]
+    done = here("sensitivity", *arguments, "--data", some, "--count", 4, cwd=folder)
     rows = [line.split() for line in done.stdout.splitlines() if "%" in line]
     errors = [float(error.rstrip("%")) for _, error, _ in rows]
     assert len(rows) == 6 * 4 + 2  # every product: four a block, the stem and the head
@@ -109,7 +114,7 @@ def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(here, quickst
     kept = [part for layer, *_ in rows[:2] for part in ("--keep-float", layer)]
     here("export", *arguments, *kept, "--overwrite", cwd=folder)
     assert file.stat().st_size > size
-    done = here("verify", "model.keras", file, "--data", held_out, "--layers", cwd=folder)
+    done = here("verify", "model.keras", file, "--data", some, "--layers", cwd=folder)
     assert "block_0/token_mlp/expand" in done.stdout
     assert "off by more than a tenth" in done.stdout
 
@@ -144,20 +149,20 @@ def test_a_wrong_export_is_one_line_and_writes_nothing(
     assert not output.exists()
 
 
-def test_inspect_shows_any_file_and_as_json(command, quickstarted, tmp_path):
+def test_inspect_shows_any_file_and_as_json(here, quickstarted):
     folder = quickstarted / "quickstart"
-    done = command("inspect", "model_float32.tflite", cwd=folder)
+    done = here("inspect", "model_float32.tflite", cwd=folder)
     assert done.stdout.startswith("model_float32.tflite: ")
     assert "XNNPACK runs all" in done.stdout
     assert "FULLY_CONNECTED" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert done.stderr == ""
-    found = json.loads(command("inspect", "model_int8.tflite", "--json", cwd=folder).stdout)
+    found = json.loads(here("inspect", "model_int8.tflite", "--json", cwd=folder).stdout)
     assert found["inputs"][0]["shape"] == [1, 8, 8, 1]
     assert found["outside"]["RSQRT"] == 26
 
 
-def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held_out, tmp_path):
+def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_out, tmp_path):
     images, labels = held_out
     for i in range(100):
         path = tmp_path / "digits" / str(labels[i]) / f"{i}.png"
@@ -166,7 +171,7 @@ def test_verify_reads_a_folder_of_one_folder_a_class(command, quickstarted, held
     assert len(list((tmp_path / "digits").iterdir())) == 10
     folder = quickstarted / "quickstart"
     files = [folder / "model.keras", folder / "model_float32.tflite"]
-    done = command("verify", *files, "--data", tmp_path / "digits", cwd=tmp_path)
+    done = here("verify", *files, "--data", tmp_path / "digits", cwd=tmp_path)
     assert "100 images" in done.stdout
     assert "accuracy" in done.stdout
 
@@ -328,8 +333,8 @@ def mistakes(quickstarted, tmp_path_factory):
     return folder
 
 
-def test_show_weights_draws_a_picture(command, quickstarted, tmp_path):
-    done = command(
+def test_show_weights_draws_a_picture(here, quickstarted, tmp_path):
+    done = here(
         "show-weights",
         quickstarted / "quickstart" / "model.keras",
         "--blocks",
@@ -344,25 +349,13 @@ def test_show_weights_draws_a_picture(command, quickstarted, tmp_path):
         assert np.asarray(picture.convert("RGB")).std() > 20
 
 
-def test_a_release_is_fetched_in_sight(bucket, tmp_path):
+def test_a_release_is_fetched_in_sight(here, bucket, tmp_path, monkeypatch):
     """The command as it is, but for the address of the release."""
     np.savez(tmp_path / "S32.npz", **checkpoint(keras_mixer.MixerS32.sizes))
     bucket.content = (tmp_path / "S32.npz").read_bytes()
-    code = (
-        "import sys; sys.argv = sys.argv[1:]\n"
-        "from keras_mixer.cli import main\n"
-        "from keras_mixer.models import BUILDERS\n"
-        "from keras_mixer.weights import Release\n"
-        f"BUILDERS['MixerS32'].releases['gsam'] = {bucket.release!r}\n"
-        "main()\n"
-    )
-    arguments = ["keras-mixer", "show-weights", "MixerS32", "--weights", "gsam", "--output"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments, tmp_path / "weights.png"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    monkeypatch.setitem(keras_mixer.MixerS32.releases, "gsam", bucket.release)
+    arguments = ["MixerS32", "--weights", "gsam", "--output", "weights.png"]
+    done = here("show-weights", *arguments, cwd=tmp_path)
     assert "Some-Model.npz: 100%" in done.stderr
     assert (tmp_path / "weights.png").exists()
 

@@ -213,7 +213,7 @@ def test_no_page_has_code_that_no_test_runs():
 def test_the_two_lines_of_readme_are_what_ci_runs():
     lines = [line for block in blocks("README.md", "") for line in block.splitlines()]
     assert [line for line in lines if line.startswith("python -m pip")] == [
-        'python -m pip install -e ".[cpu]" && keras-mixer quickstart',
+        'python -m pip install -e ".[cpu,all]" && keras-mixer quickstart',
         'python -m pip install -e ".[cpu,test]" && python -m pytest',
     ]
 

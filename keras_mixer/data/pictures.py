@@ -30,15 +30,19 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+
+from keras_mixer._extras import needs
+
+with needs(__name__):
+    from PIL import (
+        BmpImagePlugin,
+        GifImagePlugin,
+        Image,
+        JpegImagePlugin,
+        PngImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
 # Suffixes of files that count as pictures, in lower case.
 PICTURES = (

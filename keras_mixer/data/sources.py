@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_mixer._extras import needs
 from keras_mixer._text import did_you_mean
 from keras_mixer.data.folders import class_folders, read_folder
 from keras_mixer.data.tasks import find_task
@@ -155,8 +156,7 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
             several; or its labels are withheld, as those of some test splits are.
         OSError: It cannot be downloaded or read.
     """
-    # Slow to import, and not needed by those who bring their own images.
-    import tensorflow_datasets
+    tensorflow_datasets = _tensorflow_datasets()
 
     builder = _builder(name, data_dir)
     features = builder.info.features
@@ -277,9 +277,18 @@ def load_test(dataset, split=None, *, data_dir=None, classes=None):
     return None
 
 
+def _tensorflow_datasets():
+    """The package, which is slow to import and not needed by those who bring their own images."""
+    with needs(__name__):
+        import importlib_resources  # noqa: F401  the package imports it when a data set is found
+        import tensorflow_datasets
+
+    return tensorflow_datasets
+
+
 def _builder(name, data_dir):
     """A data set of TensorFlow Datasets, prepared."""
-    import tensorflow_datasets
+    tensorflow_datasets = _tensorflow_datasets()
 
     try:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir)

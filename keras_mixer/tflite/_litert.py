@@ -11,6 +11,8 @@ from contextlib import redirect_stderr
 
 import numpy as np
 
+from keras_mixer._extras import needs
+
 EVERY_OP = "*"
 
 
@@ -31,7 +33,8 @@ def schema():
     `Model` and its like read a flatbuffer in place; `ModelT` and its like are Python objects that
     can be changed and written.
     """
-    from ai_edge_litert import schema_py_generated
+    with needs(__name__):
+        from ai_edge_litert import schema_py_generated
 
     return schema_py_generated
 
@@ -41,7 +44,8 @@ def with_weights_inside(content):
 
     The quantiser appends large weights to the flatbuffer instead.
     """
-    from ai_edge_litert.tools import flatbuffer_utils
+    with needs(__name__):
+        from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(content)
     for buffer in model.buffers:
@@ -60,7 +64,8 @@ class Quantizer:
     """
 
     def __init__(self, content):
-        from litert_quantizer import qtyping, quantizer
+        with needs(__name__):
+            from litert_quantizer import qtyping, quantizer
 
         self.types, self.algorithms = qtyping, quantizer.AlgorithmName
         self.tool = quantizer.Quantizer(content)

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from keras_mixer._extras import needs
 from keras_mixer._files import check_new, whole_file
 from keras_mixer.images import PIXELS, preprocessing
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
@@ -23,6 +23,9 @@ from keras_mixer.tflite.file.metadata import (
 )
 from keras_mixer.tflite.run.runner import Runner
 from keras_mixer.tflite.run.verify import verify
+
+with needs(__name__):
+    from PIL import Image
 
 
 def export(

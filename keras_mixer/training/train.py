@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_mixer._backend import settings
+from keras_mixer._extras import needs
 from keras_mixer._files import whole_file
 from keras_mixer._runs import SKIPPED, STATE
 from keras_mixer.data import Augment, evaluation_batches, training_batches
@@ -30,6 +31,9 @@ from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import recipe as named
 from keras_mixer.training.run import Run
+
+with needs(__name__):
+    import tensorboard  # noqa: F401  Keras's callback writes with it
 
 ON_A_TPU = 32  # steps per execution, enough to hide the overhead of Python
 

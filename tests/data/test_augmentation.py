@@ -79,7 +79,14 @@ def told(floatx="float32", policy="float32", layout="channels_last"):
     keras.config.set_image_data_format(layout)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+# All layers in the long run; here those that mix labels, draw integers, warp, and hold others.
+FEW = ("CutMix", "MixUp", "RandomPosterization", "RandomRotation", "Sequential")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in LAYERS],
+)
 def test_a_layer_computes_in_float32_whatever_keras_was_told_before(name):
     [(images, labels)] = through(LAYERS[name]())
     for floatx, policy in (("float32", "mixed_bfloat16"), ("float16", "float16")):

@@ -1,5 +1,6 @@
 """Keras model -> the bytes of a `.tflite` file."""
 
+from keras_mixer._extras import needs
 from keras_mixer.images import PIXELS, preprocessing, said
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
 from keras_mixer.tflite.convert.checks import check_float16
@@ -80,6 +81,7 @@ def convert(
             Keras has quantised; weights, scores or ranges that are not finite; a file that gives
             other scores than the model, with the layer at which the difference starts.
         RuntimeError: Keras runs on another backend than TensorFlow.
+        ImportError: The extra `tflite` is not installed.
     """
     recipe = find(recipe)
     shape = image_shape(model, "convert")
@@ -98,6 +100,9 @@ def convert(
             f"{', '.join(REWRITES)}."
         )
     check_backend("convert")
+    with needs(__name__):  # before TensorFlow's converter, which may take minutes
+        import ai_edge_litert  # noqa: F401
+        import litert_quantizer  # noqa: F401
 
     keep_float = [keep_float] if isinstance(keep_float, str) else keep_float
     paths = [*layer_paths(model)]

@@ -5,10 +5,13 @@ import struct
 import zipfile
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 
+from keras_mixer._extras import needs
 from keras_mixer.tflite._litert import schema
+
+with needs(__name__):
+    import flatbuffers
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every LiteRT flatbuffer
 ALIGNMENT = 16  # bytes; force_align of Buffer.data in LiteRT's schema.fbs

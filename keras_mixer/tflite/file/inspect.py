@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from keras_mixer._extras import needs
 from keras_mixer.tflite._litert import op_details, schema
 from keras_mixer.tflite.file.content import UNREADABLE, associated_files, content_of
 from keras_mixer.tflite.file.inspection import Inspection, Op, Tensor, Weights
@@ -126,7 +127,8 @@ def _nodes(name, content):
     One of the two is None. Ops are `(name, inputs, outputs)`, in order. LiteRT finds out whether a
     file is whole: it checks every offset.
     """
-    from ai_edge_litert.interpreter import Interpreter
+    with needs(__name__):
+        from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter = Interpreter(model_content=content, num_threads=1)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from keras_mixer._extras import needs
 from keras_mixer.tflite._litert import op_details
 
 
@@ -21,7 +22,8 @@ def open_interpreter(content, threads=None, watched=False):
         watched: Whether it keeps the value of every tensor, which it can only without a delegate.
     """
     # Here, so that the package can be imported without LiteRT.
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    with needs(__name__):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if watched else OpResolverType.AUTO
     interpreter = Interpreter(

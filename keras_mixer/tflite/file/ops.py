@@ -1,5 +1,6 @@
 """The ops of a `.tflite` file and their constants, read without running it."""
 
+from keras_mixer._extras import needs
 from keras_mixer.tflite._litert import op_details
 
 
@@ -37,7 +38,8 @@ def constants_of(content, kinds):
 
 def _loaded(content):
     """An interpreter without memory for activations, and its tensors' details by index."""
-    from ai_edge_litert.interpreter import Interpreter
+    with needs(__name__):
+        from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=content)
     return interpreter, {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}

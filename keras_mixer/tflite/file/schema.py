@@ -3,11 +3,15 @@
 Source: mediapipe/tasks/metadata/metadata_schema.fbs in google-ai-edge/mediapipe.
 """
 
-import flatbuffers
 import numpy as np
-from flatbuffers import encode
-from flatbuffers.number_types import Float32Flags, Uint8Flags, UOffsetTFlags
-from flatbuffers.table import Table
+
+from keras_mixer._extras import needs
+
+with needs(__name__):
+    import flatbuffers
+    from flatbuffers import encode
+    from flatbuffers.number_types import Float32Flags, Uint8Flags, UOffsetTFlags
+    from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
 FIELDS = {  # in the order of their ids; a union is two fields, its type and its value

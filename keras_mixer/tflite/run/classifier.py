@@ -5,14 +5,17 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from PIL import Image
 
 from keras_mixer._backend import predict
+from keras_mixer._extras import needs
 from keras_mixer.images import PIXELS, Preprocessing, said
 from keras_mixer.tflite.examples import batches, picture
 from keras_mixer.tflite.file.labels import read_labels
 from keras_mixer.tflite.file.metadata import Metadata
 from keras_mixer.tflite.run.runner import Runner
+
+with needs(__name__):
+    from PIL import Image
 
 
 class Prediction(NamedTuple):

@@ -7,6 +7,7 @@ import keras_mixer
 from keras_mixer.tflite import RECIPES, convert
 from keras_mixer.tflite.file.interpreter import dequantised, quantised
 from keras_mixer.tflite.run.runner import Runner
+from tests.cases import CASES
 from tests.tflite.convert.test_convert import TOLERANCES
 
 runtime = pytest.importorskip(
@@ -15,8 +16,18 @@ runtime = pytest.importorskip(
 ARENA = 1_000_000  # bytes for activations, which on a microcontroller are scarce
 
 
-@pytest.mark.parametrize("integer_ends", [False, True])
-@pytest.mark.parametrize("recipe", [r.name for r in RECIPES.values() if r.every_op])
+EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
+
+
+@pytest.mark.parametrize(
+    ("case", "recipe", "integer_ends"),
+    [
+        *((case, "int8", True) for case in CASES),
+        *((CASES[0], recipe, False) for recipe in EVERY_OP),
+        (CASES[0], "int16x8", True),
+    ],
+    ids=lambda value: getattr(value, "architecture", str(value)),
+)
 def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, integer_ends):
     model, images = case.trained(classifier_activation=None), case.images(16)
     content = convert(model, recipe, calibration=images, integer_ends=integer_ends)

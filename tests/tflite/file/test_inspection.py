@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixer.tflite import RECIPES, Metadata, convert, inspect, with_metadata
+from keras_mixer.tflite import RECIPES, Metadata, inspect, with_metadata
 from keras_mixer.tflite.file.inspect import partitions
 from tests.cases import CASES
+from tests.tflite.files import tiny_files
 
 CASE = CASES[0]
 
@@ -16,16 +17,10 @@ CASE = CASES[0]
 @pytest.fixture(scope="module")
 def files():
     """Each recipe's file, with metadata."""
-    model, images = CASE.trained(), CASE.images(16)
     metadata = Metadata(
         "Letters", "Tells them apart.", input_range=(-1, 1), labels=tuple("abcdefg")
     )
-    return {
-        name: with_metadata(
-            convert(model, name, calibration=images if recipe.calibrated else None), metadata
-        )
-        for name, recipe in RECIPES.items()
-    }
+    return {name: with_metadata(content, metadata) for name, content in tiny_files().items()}
 
 
 def converted(function, *specs, flex=False):

@@ -7,6 +7,7 @@ import pytest
 
 from keras_mixer.tflite import RECIPES, benchmark, convert, inspect
 from tests.cases import CASES
+from tests.tflite.files import tiny_files
 
 CASE = CASES[0]
 # The type of matrix multiplication whose peak throughput bounds each recipe.
@@ -47,12 +48,10 @@ def matmuls(model):
 
 @pytest.fixture(scope="module")
 def timings():
-    model, images = CASE.trained(), CASE.images(4)
-    found = {}
-    for name, recipe in RECIPES.items():
-        content = convert(model, name, calibration=images if recipe.calibrated else None)
-        found[name] = content, benchmark(content, threads=2, runs=7)
-    return found
+    return {
+        name: (content, benchmark(content, threads=2, runs=7))
+        for name, content in tiny_files().items()
+    }
 
 
 def test_peak_throughput_is_that_of_the_type_that_a_recipe_computes_in(timings):
