@@ -6,11 +6,14 @@ evaluation, export, `verify` and `Classifier` all read it with `preprocessing(mo
 
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_mixer._keras import calls_of, graph_of, inner_layers
+from keras_mixer._types import InputRange
 
 # How a picture of any size is cropped to the model's size, and with which interpolation.
 CROPS = {
@@ -111,15 +114,15 @@ class Preprocessing:
         # Twelve digits, so that 255 is 255.
         return tuple(_plain(np.array([float(f"{v:.12g}") for v in np.ravel(e)])) for e in ends)
 
-    def scaled(self, pixels):
+    def scaled(self, pixels: ArrayLike) -> np.ndarray:
         """Pixels from 0 to 255, an array of any shape `[..., C]` and type -> float32."""
         return np.asarray(pixels, np.float32) * self.scale + self.offset
 
-    def pixels(self, images):
+    def pixels(self, images: ArrayLike) -> np.ndarray:
         """The inverse of `scaled`."""
         return (np.asarray(images, np.float32) - self.offset) / self.scale
 
-    def ranging(self, input_range):
+    def ranging(self, input_range: InputRange) -> "Preprocessing":
         """The same with other input values for black and for white.
 
         Raises:
@@ -138,7 +141,7 @@ class Preprocessing:
         std = 1 / (white - black)
         return replace(self, mean=_plain(-black * std), std=_plain(std))
 
-    def cut(self, crop):
+    def cut(self, crop: str) -> "Preprocessing":
         """The same with another crop and its default interpolation."""
         cut = Preprocessing(crop=crop)
         return replace(
@@ -149,14 +152,14 @@ class Preprocessing:
             antialias=cut.antialias,
         )
 
-    def on_device(self):
+    def on_device(self) -> "Preprocessing":
         """The same, cropped as by MediaPipe's image classifier: the whole picture is resized.
 
         Source: image_to_tensor_converter_opencv.cc in google-ai-edge/mediapipe.
         """
         return replace(self.cut("resize"), interpolation=MEDIAPIPE)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Field -> value, for JSON; without `size`, which the model's input has."""
         return {
             "mean": list(self.mean) if isinstance(self.mean, tuple) else self.mean,
@@ -168,7 +171,7 @@ class Preprocessing:
         }
 
 
-def preprocessing(model, *, input_range=None):
+def preprocessing(model: keras.Model, *, input_range: InputRange | None = None) -> Preprocessing:
     """The images that a model takes, found in its first layers.
 
     Every model of this package begins with a `keras_mixer.layers.ImagePreprocessing`, which stores

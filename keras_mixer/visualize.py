@@ -1,5 +1,7 @@
 """Pictures of learnt weights."""
 
+from collections.abc import Iterable
+
 import keras
 import numpy as np
 
@@ -10,7 +12,9 @@ with needs(__name__):
     from matplotlib.figure import Figure
 
 
-def show_weights(model, blocks=(0, 1, 2), *, units=128):
+def show_weights(
+    model: keras.Model, blocks: Iterable[int] = (0, 1, 2), *, units: int = 128
+) -> "Figure":
     """Draws token-mixing weights as maps over the image, as the Mixer paper does.
 
     Each hidden unit of a block's token-mixing MLP has one weight for each patch of the image. The

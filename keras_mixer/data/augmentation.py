@@ -5,6 +5,7 @@ An augmentation is a callable on a whole batch: images float32 [B, H, W, C] with
 the layers of Keras and of KerasCV do. It is called with images and labels in a dict.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 
 import keras
@@ -19,7 +20,9 @@ OF_LABELS = ("transform_labels", "augment_label", "augment_labels")
 IMAGES_ONLY = (keras.layers.RandomGrayscale,)
 
 
-def augmented(images, labels, augmentation, seed):
+def augmented(
+    images: tf.Tensor, labels: tf.Tensor, augmentation: Callable, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Applies one augmentation to one batch.
 
     Random numbers that a Keras layer draws from its seed generators depend on `seed` alone, so that

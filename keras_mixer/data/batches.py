@@ -1,13 +1,16 @@
 """Batches for `model.fit` and `model.evaluate`: static shapes, reproducible content."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
+from keras_mixer._types import Size
 from keras_mixer.data.augmentation import augmented
 from keras_mixer.data.decoding import TRAINING, evaluation_image, training_image
 from keras_mixer.data.pictures import decode
 from keras_mixer.data.rand_augment import rand_augment
+from keras_mixer.data.sources import Source
 from keras_mixer.images import Preprocessing
 
 FOREVER = 2**62  # epochs
@@ -38,18 +41,18 @@ class Augment:
 
 
 def training_batches(
-    source,
-    batch_size,
-    size,
+    source: Source,
+    batch_size: int,
+    size: Size,
     *,
-    augment=None,
-    preprocessing=None,
-    seed=0,
-    start=0,
-    process=0,
-    processes=1,
-    decode=decode,
-):
+    augment: "Augment | None" = None,
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
+    start: int = 0,
+    process: int = 0,
+    processes: int = 1,
+    decode: Callable = decode,
+) -> tf.data.Dataset:
     """Endless batches of randomly augmented images, in another order each epoch.
 
     An epoch has full batches only; the images that remain are left out until the next epoch. The
@@ -137,16 +140,16 @@ def training_batches(
 
 
 def evaluation_batches(
-    source,
-    batch_size,
-    size,
+    source: Source,
+    batch_size: int,
+    size: Size,
     *,
-    crop=None,
-    preprocessing=None,
-    process=0,
-    processes=1,
-    decode=decode,
-):
+    crop: str | None = None,
+    preprocessing: Preprocessing | None = None,
+    process: int = 0,
+    processes: int = 1,
+    decode: Callable = decode,
+) -> tf.data.Dataset:
     """Batches of each image once, in order. The last batch is padded with images of weight 0.
 
     The other images have equal weights, such that the mean of all weights is 1. So Keras's mean

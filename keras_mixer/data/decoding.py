@@ -4,17 +4,27 @@ Functions take `content`, a file's bytes or pixels `[H, W, C]`, and return float
 255 of static shape `[size, size, channels]`.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from keras_mixer._types import Size
 from keras_mixer.data.evaluation import fitted
 from keras_mixer.data.pictures import decode
+from keras_mixer.images import Preprocessing
 
 TRAINING = ("inception", "shift", "resize")
 # Inception's training crops: share of the image's area, and aspect ratio (width / height).
 AREA, ASPECT = (0.05, 1.0), (3 / 4, 4 / 3)
 
 
-def evaluation_image(content, preprocessing, channels=3, *, decode=decode):
+def evaluation_image(
+    content: tf.Tensor,
+    preprocessing: Preprocessing,
+    channels: int = 3,
+    *,
+    decode: Callable = decode,
+) -> tf.Tensor:
     """An image as it is evaluated, and as `predict` and `verify` classify it.
 
     Args:
@@ -27,7 +37,16 @@ def evaluation_image(content, preprocessing, channels=3, *, decode=decode):
 
 
 @tf.autograph.experimental.do_not_convert  # not needed, and slow to trace
-def training_image(content, size, crop, seed, channels=3, flip=False, *, decode=decode):
+def training_image(
+    content: tf.Tensor,
+    size: Size,
+    crop: str,
+    seed: tf.Tensor,
+    channels: int = 3,
+    flip: bool = False,
+    *,
+    decode: Callable = decode,
+) -> tf.Tensor:
     """A random view of an image; the same seed gives the same view.
 
     Args:

@@ -7,6 +7,7 @@ scale values; `keras_mixer.preprocess_input` scales them to the model's range.
 
 import tensorflow as tf
 
+from keras_mixer._types import Size
 from keras_mixer.images import MEDIAPIPE
 
 SHARE = 224 / 256
@@ -38,7 +39,14 @@ def fitted(image, preprocessing):
     return tf.ensure_shape(tf.cast(image, tf.float32), (*p.size, image.shape[-1]))
 
 
-def resize_crop(image, size=224, *, method="bilinear", share=SHARE, antialias=False):
+def resize_crop(
+    image: tf.Tensor,
+    size: Size = 224,
+    *,
+    method: str = "bilinear",
+    share: float = SHARE,
+    antialias: bool = False,
+) -> tf.Tensor:
     """Resizes the whole image to a square of 256, then crops the centre of 224.
 
     The paper's evaluation of the models in its table 2.
@@ -59,7 +67,14 @@ def resize_crop(image, size=224, *, method="bilinear", share=SHARE, antialias=Fa
     return _crop(_resize(image, _enlarged(size, share), method, antialias), size)
 
 
-def resmall_crop(image, size=224, *, method="area", share=SHARE, antialias=False):
+def resmall_crop(
+    image: tf.Tensor,
+    size: Size = 224,
+    *,
+    method: str = "area",
+    share: float = SHARE,
+    antialias: bool = False,
+) -> tf.Tensor:
     """Resizes the image so that its shorter side is 256, then crops the centre of 224 x 224.
 
     The paper's evaluation of the models in its table 3, and that of Google's ImageNet checkpoints.

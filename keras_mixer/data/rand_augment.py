@@ -26,7 +26,7 @@ TRANSLATION, CUTOUT = 100 / 224, 40 / 224  # of the image's side, at magnitude 1
 
 
 @tf.autograph.experimental.do_not_convert  # not needed, and slow to trace
-def rand_augment(image, layers, magnitude, seed):
+def rand_augment(image: tf.Tensor, layers: int, magnitude: float, seed: tf.Tensor) -> tf.Tensor:
     """`layers` random operations in sequence, [S, S, 3] -> [S, S, 3].
 
     Args:

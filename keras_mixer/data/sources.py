@@ -5,15 +5,17 @@ resumed in the middle of an epoch without decoding the images that it has alread
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_mixer._extras import needs
 from keras_mixer._text import did_you_mean
+from keras_mixer._types import StrPath
 from keras_mixer.data.folders import class_folders, read_folder
 from keras_mixer.data.tasks import find_task
 
@@ -59,7 +61,13 @@ class Source:
         return f"{self.name}: {self.count:,} images of {len(self.classes):,} classes"
 
 
-def arrays(images, labels, *, classes=None, name="arrays"):
+def arrays(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str = "arrays",
+) -> "Source":
     """A source of images and labels in memory.
 
     Args:
@@ -90,7 +98,9 @@ def arrays(images, labels, *, classes=None, name="arrays"):
     return Source(name, count, classes, _indices(count), lambda i: (pixels[i], labels[i]), channels)
 
 
-def folder(path, split=None, *, classes=None):
+def folder(
+    path: StrPath, split: str | None = None, *, classes: Sequence[str] | None = None
+) -> "Source":
     """A source of the pictures in a folder that has one folder of pictures for each class.
 
     First every file is decoded once, JPEGs at an eighth of their size. A file that cannot be read
@@ -134,7 +144,15 @@ def folder(path, split=None, *, classes=None):
     )
 
 
-def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pixels=None):
+def tfds(
+    name: str,
+    split: str = "train",
+    *,
+    data_dir: StrPath | None = None,
+    label: str = "label",
+    classes: Sequence[str] | None = None,
+    pixels: tuple[float, float] | None = None,
+) -> "Source":
     """A source of a data set of TensorFlow Datasets, which is downloaded if necessary.
 
     Records are streamed: each epoch shuffles the order of the files, then the records in a buffer
@@ -202,7 +220,9 @@ def tfds(name, split="train", *, data_dir=None, label="label", classes=None, pix
     return found
 
 
-def task(name, *, tuning=False, data_dir=None):
+def task(
+    name: str, *, tuning: bool = False, data_dir: StrPath | None = None
+) -> "tuple[Source, Source]":
     """Two sources of a task of the literature: `(to train on, to evaluate on)`.
 
     Args:
@@ -224,7 +244,13 @@ def task(name, *, tuning=False, data_dir=None):
     )
 
 
-def load(dataset, split=None, held_out=None, *, data_dir=None):
+def load(
+    dataset: StrPath,
+    split: str | None = None,
+    held_out: str | None = None,
+    *,
+    data_dir: StrPath | None = None,
+) -> "tuple[Source, Source | None]":
     """Two sources, `(to train on, to evaluate on)`, of a data set by name or of a folder.
 
     Args:
@@ -247,7 +273,13 @@ def load(dataset, split=None, held_out=None, *, data_dir=None):
     return images, load_test(dataset, held_out, data_dir=data_dir)
 
 
-def load_test(dataset, split=None, *, data_dir=None, classes=None):
+def load_test(
+    dataset: StrPath,
+    split: str | None = None,
+    *,
+    data_dir: StrPath | None = None,
+    classes: Sequence[str] | None = None,
+) -> "Source | None":
     """The source to evaluate a model on, of a data set by name or of a folder.
 
     Args:
@@ -317,7 +349,7 @@ def _for_tests(splits):
     return next((name for name in FOR_TESTS if name in splits), None)
 
 
-def hold_out(source, every=10):
+def hold_out(source: "Source", every: int = 10) -> "tuple[Source, Source]":
     """Two sources from one: `(most, held_out)`, where every tenth image is held out.
 
     Of a folder, where images lie class by class, that is a tenth of each class.

@@ -2,10 +2,13 @@
 
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_mixer._types import Numbers
 from keras_mixer.images import Preprocessing, preprocessing
 from keras_mixer.layers import pixel_rescaling
 
@@ -13,7 +16,9 @@ from keras_mixer.layers import pixel_rescaling
 CLASSES = {1000: "imagenet1k.txt", 21843: "imagenet21k.txt"}
 
 
-def preprocess_input(images, model=None, *, mean=0.5, std=0.5):
+def preprocess_input(
+    images: ArrayLike, model: keras.Model | None = None, *, mean: Numbers = 0.5, std: Numbers = 0.5
+) -> Any:
     """Normalises pixels from 0 to 255 for a model.
 
     With `model`, the pixels are normalised as that model needs them. Without it they become
@@ -39,7 +44,7 @@ def preprocess_input(images, model=None, *, mean=0.5, std=0.5):
     return rescaled
 
 
-def decode_predictions(scores, top=5):
+def decode_predictions(scores: ArrayLike, top: int = 5) -> list[list[tuple[str, str, float]]]:
     """The best classes of each image, by name.
 
     Args:

@@ -1,13 +1,16 @@
 """A Keras model -> a folder with everything that an app's developer needs."""
 
 import io
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_mixer._extras import needs
 from keras_mixer._files import check_new, whole_file
+from keras_mixer._types import Images, InputRange, Labels, StrPath
 from keras_mixer.images import PIXELS, preprocessing
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert.convert import convert
@@ -29,22 +32,22 @@ with needs(__name__):
 
 
 def export(
-    model,
-    folder,
-    recipe="float32",
+    model: keras.Model,
+    folder: StrPath,
+    recipe: str = "float32",
     *,
-    labels=None,
-    calibration=None,
-    keep_float=(),
-    input_range=None,
-    data=None,
-    name=None,
-    description="",
-    version="",
-    author="",
-    license="",
-    overwrite=False,
-):
+    labels: Labels | None = None,
+    calibration: Images | None = None,
+    keep_float: str | Iterable[str] = (),
+    input_range: InputRange | None = None,
+    data: Images | None = None,
+    name: str | None = None,
+    description: str = "",
+    version: str = "",
+    author: str = "",
+    license: str = "",
+    overwrite: bool = False,
+) -> Path:
     """Converts a model and writes the `.tflite` file, test data for an app and a model card.
 
     - `model_<recipe>.tflite`: the file, with metadata in it; see `with_metadata`.

@@ -6,10 +6,12 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from keras_mixer._text import listed
@@ -109,7 +111,7 @@ class Preflight:
     calibration: str = CALIBRATION
     costliest: tuple[Operation, ...] = ()
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self):
@@ -145,17 +147,17 @@ class Preflight:
 
 
 def preflight(
-    model,
-    tpu,
-    batch=None,
+    model: Any,
+    tpu: str,
+    batch: int | None = None,
     *,
-    train=True,
-    optimizer="adamw",
-    precision=None,
-    image_size=None,
-    options=None,
-    progress=None,
-):
+    train: bool = True,
+    optimizer: Any = "adamw",
+    precision: str | None = None,
+    image_size: int | None = None,
+    options: dict[str, Any] | None = None,
+    progress: Callable[[str], Any] | None = None,
+) -> Preflight:
     """Compiles a model for a TPU that this machine need not have.
 
     It compiles the program that `model.fit` would run: Keras's own train step with a cross-entropy

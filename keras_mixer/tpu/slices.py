@@ -71,7 +71,7 @@ class Slice:
         return (*sides[:2], 1)
 
 
-def find_slice(name):
+def find_slice(name: str) -> "Slice":
     """The slice of that name: `"v5e-8"`, or `"v5litepod-8"` as Google Cloud has it.
 
     Raises:

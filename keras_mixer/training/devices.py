@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,8 +25,14 @@ TOO_LATE = (
 
 
 def strategy(
-    kind="auto", *, replicas=None, tpu=None, coordinator=None, processes=None, process=None
-):
+    kind: str = "auto",
+    *,
+    replicas: int | None = None,
+    tpu: str | None = None,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+) -> Any:
     """Finds the devices to train on, and prints them.
 
     Build and train models in its scope, `with strategy().scope(): ...`, as

@@ -4,6 +4,7 @@ import math
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,6 +12,8 @@ import tensorflow as tf
 from keras_mixer import data
 from keras_mixer._backend import jit_compile, settings
 from keras_mixer._keras import graph_of
+from keras_mixer._types import InputRange, StrPath
+from keras_mixer.data.sources import Source
 from keras_mixer.images import Preprocessing, preprocessing, said
 from keras_mixer.training.devices import part, replicas
 from keras_mixer.training.heads import last_activation
@@ -18,7 +21,9 @@ from keras_mixer.training.optimizers import metrics
 from keras_mixer.training.record import held_out_every, record_of
 
 
-def evaluation_source(dataset, split=None, *, data_dir=None, run=None):
+def evaluation_source(
+    dataset: StrPath, split: str | None = None, *, data_dir: StrPath | None = None, run: Any = None
+) -> Source:
     """Finds the images on which to evaluate a model.
 
     Args:
@@ -47,7 +52,15 @@ def evaluation_source(dataset, split=None, *, data_dir=None, run=None):
     return images
 
 
-def evaluate(model, images, *, crop=None, batch_size=256, input_range=None, run=None):
+def evaluate(
+    model: keras.Model,
+    images: Source,
+    *,
+    crop: str | None = None,
+    batch_size: int = 256,
+    input_range: InputRange | None = None,
+    run: Any = None,
+) -> dict[str, float]:
     """Evaluates a model on every image of a source, each once, on any number of replicas.
 
     Images are cut and scaled as the model says, see `keras_mixer.preprocessing`. How the model was

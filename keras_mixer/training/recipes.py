@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from keras_mixer._text import WORDS, did_you_mean
 from keras_mixer.data.decoding import TRAINING
@@ -119,7 +119,7 @@ class Recipe:
         if wrong:
             raise ValueError(f"Recipe {self.name!r} cannot be used: {'; '.join(wrong)}.")
 
-    def but(self, **changes):
+    def but(self, **changes) -> "Recipe":
         """A copy with other values: `recipe.but(epochs=100)`. `epochs` replaces `steps`.
 
         Raises:
@@ -134,7 +134,7 @@ class Recipe:
             changes = {"epochs": None, "steps": None} | changes
         return replace(self, **changes)
 
-    def for_task(self, name):
+    def for_task(self, name: str) -> "Recipe":
         """A copy for a task of `keras_mixer.data.TASKS`: its steps, and crops that keep labels."""
         row = find_task(name)
         return self.but(
@@ -144,7 +144,7 @@ class Recipe:
             crop=self.crop if row.crop else "resize",
         )
 
-    def set(self, *assignments):
+    def set(self, *assignments: str) -> "Recipe":
         """As `but`, from text: `recipe.set("epochs=100", "flip=false")`."""
         changes = {}
         for assignment in assignments:
@@ -156,7 +156,7 @@ class Recipe:
                 changes[key] = text  # `but` raises an error that says what is needed
         return self.but(**changes)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Field -> value."""
         return asdict(self)
 
@@ -182,7 +182,7 @@ def _is_a(value, kind, holds, optional):
 RULES = dict(_rules())
 
 
-def recipe(name):
+def recipe(name: "str | Recipe") -> Recipe:
     """One of `RECIPES` by name; a `Recipe` is returned as it is.
 
     Raises:

@@ -1,12 +1,19 @@
 """The model that a run starts from: by name, perhaps with weights for another image size."""
 
+from collections.abc import Callable
+
+import keras
+
 from keras_mixer._text import did_you_mean, option
+from keras_mixer._types import StrPath
 from keras_mixer.loading import fetch_release
 from keras_mixer.models import builder
 from keras_mixer.weights import resize
 
 
-def starting_from(model, weights=None, *options):
+def starting_from(
+    model: str, weights: StrPath | None = None, *options: str
+) -> Callable[..., keras.Model]:
     """A function that builds a model for `keras_mixer.training.train`.
 
     Args:

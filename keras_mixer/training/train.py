@@ -2,8 +2,10 @@
 
 import hashlib
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,8 +14,10 @@ from keras_mixer._backend import settings
 from keras_mixer._extras import needs
 from keras_mixer._files import whole_file
 from keras_mixer._runs import SKIPPED, STATE
+from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
+from keras_mixer.data.sources import Source
 from keras_mixer.images import carrier, preprocessing
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
@@ -29,6 +33,7 @@ from keras_mixer.training.devices import strategy as find
 from keras_mixer.training.heads import for_use, give_logits
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
+from keras_mixer.training.recipes import Recipe
 from keras_mixer.training.recipes import recipe as named
 from keras_mixer.training.run import Run
 
@@ -56,21 +61,21 @@ class Plan:
 
 
 def train(
-    build,
-    images,
-    held_out=None,
+    build: Callable[..., keras.Model],
+    images: Source,
+    held_out: Source | None = None,
     *,
-    recipe,
-    folder,
-    strategy=None,
-    seed=0,
-    resume=False,
-    augment=(),
-    evaluate_every=None,
-    steps_per_execution=None,
-    callbacks=(),
-    input_range=None,
-):
+    recipe: Recipe | str,
+    folder: StrPath,
+    strategy: Any = None,
+    seed: int = 0,
+    resume: bool = False,
+    augment: Iterable[Callable] = (),
+    evaluate_every: int | None = None,
+    steps_per_execution: int | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    input_range: InputRange | None = None,
+) -> tuple[keras.Model, list[dict[str, Any]]]:
     """Trains a model, and saves it to a folder with everything that is needed to resume.
 
     Writes into `folder`: `best.keras` and `last.keras`, models ready for use; `labels.txt`, the

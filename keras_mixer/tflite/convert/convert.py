@@ -1,6 +1,11 @@
 """Keras model -> the bytes of a `.tflite` file."""
 
+from collections.abc import Iterable
+
+import keras
+
 from keras_mixer._extras import needs
+from keras_mixer._types import Images, InputRange
 from keras_mixer.images import PIXELS, preprocessing, said
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
 from keras_mixer.tflite.convert.checks import check_float16
@@ -20,16 +25,16 @@ from keras_mixer.tflite.file.metadata import with_preprocessing
 
 
 def convert(
-    model,
-    recipe="float32",
+    model: keras.Model,
+    recipe: str = "float32",
     *,
-    calibration=None,
-    keep_float=(),
-    integer_ends=False,
-    input_range=None,
-    pixels=False,
-    without=(),
-):
+    calibration: Images | None = None,
+    keep_float: str | Iterable[str] = (),
+    integer_ends: bool = False,
+    input_range: InputRange | None = None,
+    pixels: bool = False,
+    without: Iterable[str] = (),
+) -> bytes:
     """Converts an image model for LiteRT, on CPUs and phones.
 
     The file takes one image at a time, float32 `[1, H, W, C]`, and gives the model's output, also

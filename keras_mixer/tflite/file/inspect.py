@@ -5,13 +5,14 @@ from collections import Counter
 import numpy as np
 
 from keras_mixer._extras import needs
+from keras_mixer._types import Tflite
 from keras_mixer.tflite._litert import op_details, schema
 from keras_mixer.tflite.file.content import UNREADABLE, associated_files, content_of
 from keras_mixer.tflite.file.inspection import Inspection, Op, Tensor, Weights
 from keras_mixer.tflite.file.metadata import metadata_in
 
 
-def inspect(source):
+def inspect(source: Tflite) -> Inspection:
     """Reads a `.tflite` file: its inputs and outputs, ops, weights and metadata.
 
     LiteRT loads the file, to find out which ops XNNPACK runs on this machine's CPU, but does not

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict, dataclass
 from textwrap import wrap
+from typing import Any
 
 from keras_mixer._text import listed
 from keras_mixer.tflite.file.metadata import Metadata
@@ -109,7 +110,7 @@ class Inspection:
             counts[op.name] += op.outside or 0
         return +counts
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"outside": dict(self.outside)}
 
     def __str__(self):

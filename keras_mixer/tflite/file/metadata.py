@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_mixer._types import Tflite
 from keras_mixer.images import Preprocessing
 from keras_mixer.tflite import _litert
 from keras_mixer.tflite.file import schema
@@ -51,7 +52,7 @@ class Metadata:
     labels: tuple[str, ...] = ()
 
 
-def with_metadata(tflite, metadata):
+def with_metadata(tflite: bytes, metadata: "Metadata") -> bytes:
     """A `.tflite` image classifier with metadata in it.
 
     The format is LiteRT's, which MediaPipe Tasks, Android Studio and `Classifier` read. LiteRT runs
@@ -85,7 +86,7 @@ def with_metadata(tflite, metadata):
     )
 
 
-def read_metadata(source):
+def read_metadata(source: Tflite) -> "Metadata | None":
     """The `Metadata` of a `.tflite` file, whoever wrote it; `None` where it has none.
 
     Args:

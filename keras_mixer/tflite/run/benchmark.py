@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_mixer._types import Tflite
 from keras_mixer.tflite.convert.calibration import ranges
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.model import check_backend
@@ -79,7 +81,7 @@ class Timing:
         )
         return getattr(self, new)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self):
@@ -101,7 +103,7 @@ class Timing:
         )
 
 
-def benchmark(tflite, *, threads=None, runs=50):
+def benchmark(tflite: Tflite, *, threads: int | None = None, runs: int = 50) -> Timing:
     """Times a `.tflite` classifier on this machine's CPU, relative to its peak throughput.
 
     Peak throughput is that of LiteRT in large square matrix multiplications of the same type. Its

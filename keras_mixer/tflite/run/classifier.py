@@ -1,13 +1,14 @@
 """Classifies pictures with a `.tflite` file or a Keras model."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_mixer._backend import predict
 from keras_mixer._extras import needs
+from keras_mixer._types import InputRange, Labels, Tflite
 from keras_mixer.images import PIXELS, Preprocessing, said
 from keras_mixer.tflite.examples import batches, picture
 from keras_mixer.tflite.file.labels import read_labels
@@ -49,7 +50,14 @@ class Classifier:
         preprocessing: The `keras_mixer.Preprocessing` by which it cuts and scales pictures.
     """
 
-    def __init__(self, path, *, labels=None, input_range=None, threads=None):
+    def __init__(
+        self,
+        path: Tflite | keras.Model,
+        *,
+        labels: Labels | None = None,
+        input_range: InputRange | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.runner = _Keras(path) if isinstance(path, keras.Model) else Runner(path, threads)
         said = self.runner.metadata or Metadata()
         self.preprocessing = self._takes(input_range)
@@ -73,7 +81,7 @@ class Classifier:
             )
         return said
 
-    def __call__(self, image, top=5):
+    def __call__(self, image: Any, top: int = 5) -> list[Prediction]:
         """The `top` best classes of one image, best first.
 
         Args:

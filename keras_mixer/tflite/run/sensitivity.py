@@ -1,9 +1,13 @@
 """Finds the layers whose quantisation changes the scores most."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import keras
 import numpy as np
 
+from keras_mixer._types import Images, InputRange
 from keras_mixer.images import said
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
 from keras_mixer.tflite.convert.checks import check_float16
@@ -32,13 +36,20 @@ class LayerLoss:
     error: float
     agreement: float
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def sensitivity(
-    model, recipe, data, *, calibration=None, count=64, progress=iter, input_range=None
-):
+    model: keras.Model,
+    recipe: str,
+    data: Images,
+    *,
+    calibration: Images | None = None,
+    count: int = 64,
+    progress: Callable = iter,
+    input_range: InputRange | None = None,
+) -> list[LayerLoss]:
     """Quantises one layer at a time, all others in float32, and measures the change of the scores.
 
     Args:

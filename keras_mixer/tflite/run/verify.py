@@ -3,10 +3,13 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_mixer._backend import predict
+from keras_mixer._types import Images, InputRange, Tflite
 from keras_mixer.images import PIXELS, said
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layers_by_tensor
@@ -57,7 +60,7 @@ class Report:
         # A NaN is not within any bound.
         return next((path for path, error in self.layers if not error <= DEPARTED), None)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self):
@@ -87,7 +90,16 @@ class Report:
         return "\n".join(lines)
 
 
-def verify(model, tflite, data, *, threads=None, layers=False, cut_as=None, input_range=None):
+def verify(
+    model: keras.Model,
+    tflite: Tflite,
+    data: Images,
+    *,
+    threads: int | None = None,
+    layers: bool = False,
+    cut_as: str | None = None,
+    input_range: InputRange | None = None,
+) -> Report:
     """Runs a Keras classifier and its `.tflite` file on the same images and compares the scores.
 
     Args:
