@@ -84,8 +84,8 @@ def test_a_field_that_does_not_exist_is_an_error_that_knows_better():
         Recipe(**SMALL).but(lr=1)
     with pytest.raises(ValueError, match=r"no 'learning_rat'\. Did you mean 'learning_rate'\?"):
         Recipe(**SMALL).set("learning_rat=0.1")
-    with pytest.raises(ValueError, match=r"no recipe 'small'\. There are mixer_imagenet1k"):
-        recipe("small")
+    with pytest.raises(ValueError, match=r"no recipe 'resnet50'\. There are mixer_imagenet1k"):
+        recipe("resnet50")
 
 
 def test_fields_are_set_from_text():

@@ -80,7 +80,7 @@ def test_what_is_not_there_is_not_trained_on(monkeypatch):
         RuntimeError, match=r"A TPU was asked for, but there is none.*runtime first"
     ):
         training.strategy("tpu")
-    with pytest.raises(RuntimeError, match=r"A GPU was asked for; TensorFlow sees none"):
+    with pytest.raises(RuntimeError, match=r"A GPU was asked for. TensorFlow finds none"):
         training.strategy("gpu")
     with pytest.raises(ValueError, match=r"takes auto, tpu, gpu, cpu; got 'TPU'"):
         training.strategy("TPU")

@@ -265,7 +265,9 @@ def test_a_run_is_not_overwritten_and_not_taken_for_another(whole):
         "seed was 0 and is now 1",
     ):
         train(folder, resume=True, recipe=other, seed=1)
-    with pytest.raises(ValueError, match=r"layers was .*; evaluate_every was 12 and is now 6"):
+    with pytest.raises(
+        ValueError, match=r"layer_arguments was .*; evaluate_every was 12 and is now 6"
+    ):
         images, held_out = sources()
         build = functools.partial(BUILD, gelu="erf")
         arguments = {"recipe": RECIPE, "folder": folder, "resume": True, "evaluate_every": 6}
