@@ -37,6 +37,8 @@ class Stripped(MixerBlock):
         if "GELU" in self.without:
             for mlp in (self.token_mlp, self.channel_mlp):
                 mlp.activation = lambda x: x
+        if "LayerNorm" in self.without:  # no gradient reaches their weights
+            self.token_norm.trainable = self.channel_norm.trainable = False
 
     def mix_tokens(self, x):
         if "LayerNorm" not in self.without:
