@@ -47,6 +47,7 @@ def test_a_run_of_before_is_resumed_to_the_weights_that_it_had_come_to(tmp_path,
     train = import_module("keras_mixer.training.train")
     monkeypatch.setattr(train, "jit_compile_for_training", jit_compile_for_training)
     shutil.copytree(SAVED / "run", tmp_path / "run")
+    assert keras_mixer.load_model(tmp_path / "run").output_shape == (None, 3)
     recipe = training.Recipe(
         name="old",
         source="tests",
