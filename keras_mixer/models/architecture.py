@@ -4,25 +4,33 @@ import inspect
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral  # NumPy's whole numbers too: classes=labels.max() + 1
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer.images import Preprocessing
 from keras_mixer.layers import ImagePreprocessing
-from keras_mixer.weights import Checkpoint, assign, fetch, is_file, register_layouts
+from keras_mixer.weights import (
+    Checkpoint,
+    Release,
+    Shipped,
+    assign,
+    fetch,
+    is_file,
+    register_layouts,
+)
+from keras_mixer.weights.layouts import Layout
 
 POOLINGS = {
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
 }
-ARCHITECTURES: dict[
-    str, "Architecture"
-] = {}  # name -> `Architecture`, in the order of their definition
+# Name -> `Architecture`, in the order of their definition.
+ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
 class Architecture:
@@ -47,13 +55,13 @@ class Architecture:
 
     def __init__(
         self,
-        body,
+        body: Callable,
         *,
-        paper,
-        layouts,
-        preprocessing,
-        head_initializer="zeros",
-        input_shape=(224, 224, 3),
+        paper: str,
+        layouts: Sequence[Layout],
+        preprocessing: Preprocessing,
+        head_initializer: str | keras.Initializer = "zeros",
+        input_shape: tuple[int, ...] = (224, 224, 3),
     ):
         self.name = body.__name__
         self.body = body
@@ -69,7 +77,14 @@ class Architecture:
         ARCHITECTURES[self.name] = self
         register_layouts(self.name, layouts)
 
-    def variant(self, name, *sizes, params=None, releases=None, input_shape=None):
+    def variant(
+        self,
+        name: str,
+        *sizes: Any,
+        params: int | None = None,
+        releases: Mapping[str, Release | Shipped] | None = None,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> Callable[..., keras.Model]:
         """A model builder called `name`, made from one row of the paper's table.
 
         The builder's signature is `assemble`'s, plus every option of the body, plus, without

@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import keras
@@ -12,18 +13,18 @@ import numpy as np
 
 from keras_mixer._files import whole_file
 from keras_mixer._text import listed
+from keras_mixer._types import StrPath
 from keras_mixer.images import Preprocessing, carrier
 from keras_mixer.layers import Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.names import all_layers, named_weights
 
-LAYOUTS: dict[
-    str, tuple[layouts.Layout, ...]
-] = {}  # name of an architecture -> its layouts, the official one first
+# Name of an architecture -> its layouts, the official one first.
+LAYOUTS: dict[str, Sequence[layouts.Layout]] = {}
 HEAD = {"head/kernel": 0, "head/bias": 1}  # its weights, and their places in it
 
 
-def register_layouts(architecture, known):
+def register_layouts(architecture: str, known: Sequence[layouts.Layout]) -> None:
     """Makes an architecture's layouts known to `load_weights` and `save_weights`, by its name."""
     LAYOUTS[architecture] = known
 
@@ -39,7 +40,7 @@ class Checkpoint:
             beside it, or by its name; None where nothing says it.
     """
 
-    def __init__(self, path, known):
+    def __init__(self, path: StrPath, known: Sequence[layouts.Layout]):
         self.path = Path(path)
         self.arrays = files.read(path)
         self.layout, self.settings, self.preprocessing = None, {}, None
@@ -62,7 +63,7 @@ class Checkpoint:
     def __str__(self):
         return self.path.name
 
-    def find(self, path, place):
+    def find(self, path: str, place: int) -> tuple[tuple[str, ...], np.ndarray | None]:
         """The file's own names of a weight's arrays, and the weight; `()` and None without it.
 
         Args:
@@ -172,7 +173,9 @@ def save_weights(
         files.write(temporary, arrays)
 
 
-def assign(model, checkpoint, who, *, without=()):
+def assign(
+    model: keras.Model, checkpoint: Checkpoint, who: str, *, without: Collection[str] = ()
+) -> None:
     """Assigns a checkpoint's arrays to a model's weights, after everything has been compared.
 
     Args:

@@ -9,13 +9,14 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from keras_mixer._types import StrPath
 from keras_mixer.weights.state_dict import read_state_dict
 
 KERAS = (".weights.h5", ".keras")
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", *KERAS)
 
 
-def is_file(weights):
+def is_file(weights: StrPath) -> bool:
     """Whether `weights` means a file, and not the name of a release."""
     path = Path(weights)
     return not isinstance(weights, str) or bool(path.suffix) or path.name != weights

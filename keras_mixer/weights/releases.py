@@ -78,7 +78,7 @@ class Shipped:
         return self.path.with_suffix(".txt")
 
 
-def fetch(release):
+def fetch(release: Release | Shipped) -> Path:
     """The path of a released file on this machine; it is downloaded if it is not there.
 
     An interrupted download is resumed, also by a later call. A file enters the cache only when it
