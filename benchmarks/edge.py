@@ -1,22 +1,23 @@
-"""Our exports beside what else runs a Mixer on a CPU: how fast, and how good.
+"""Latency and accuracy of our exports and of other runtimes for a Mixer on a CPU.
 
     python -m pip install -e ".[cpu,benchmark]"
     python -m benchmarks.edge --data-dir ../shared/tfds
 
-The same weights in every runtime, on the same threads, one image at a time. MixerB16 at 224 x 224
-has random weights, which changes no time; MixerTi4 has those that come with the package, so that
-its accuracy on CIFAR-10's test images counts too. Every candidate has a process of its own, stopped
-while others run; in each round all of them run one after the other, and beside them the roof: eight
-1024 x 1024 x 1024 FULLY_CONNECTED of LiteRT, in float32 and in dynamic int8. Accuracy is that of
-the very program that was timed. Peers that are not installed are left out and named.
+Every runtime has the same weights and number of threads, and runs one image at a time. MixerB16 at
+224 x 224 has random weights, which does not change the time. MixerTi4 has the weights that come
+with the package, and the programs that were timed are also evaluated on CIFAR-10's test images.
+Each candidate has its own process, which is stopped while others run. In each round all candidates
+run in turn, and with them the measurement of peak throughput: eight 1024 x 1024 x 1024
+FULLY_CONNECTED ops in LiteRT, in float32 and in dynamic int8. Peers that are not installed are left
+out and named.
 
-In `results/edge.csv`, `ratio` is the median over that of the fastest of ours at the same precision
-(ours at "half" store float16 and compute in float32), and `share_of_roof` the speed of the model's
-matmuls over the roof's: int8's roof for "int8", float32's otherwise. "int8" is all that quantises
-weights or activations to integers. `agreement` in `results/edge_accuracy.csv` is the share of
-images that get the class that the Keras model gives them.
+In `results/edge.csv`, `ratio` is the median time divided by that of our fastest export of the same
+precision, and `share_of_peak` the throughput of the model's matmuls divided by peak throughput (in
+int8 for "int8", otherwise in float32). "int8" means integer weights or activations. Our "half"
+stores float16 and computes in float32. In `results/edge_accuracy.csv`, `agreement` is the share of
+images for which the Keras model gives the same class.
 
-`--plot` alone draws `docs/edge.png` again from the two tables.
+`--plot` only redraws `docs/edge.png` from the two tables.
 """
 
 import json
@@ -28,33 +29,32 @@ from typing import Annotated
 import numpy as np
 import typer
 
-# Keras and its like are imported where they are used: each candidate's process imports this file.
+# Keras is imported where it is used, because each candidate's process imports this file.
 from benchmarks import measure
-from benchmarks.peers import PEERS, ROOF, ROOFS, ours, serve
+from benchmarks.peers import CHAIN, PEAKS, PEERS, SIDE, ours, serve
 from benchmarks.processes import Process
 
 MODELS = {"MixerB16": None, "MixerTi4": "cifar10"}  # weights; None for random ones
-DATASET = "cifar10"  # on which the accuracy is measured
+DATASET = "cifar10"  # for the accuracy
 CALIBRATION = {"MixerB16": 8, "MixerTi4": 256}  # images; random ones where weights are random
 THREADS = 2
-RUNS = 5  # of a candidate in a round
-SLOW, FEW = 1, 3  # from so many seconds a run on, a candidate runs once in so many rounds alone
-CLOSE = 1e-3  # between float32 scores of size 1: twelve blocks of sums in another order
+RUNS = 5  # consecutive runs of a candidate in a round
+# A candidate that takes more seconds than this runs once in each of the first rounds only.
+SLOW_SECONDS, SLOW_ROUNDS = 1, 3
+TOLERANCE = 1e-3  # for float32 scores of size 1: twelve blocks whose sums are in another order
 
 
 def main(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Candidates with this in their names alone; may be repeated."),
+        typer.Option(help="Only candidates with this in their names; may be repeated."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each candidate is asked.")] = 20,
-    images: Annotated[int, typer.Option(min=1, help="Test images for the accuracy.")] = 10_000,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where TensorFlow Datasets keeps CIFAR-10.")
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Only draw the tables again.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 20,
+    images: Annotated[int, typer.Option(min=1, help="Number of test images.")] = 10_000,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of TensorFlow Datasets.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Only redraw the picture.")] = False,
 ):
-    """Measures all of it, and writes two tables and a picture."""
+    """Measures all candidates; writes two tables and a picture."""
     if not plot:
         run(only, rounds, images, data_dir)
     from benchmarks.edge_plot import draw
@@ -76,22 +76,22 @@ def run(only, rounds, count, data_dir):
     for model in MODELS:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             work = write_model(model, Path(folder), examples)
-            live = {}
-            for candidate in (*ROOFS, *candidates):
+            processes = {}
+            for candidate in (*PEAKS, *candidates):
                 process = _started(candidate, Path(folder), stack)
                 if process:
-                    live[candidate] = process
-            seconds = take_turns(model, live, rounds)
-            speeds += _speeds(model, work, live, seconds, Path(folder))
+                    processes[candidate] = process
+            seconds = take_turns(model, processes, rounds)
+            speeds += _speeds(model, work, processes, seconds, Path(folder))
             if MODELS[model]:
-                accuracies += _accuracies(model, live, Path(folder))
+                accuracies += _accuracies(model, processes, Path(folder))
     measure.write_csv("edge", speeds)
     if accuracies:
         measure.write_csv("edge_accuracy", accuracies)
 
 
 def write_model(name, folder, examples):
-    """Writes what candidates start from; gives the operations of the model's matmuls."""
+    """Writes the files that candidates start from; returns the operations of the matmuls."""
     import keras_mixer
     from keras_mixer._backend import predict
 
@@ -117,9 +117,8 @@ def write_model(name, folder, examples):
     sizes = {**builder.sizes, "image_size": size, "classes": model.output_shape[-1]}
     (folder / "sizes.json").write_text(json.dumps(sizes))
 
-    _, side = ROOF
-    (folder / "roof").mkdir()
-    np.save(folder / "roof" / "images.npy", np.ones((1, side, side), np.float32))
+    (folder / "peak").mkdir()
+    np.save(folder / "peak" / "images.npy", np.ones((1, SIDE, SIDE), np.float32))
     return operations(**sizes)
 
 
@@ -131,23 +130,23 @@ def operations(*, patch_size, width, depth, token_mlp_dim, channel_mlp_dim, imag
     return 2 * (stem + depth * block + width * classes)
 
 
-def take_turns(model, live, rounds):
-    """Seconds of each candidate's runs; a candidate that dies is taken out of `live`."""
-    seconds, slow = {candidate: [] for candidate in live}, set()
-    for done in range(rounds + 1):
-        print(f"\r{model}: round {done} of {rounds}", end="", flush=True)
-        for candidate, process in [*live.items()]:
-            if candidate in slow and done > FEW:
+def take_turns(model, processes, rounds):
+    """Seconds of each candidate's runs; a candidate that dies is removed from `processes`."""
+    seconds, slow = {candidate: [] for candidate in processes}, set()
+    for number in range(rounds + 1):  # round 0 is a warm-up
+        print(f"\r{model}: round {number} of {rounds}", end="", flush=True)
+        for candidate, process in [*processes.items()]:
+            if candidate in slow and number > SLOW_ROUNDS:
                 continue
             try:
-                times = process("times", 1 if candidate in slow or not done else RUNS)
+                times = process("times", 1 if candidate in slow or not number else RUNS)
             except RuntimeError as error:
                 print(f"\n{candidate.name}: left out; {error}")
-                del live[candidate]
+                del processes[candidate]
                 continue
-            if done:
+            if number:
                 seconds[candidate] += times
-            elif times[0] > SLOW:  # the first round, which warms up
+            elif times[0] > SLOW_SECONDS:
                 slow.add(candidate)
     print()
     return seconds
@@ -164,20 +163,20 @@ def _installed(candidate):
 
 
 def _started(candidate, folder, stack):
-    """The candidate's process, ready to be asked, or None and a line that says why."""
+    """The candidate's process, ready to run; None, and a printed reason, if it fails."""
     print(f"  {candidate.name} ...", end="", flush=True)
-    own = folder / "roof" if candidate in ROOFS else folder
+    inputs = folder / "peak" if candidate in PEAKS else folder
     file = _file(candidate, folder)
     log = file.with_suffix(".log")
     try:
         Process(log, candidate.prepare, folder, file).end()
-        process = Process(log, serve, candidate, file, own / "images.npy", THREADS)
+        process = Process(log, serve, candidate, file, inputs / "images.npy", THREADS)
         stack.callback(process.end)
         scores = process("scores", 1)
         expected = np.load(folder / "expected.npy")
-        if candidate.precision == "float32" and candidate not in ROOFS:
+        if candidate.precision == "float32" and candidate not in PEAKS:
             difference = np.abs(scores - expected[:1]).max()
-            if difference > CLOSE * max(1, np.abs(expected[:1]).max()):
+            if difference > TOLERANCE * max(1, np.abs(expected[:1]).max()):
                 raise RuntimeError(f"its scores differ from Keras's by {difference:.2g}")
     except RuntimeError as error:
         print(f" left out; {error}")
@@ -191,24 +190,24 @@ def _file(candidate, folder):
 
 
 def _megabytes(file):
-    """With OpenVINO's weights, which lie beside its file."""
+    """Size of a candidate's file, with OpenVINO's separate file of weights."""
     return sum(path.stat().st_size for path in {file, *file.parent.glob(f"{file.stem}.bin")}) / 1e6
 
 
-def _speeds(model, work, live, seconds, folder):
+def _speeds(model, work, processes, seconds, folder):
     """Rows of the table of speeds."""
-    medians = {candidate: np.median(seconds[candidate]) for candidate in live}
-    count, side = ROOF
-    roofs = {roof.precision: 2 * count * side**3 / medians[roof] for roof in live if roof in ROOFS}
+    medians = {candidate: np.median(seconds[candidate]) for candidate in processes}
+    peak_work = 2 * CHAIN * SIDE**3
+    peaks = {c.precision: peak_work / medians[c] for c in processes if c in PEAKS}
     best = {}
     for candidate, value in medians.items():
         if candidate.name.startswith("keras_mixer "):
             best[candidate.precision] = min(value, best.get(candidate.precision, value))
     rows = []
     for candidate, value in medians.items():
-        is_roof, precision = candidate in ROOFS, candidate.precision
-        speed = 2 * count * side**3 / value if is_roof else work / value
-        top = roofs.get("int8" if precision == "int8" else "float32")
+        is_peak, precision = candidate in PEAKS, candidate.precision
+        throughput = (peak_work if is_peak else work) / value
+        peak = peaks.get("int8" if precision == "int8" else "float32")
         low, high = np.percentile(seconds[candidate], (25, 75)) * 1e3
         rows.append(
             {
@@ -221,10 +220,10 @@ def _speeds(model, work, live, seconds, folder):
                 "quartile_1_ms": round(low, 3),
                 "quartile_3_ms": round(high, 3),
                 "ratio": ""
-                if is_roof or precision not in best
+                if is_peak or precision not in best
                 else round(value / best[precision], 3),
-                "share_of_roof": round(speed / top, 3) if top else "",
-                "size_mb": "" if is_roof else round(_megabytes(_file(candidate, folder)), 2),
+                "share_of_peak": round(throughput / peak, 3) if peak else "",
+                "size_mb": "" if is_peak else round(_megabytes(_file(candidate, folder)), 2),
                 "threads": THREADS,
                 "runs": len(seconds[candidate]),
                 "machine": measure.machine(),
@@ -234,13 +233,13 @@ def _speeds(model, work, live, seconds, folder):
     return rows
 
 
-def _accuracies(model, live, folder):
+def _accuracies(model, processes, folder):
     """Rows of the table of accuracies."""
     labels = np.load(folder / "labels.npy")
     expected = np.load(folder / "expected.npy").argmax(-1)
     rows = []
-    for candidate, process in live.items():
-        if candidate in ROOFS:
+    for candidate, process in processes.items():
+        if candidate in PEAKS:
             continue
         try:
             classes = process("scores", len(labels)).argmax(-1)
@@ -264,7 +263,7 @@ def _accuracies(model, live, folder):
 
 
 def _examples(count, data_dir):
-    """Images of CIFAR-10 as models take them: to calibrate with, and to test on."""
+    """Calibration and test images of CIFAR-10, scaled for the models."""
     from keras_mixer import data
 
     found = {}
@@ -275,7 +274,7 @@ def _examples(count, data_dir):
         for batch, one_hot, _ in batches.take(-(-number // 250)).as_numpy_iterator():
             images.append(batch)
             labels.append(one_hot.argmax(-1))
-        end = min(number, source.count)  # the last batch may be filled up
+        end = min(number, source.count)  # the last batch may be padded
         found[split] = np.concatenate(images)[:end], np.concatenate(labels)[:end]
     (calibration, _), (images, labels) = found["train"], found["test"]
     return {"calibration": calibration, "images": images, "labels": labels}

@@ -1,4 +1,4 @@
-"""The picture of `benchmarks.edge`, from its two tables alone."""
+"""Draws the picture of `benchmarks.edge` from its two tables."""
 
 import csv
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 from benchmarks import measure
 
 PICTURE = Path(__file__).parents[1] / "docs" / "edge.png"
-CLASSES = {"float32": "float32", "half": "half: float16, bfloat16", "int8": "integers"}
+PRECISIONS = {"float32": "float32", "half": "half: float16, bfloat16", "int8": "integers"}
 TITLES = {"MixerB16": "MixerB16, 224 x 224", "MixerTi4": "MixerTi4, 32 x 32"}
-OURS, PEERS, ROOF, INK = "#1668b8", "#8a8f98", "#c8501e", "#30343b"
+OURS, PEERS, PEAK, INK = "#1668b8", "#8a8f98", "#c8501e", "#30343b"
 LARGE, SMALL = "MixerB16", "MixerTi4"
 
 
 def draw(path=None):
-    """Draws latencies of both models and the accuracy of the small one, a line a candidate.
+    """Draws latencies of both models and the accuracy of the small one, one line per candidate.
 
     Args:
-        path: Where to; by default `docs/edge.png`.
+        path: The file to write; by default `docs/edge.png`.
 
     Returns:
         The path.
@@ -39,11 +39,11 @@ def draw(path=None):
     if accuracies:
         _accuracies(axes[-1], accuracies, places)
     _names(axes[0], places, speeds)
-    some = speeds[0]
+    first = speeds[0]
     figure.suptitle(
-        f"One image at a time on {some['threads']} threads of {some['machine'].split(',')[0]}; "
-        "in blue what keras_mixer exports, run by LiteRT.\n"
-        "Roof: how long the model's matmuls alone would take at the speed of LiteRT's large ones.",
+        f"One image at a time on {first['threads']} threads of {first['machine'].split(',')[0]}; "
+        "exports of keras_mixer, run by LiteRT, in blue.\n"
+        "Peak: time of the model's matmuls alone at LiteRT's throughput in large matmuls.",
         x=0.01,
         ha="left",
         fontsize=10.5,
@@ -55,22 +55,22 @@ def draw(path=None):
 
 
 def _places(speeds, model):
-    """Candidate -> how far down it stands: precisions one after the other, the fastest first."""
+    """Candidate -> vertical position: grouped by precision, the fastest first."""
     medians = {row["candidate"]: float(row["median_ms"]) for row in reversed(speeds)}
     medians |= {r["candidate"]: float(r["median_ms"]) for r in speeds if r["model"] == model}
     precisions = {row["candidate"]: row["precision"] for row in speeds}
     places, place = {}, 0
-    for precision in CLASSES:
-        members = [c for c, p in precisions.items() if p == precision and not _is_roof(c)]
+    for precision in PRECISIONS:
+        members = [c for c, p in precisions.items() if p == precision and not _is_peak(c)]
         for candidate in sorted(members, key=medians.get):
             places[candidate] = place = place + 1
-        place += 1.6 if members else 0  # room for the next heading
+        place += 1.6 if members else 0  # space for the next heading
     return places
 
 
 def _latencies(axis, model, rows, places):
     axis.set_xscale("log")
-    ends = []
+    times = []
     for candidate, place in places.items():
         row = rows.get((model, candidate))
         if row is None:
@@ -78,58 +78,58 @@ def _latencies(axis, model, rows, places):
         middle, low, high = (
             float(row[key]) for key in ("median_ms", "quartile_1_ms", "quartile_3_ms")
         )
-        ends += [low, high]
+        times += [low, high]
         axis.plot([low, high], [place, place], color=_colour(candidate), lw=2, alpha=0.45)
         axis.plot(middle, place, "o", ms=6.5, color=_colour(candidate))
         _value(axis, max(middle, high), place, _three_digits(middle), candidate)
-    for precision in CLASSES:
+    for precision in PRECISIONS:
         group = [c for c in places if (model, c) in rows and _precision(rows, c) == precision]
-        shares = [rows[model, c] for c in group if rows[model, c]["share_of_roof"]]
-        if shares and precision != "half":  # no roof was measured for it
-            time = float(shares[0]["median_ms"]) * float(shares[0]["share_of_roof"])
-            ends.append(time)
+        shares = [rows[model, c] for c in group if rows[model, c]["share_of_peak"]]
+        if shares and precision != "half":  # peak throughput was not measured for it
+            time = float(shares[0]["median_ms"]) * float(shares[0]["share_of_peak"])
+            times.append(time)
             top, bottom = places[group[0]] - 0.5, places[group[-1]] + 0.5
-            axis.plot([time, time], [top, bottom], "--", color=ROOF, lw=1.2, zorder=0.9)
+            axis.plot([time, time], [top, bottom], "--", color=PEAK, lw=1.2, zorder=0.9)
             axis.annotate(
-                "roof",
+                "peak",
                 (time, top),
                 (0, 2),
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
-                color=ROOF,
+                color=PEAK,
             )
-    first, last = min(ends) / 1.4, max(ends) * 2.2
+    first, last = min(times) / 1.4, max(times) * 2.2
     axis.set_xlim(first, last)
-    steps = (1, 2, 5) if last / first < 200 else (1,)  # as many as have room
+    steps = (1, 2, 5) if last / first < 200 else (1,)  # as many as fit
     ticks = [n * 10**e for e in range(-3, 6) for n in steps]
     axis.set_xticks([tick for tick in ticks if first <= tick <= last])
     axis.minorticks_off()
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axis.set_xlabel("ms an image, median and quartiles", color=INK)
-    _bare(axis, f"{TITLES.get(model, model)}: latency")
+    _style(axis, f"{TITLES.get(model, model)}: latency")
 
 
 def _accuracies(axis, accuracies, places):
     shown = {c: 100 * value for c, value in accuracies.items() if c in places}
     low, high = min(shown.values()), max(shown.values())
-    room = max(high - low, 0.4)
+    span = max(high - low, 0.4)
     for candidate, value in shown.items():
         axis.plot(value, places[candidate], "o", ms=6.5, color=_colour(candidate))
         _value(axis, value, places[candidate], f"{value:.2f}", candidate)
-    axis.set_xlim(low - 0.1 * room, high + 0.35 * room)
+    axis.set_xlim(low - 0.1 * span, high + 0.35 * span)
     axis.set_xlabel("% of CIFAR-10's test images", color=INK)
-    _bare(axis, f"{TITLES[SMALL]}: accuracy")
+    _style(axis, f"{TITLES[SMALL]}: accuracy")
 
 
 def _names(axis, places, speeds):
-    """What each line is, and above the lines of a precision which it is."""
+    """The name of each line, and a heading above the lines of each precision."""
     axis.set_ylim(max(places.values()) + 0.8, -0.5)
     axis.set_yticks([*places.values()], [*places])
     for label in axis.get_yticklabels():
         label.set_color(_colour(label.get_text()) if _is_ours(label.get_text()) else INK)
     precisions = {row["candidate"]: row["precision"] for row in speeds}
-    for precision, heading in CLASSES.items():
+    for precision, heading in PRECISIONS.items():
         group = [place for c, place in places.items() if precisions[c] == precision]
         if group:
             axis.annotate(
@@ -146,7 +146,7 @@ def _names(axis, places, speeds):
             )
 
 
-def _bare(axis, title):
+def _style(axis, title):
     axis.set_title(title, loc="left", fontsize=11, color=INK)
     for side in ("left", "right", "top"):
         axis.spines[side].set_visible(False)
@@ -180,8 +180,8 @@ def _is_ours(candidate):
     return candidate.startswith("keras_mixer ")
 
 
-def _is_roof(candidate):
-    return candidate.startswith("roof ")
+def _is_peak(candidate):
+    return candidate.startswith("peak ")
 
 
 def _colour(candidate):

@@ -1,10 +1,10 @@
-"""The official Flax Mixer's program, in JAX alone: what ours is measured against on TPUs.
+"""The official Flax Mixer in JAX alone: the reference for our estimates on TPUs.
 
     python -m benchmarks.flax_mixer MODEL TPU BATCH train|predict
 
-Prints what the TPU's compiler says of it, as JSON; `benchmarks.tpu_estimates` calls it. It is
-vit_jax/models_mixer.py, operation by operation, with parameters in float32 and activations in
-bfloat16, LayerNorm as flax.linen has it and Adam as Optax has it.
+Prints the figures of the TPU's compiler as JSON, for `benchmarks.tpu_estimates`. The program is
+vit_jax/models_mixer.py, operation by operation, with parameters in float32, activations in
+bfloat16, LayerNorm as in flax.linen and Adam as in Optax.
 """
 
 import json
@@ -24,7 +24,7 @@ HALF, FULL = jnp.bfloat16, jnp.float32
 
 
 def layer_norm(x, weights):
-    """Statistics in float32, in one pass."""
+    """flax.linen's: statistics in float32, in one pass."""
     z = x.astype(FULL)
     mean = z.mean(-1, keepdims=True)
     variance = jnp.maximum(0.0, (z * z).mean(-1, keepdims=True) - mean * mean)
@@ -116,14 +116,16 @@ def train_step(state, image, labels):
 
 
 def lowered(name, tpu, batch, train):
-    """The program, as JAX hands it to the compiler."""
-    builder, (whole, divided) = BUILDERS[name], shardings(find_slice(tpu))
+    """The program, lowered for the compiler."""
+    builder, (replicated, sharded) = BUILDERS[name], shardings(find_slice(tpu))
     size = builder.input_shape[0]
     weights = parameters(size, **builder.sizes)
-    image = jax.ShapeDtypeStruct((batch, size, size, 3), FULL, sharding=divided)
-    labels = jax.ShapeDtypeStruct((batch, CLASSES), FULL, sharding=divided)
+    image = jax.ShapeDtypeStruct((batch, size, size, 3), FULL, sharding=sharded)
+    labels = jax.ShapeDtypeStruct((batch, CLASSES), FULL, sharding=sharded)
     state = (weights, weights, weights, jax.ShapeDtypeStruct((), FULL)) if train else weights
-    state = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=whole), state)
+    state = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=replicated), state
+    )
     if train:
         return jax.jit(train_step, donate_argnums=0).lower(state, image, labels)
     return jax.jit(mlp_mixer).lower(state, image)

@@ -1,18 +1,18 @@
-"""How fast pictures become batches.
+"""Throughput of the input pipelines, from JPEGs in memory to batches.
 
     python -m benchmarks.input_pipeline
 
 Training: Inception's crops to 224 x 224, flips and normalisation, by a plain pipeline that decodes
 the whole picture and then crops it, and by our `training_batches`, which decodes only the cropped
-window of a JPEG. Evaluation: `evaluation_batches`. Both are also run with TensorFlow's own reader
-instead of `keras_mixer.data.pictures`. TensorFlow's ignores EXIF data; the ratio is the cost of
-ours.
+window of a JPEG. Evaluation: `evaluation_batches`. Both are also run with TensorFlow's reader
+instead of `keras_mixer.data.pictures`; it ignores EXIF data. The ratio is our speed over
+TensorFlow's.
 
 Pictures are JPEGs of 500 x 375, a usual size in ImageNet, at three qualities, and larger ones. At a
-lower quality a pixel takes fewer bits, and less time goes into reading them, which a crop cannot
-skip. Pictures are synthetic, with the spectrum of photographs (amplitude 1 / frequency), and in
-memory. Pipelines are interleaved. Images are counted per second of CPU time, which other processes
-on the machine affect less than wall-clock time.
+lower quality a pixel takes fewer bits, so that less time is spent on entropy decoding, which a crop
+cannot skip. Pictures are synthetic, with the spectrum of photographs (amplitude 1 / frequency).
+Runs are interleaved. Images are counted per second of CPU time, which other processes on the
+machine affect less than wall-clock time.
 """
 
 import io
@@ -30,7 +30,7 @@ from keras_mixer import data
 from keras_mixer.data.decoding import AREA, ASPECT
 
 PICTURES, SIZE, BATCH, RUNS = 64, 224, 64, 9
-# Height, width, quality of the JPEGs, and of how many batches.
+# Height, width and quality of the JPEGs, and the number of batches.
 KINDS = ((375, 500, 92, 5), (375, 500, 80, 5), (375, 500, 60, 5), (1200, 1600, 80, 1))
 
 
@@ -55,24 +55,24 @@ def source(contents, count):
 
 
 def by_tensorflow(content, channels, window=None):
-    """A reader of TensorFlow's own functions, called like `keras_mixer.data.pictures.decode`."""
+    """TensorFlow's reader, with the arguments of `keras_mixer.data.pictures.decode`."""
     if window is None:
         return tf.io.decode_image(content, channels, expand_animations=False)
 
-    def part():
+    def window_of_jpeg():
         begin, size = window(tf.image.extract_jpeg_shape(content))
         box = tf.concat((begin[:2], size[:2]), axis=0)
         return tf.io.decode_and_crop_jpeg(content, box, channels)
 
-    def part_of_image():
+    def window_of_image():
         image = tf.io.decode_image(content, channels, expand_animations=False)
         return tf.slice(image, *window(tf.shape(image)))
 
-    return tf.cond(tf.io.is_jpeg(content), part, part_of_image)
+    return tf.cond(tf.io.is_jpeg(content), window_of_jpeg, window_of_image)
 
 
 def pipelines(contents, batches):
-    """Endless or finite batches by name; a comma is followed by the reader if it is not ours."""
+    """Name -> batches, endless for training; a name ends in the reader if that is not ours."""
     images = source(contents, BATCH * batches)
     ours = {
         "training_batches": partial(data.training_batches, images, BATCH, SIZE),
@@ -130,15 +130,15 @@ def main():
             row = {
                 "pipeline": name,
                 "pictures": f"{width} x {height} JPEG, quality {quality}, {size:.0f} KB",
-                "images_per_core_second": round(BATCH * batches / value),
-                "of_tensorflows_reader": round(before / value, 3),
+                "images_per_cpu_second": round(BATCH * batches / value),
+                "speed_over_tensorflow_reader": round(before / value, 3),
                 "images": BATCH * batches,
                 "runs": RUNS,
                 "machine": machine(),
                 "versions": f"tensorflow {tf.__version__} keras {version('keras')}",
             }
-            rate, ratio = row["images_per_core_second"], row["of_tensorflows_reader"]
-            print(f"{row['pictures']}, {name}: {rate} images a core second, x {ratio}")
+            rate, ratio = row["images_per_cpu_second"], row["speed_over_tensorflow_reader"]
+            print(f"{row['pictures']}, {name}: {rate} images per CPU second, x {ratio}")
             rows.append(row)
     write_csv("input_pipeline", rows)
 

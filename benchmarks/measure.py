@@ -1,4 +1,4 @@
-"""How everything here is timed: side by side in one run, medians, with the machine named."""
+"""Timing for all benchmarks: interleaved runs, medians, and the name of the machine."""
 
 import csv
 import os
@@ -12,14 +12,16 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def interleaved(functions, runs, warmup=3, clock=perf_counter):
-    """Median seconds of each function, called in turn, so that a drifting machine is fair to all.
+    """Median seconds of each function.
+
+    Functions are called in turn, so that a change of the machine's speed affects all of them.
 
     Args:
-        functions: Functions without arguments, by name.
-        runs: How often each is counted.
-        warmup: How often each is called before.
-        clock: What is counted: `time.perf_counter`, or `time.process_time` for the seconds of all
-            cores together, which others on the machine disturb less.
+        functions: Name -> function without arguments.
+        runs: Number of timed calls of each function.
+        warmup: Number of calls before that.
+        clock: `time.perf_counter`, or `time.process_time` for the CPU time of all cores, which
+            other processes affect less.
     """
     seconds = {name: [] for name in functions}
     for run in range(warmup + runs):

@@ -1,11 +1,11 @@
-"""One Mixer in every runtime that a user would think of: how it is made and how it is run.
+"""One Mixer in the usual runtimes: how each model file is made and run.
 
-A candidate is prepared in one process and run in another, so that nothing of the making is left in
-memory. All start from the same two files in a folder, `ours.keras` and `timm.safetensors`, with the
-same weights, and from `calibration.npy`, images [N, H, W, C]. Settings are the runtimes' defaults,
-but for the threads, one image at a time, and scales a channel where weights are quantised.
+A candidate is prepared in one process and run in another, so that no memory of the preparation
+remains. All start from the same weights, `ours.keras` and `timm.safetensors` in a folder, and the
+same `calibration.npy`, images [N, H, W, C]. Settings are the runtimes' defaults, except for the
+number of threads, a batch of one image, and quantised weights, which have one scale per channel.
 
-Only the standard library and NumPy are imported at the top: a process loads its own runtime alone.
+Only the standard library and NumPy are imported here: each process loads only its own runtime.
 """
 
 import json
@@ -17,9 +17,9 @@ from time import perf_counter
 
 import numpy as np
 
-WARM = 2  # runs after a process wakes, with cold caches, that are not counted
-OPSET = 20  # of ONNX: the first with GELU as one op
-ROOF = 8, 1024  # the roof's matmuls: how many, and the side of their square matrices
+WARMUP = 2  # runs that are not counted: a process that continues has cold caches
+OPSET = 20  # ONNX's first with GELU as one op
+CHAIN, SIDE = 8, 1024  # peak throughput: eight matmuls of 1024 x 1024 in sequence
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,14 @@ class Candidate:
     """One model file in one runtime.
 
     Attributes:
-        name: What tables call it.
-        runtime: What runs it.
-        precision: Its class: `"float32"`, `"half"` or `"int8"`.
-        packages: What must be installed; the first is the runtime.
-        suffix: Of its file.
-        prepare: From the folder and the file's path, writes the file.
-        load: From the file's path and the number of threads to a function from one image,
-            `[1, H, W, C]` or `[1, C, H, W]`, to its scores.
-        channels_first: Which of the two it takes.
+        name: Its name in tables.
+        runtime: The runtime's name.
+        precision: `"float32"`, `"half"` or `"int8"`.
+        packages: The packages that it needs; the first is the runtime.
+        suffix: The file's suffix.
+        prepare: `prepare(folder, file)` writes the file.
+        load: `load(file, threads)` returns a function from one image to its scores.
+        channels_first: Whether the image is `[1, C, H, W]` instead of `[1, H, W, C]`.
     """
 
     name: str
@@ -56,12 +55,13 @@ class Candidate:
 
 
 def serve(candidate, file, images, threads):
-    """A function that answers what `benchmarks.edge` asks a candidate.
+    """A function that runs a candidate for `benchmarks.edge`.
 
     Args:
+        candidate: A `Candidate`.
         file: Its file.
-        images: Path of the images that it runs on, float32 `[N, ...]`.
-        threads: How many it may use.
+        images: Path of the images, float32 `[N, ...]`.
+        threads: Number of threads.
     """
     images = np.load(images)
     if candidate.channels_first:
@@ -69,9 +69,9 @@ def serve(candidate, file, images, threads):
     run = candidate.load(file, threads)
 
     def times(runs):
-        """Seconds of each of `runs` runs."""
+        """Seconds of each run."""
         seconds = []
-        for i in range(-WARM, runs):
+        for i in range(-WARMUP, runs):
             start = perf_counter()
             run(images[:1])
             if i >= 0:
@@ -82,10 +82,10 @@ def serve(candidate, file, images, threads):
         """Scores of the first `count` images, one at a time."""
         return np.stack([np.array(run(images[i : i + 1]), np.float32)[0] for i in range(count)])
 
-    return lambda question, number: {"times": times, "scores": scores}[question](number)
+    return lambda command, number: {"times": times, "scores": scores}[command](number)
 
 
-# ---------------------------------------------------------------------- LiteRT: ours, and the roof
+# ------------------------------------------------------------ LiteRT: ours, and peak throughput
 
 
 def prepare_ours(folder, file, recipe):
@@ -99,7 +99,7 @@ def prepare_ours(folder, file, recipe):
     file.write_bytes(keras_mixer.tflite.convert(model, recipe, calibration=images))
 
 
-def prepare_roof(folder, file, kind):
+def prepare_peak(folder, file, kind):
     from keras_mixer.tflite.run.benchmark import matmul_file
 
     file.write_bytes(matmul_file(kind))
@@ -131,7 +131,7 @@ def torch_model(folder, weights="timm.safetensors", dtype="float32"):
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        # Beside a PyTorch for CPUs only, torchvision's wheel misses these ops of its CUDA library.
+        # With a PyTorch for CPUs, torchvision's wheel lacks these ops of its CUDA library.
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -213,16 +213,16 @@ def prepare_onnx_int8(folder, file, static):
 
 
 class _Calibration:
-    """Images one at a time, as ONNX Runtime's quantiser asks for them."""
+    """Images one at a time, as ONNX Runtime's quantiser reads them."""
 
     def __init__(self, file, images):
         import onnx
 
         self.name = onnx.load(file, load_external_data=False).graph.input[0].name
-        self.left = iter(images)
+        self.images = iter(images)
 
     def get_next(self):
-        image = next(self.left, None)
+        image = next(self.images, None)
         return None if image is None else {self.name: image[None]}
 
 
@@ -255,7 +255,7 @@ def prepare_openvino(folder, file, int8):
             nncf.Dataset(images, lambda image: image[None]),
             subset_size=len(images),
         )
-    # Half-precision weights are the default of a float file; here it is to be what was asked for.
+    # By default OpenVINO would store float weights in half precision.
     openvino.save_model(model, file, compress_to_fp16=False)
 
 
@@ -265,7 +265,7 @@ def load_openvino(file, threads, precision):
     if precision == "bf16" and "BF16" not in openvino.Core().get_property(
         "CPU", "OPTIMIZATION_CAPABILITIES"
     ):
-        raise RuntimeError("this processor has no bfloat16, and OpenVINO would only imitate it")
+        raise RuntimeError("this processor has no bfloat16, which OpenVINO would emulate")
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     if precision:
         settings["INFERENCE_PRECISION_HINT"] = precision
@@ -280,7 +280,7 @@ def load_openvino(file, threads, precision):
 
 
 def calibration(folder):
-    """The images for calibration, `[N, C, H, W]`."""
+    """The calibration images, `[N, C, H, W]`."""
     return np.ascontiguousarray(np.load(folder / "calibration.npy").transpose(0, 3, 1, 2))
 
 
@@ -298,15 +298,15 @@ def ours(recipe):
     )
 
 
-def litert_roof(precision, kind):
-    """The candidate that only multiplies."""
+def litert_peak(precision, kind):
+    """The candidate that measures peak throughput."""
     return Candidate(
-        f"roof {precision}",
+        f"peak {precision}",
         "LiteRT",
         precision,
         ("ai-edge-litert",),
         ".tflite",
-        partial(prepare_roof, kind=kind),
+        partial(prepare_peak, kind=kind),
         load_litert,
         channels_first=False,
     )
@@ -337,7 +337,7 @@ ONNX = "onnxruntime", "onnx", "onnxscript", *TORCH
 OPENVINO = "openvino", *TORCH
 
 # fmt: off
-ROOFS = litert_roof("float32", "float32"), litert_roof("int8", "dynamic_int8")
+PEAKS = litert_peak("float32", "float32"), litert_peak("int8", "dynamic_int8")
 PEERS = (
     Candidate("ONNX Runtime float32", "ONNX Runtime", "float32", ONNX, ".onnx",
               prepare_onnx, load_onnx),

@@ -1,4 +1,4 @@
-"""Programs measured beside one another, each in a process of its own that sleeps until asked."""
+"""Runs each measured program in its own process, which is stopped between calls."""
 
 import ctypes
 import multiprocessing
@@ -8,72 +8,71 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 10  # seconds that an ended process has to leave by itself
+TIMEOUT = 10  # seconds in which a process may exit by itself
 PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 
 
 class Process:
-    """A new process that makes a function and then answers with it.
+    """A new process that makes a function and then calls it on request.
 
-    It is stopped while it is not asked, so that no thread of it that waits by spinning takes time
-    from others. What it prints goes to a file.
+    It is stopped between calls, so that its spinning threads take no time from other processes.
 
     Args:
-        log: Where to write what it prints.
-        start: `start(*arguments)` runs in the process and gives the function, or None.
+        log: The file for what the process prints.
+        start: `start(*arguments)` runs in the process and returns the function, or None.
 
     Raises:
-        RuntimeError: It could not start, or died; with its error in a line.
+        RuntimeError: The process could not start, or died; its error in one line.
     """
 
     def __init__(self, log, start, *arguments):
         self.log = Path(log)
-        spawn = multiprocessing.get_context("spawn")  # nothing of this process is in the new one
-        self.connection, theirs = spawn.Pipe()
+        spawn = multiprocessing.get_context("spawn")  # no memory of this process
+        self.connection, child = spawn.Pipe()
         self.process = spawn.Process(
-            target=_live, args=(theirs, self.log, start, arguments), daemon=True
+            target=_serve, args=(child, self.log, start, arguments), daemon=True
         )
         self.process.start()
-        theirs.close()
+        child.close()
         try:
-            self._answer()
+            self._receive()
         except RuntimeError:
             self.end()
             raise
 
-    def __call__(self, *question):
-        """What the function answers."""
+    def __call__(self, *arguments):
+        """The function's result."""
         os.kill(self.process.pid, signal.SIGCONT)
-        with suppress(OSError):  # it is dead, which reading its answer says
-            self.connection.send(question)
-        return self._answer()
+        with suppress(OSError):  # the process is dead: _receive raises its error
+            self.connection.send(arguments)
+        return self._receive()
 
     def end(self):
-        """Ends it: it may tidy up for some seconds, unless it is busy."""
+        """Ends the process, after some seconds by force."""
         self.connection.close()
         if self.process.is_alive():
             os.kill(self.process.pid, signal.SIGCONT)
-            self.process.join(PATIENCE)
+            self.process.join(TIMEOUT)
         self.process.kill()
         self.process.join()
 
-    def _answer(self):
+    def _receive(self):
         try:
-            answer, error = self.connection.recv()
+            result, error = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             code = self.process.exitcode
-            why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            said = self.log.read_text(errors="replace").strip() if self.log.exists() else ""
-            raise RuntimeError(f"it died ({why}). {said[-300:]}".strip()) from None
+            reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            output = self.log.read_text(errors="replace").strip() if self.log.exists() else ""
+            raise RuntimeError(f"it died ({reason}). {output[-300:]}".strip()) from None
         if error:
             raise RuntimeError(error)
         os.kill(self.process.pid, signal.SIGSTOP)
-        return answer
+        return result
 
 
-def _live(connection, log, start, arguments):
-    if sys.platform == "linux":  # a stopped process would outlive the one that asks
+def _serve(connection, log, start, arguments):
+    if sys.platform == "linux":  # otherwise a stopped process would outlive its parent
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
@@ -84,7 +83,7 @@ def _live(connection, log, start, arguments):
         while True:
             connection.send((function(*connection.recv()), None))
     except EOFError:
-        pass  # nobody asks any more
+        pass  # the parent closed the connection
     except Exception as error:
         [first, *_] = str(error).strip().splitlines() or [""]
         connection.send((None, f"{type(error).__name__}: {first[:300]}"))

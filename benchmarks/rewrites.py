@@ -1,13 +1,13 @@
-"""What each rewrite of a model for LiteRT is worth.
+"""The effect of each rewrite for LiteRT on the latency of a model.
 
     python -m benchmarks.rewrites
 
 MixerB16 at 224 x 224 and MixerTi4 at 32 x 32, for pixels from 0 to 255, are converted with all
 rewrites and then without one rewrite at a time: the stem stays a convolution, the pixels' rescaling
-and the last norm's scale stay layers of their own, in int8 GELU stays one op. `norm` is not a
-rewrite of `convert`: that row replaces our LayerNorm by Keras's LayerNormalization. Weights and
-image are the same; LiteRT runs on 2 threads, and runs are interleaved. Weights are random, which
-does not change the time. `ratio` is the time with the rewrite over the time without it.
+and the last norm's scale stay separate layers, in int8 GELU stays one op. `norm` is not a rewrite
+of `convert`: that row replaces our LayerNorm by Keras's LayerNormalization. LiteRT runs on 2
+threads, and runs are interleaved. Weights are the same in all files and random, which does not
+change the time. `ratio` is the time with the rewrite divided by the time without it.
 """
 
 from importlib.metadata import version
@@ -28,7 +28,7 @@ THREADS = 2
 
 
 def with_keras_norms(model):
-    """A Mixer with `keras.layers.LayerNormalization` for each LayerNorm; same function, weights."""
+    """The same Mixer and weights with `keras.layers.LayerNormalization` for each LayerNorm."""
 
     def with_weights(layer, other, x):
         layer.build(x.shape)
@@ -38,7 +38,7 @@ def with_keras_norms(model):
     def normalised(norm, x):
         return with_weights(keras.layers.LayerNormalization(epsilon=norm.epsilon), norm, x)
 
-    def mlp(other, x):  # another one, because names must differ from block to block
+    def mlp(other, x):  # a new layer, because names must differ between blocks
         return with_weights(Mlp(other.hidden_dim, other.gelu), other, x)
 
     def call(layer, x, **arguments):
@@ -53,7 +53,7 @@ def with_keras_norms(model):
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
 
 
-# Row of the table -> what `convert` leaves out.
+# Row of the table -> `without=` of `convert`.
 WITHOUT = {
     "norm": (),
     "stem": ("dense_stem",),
@@ -73,7 +73,7 @@ def main():
 
 
 def compare(name, recipe, model, runs):
-    """Yields the rows of the table for one model in one recipe, one for each rewrite."""
+    """Yields the rows of the table for one model and one recipe, one per rewrite."""
     print(f"{name} {recipe}")
     rewrites = [key for key in WITHOUT if key != "gelu" or RECIPES[recipe].every_op]
     runners = {left_out: _runner(model, recipe, left_out) for left_out in (None, *rewrites)}
@@ -97,7 +97,7 @@ def compare(name, recipe, model, runs):
 
 
 def _runner(model, recipe, left_out):
-    """The model in LiteRT, without one of the rewrites."""
+    """A `Runner` of the model, converted without one of the rewrites."""
     if left_out == "norm":
         model = with_keras_norms(model)
     images = None

@@ -1,14 +1,13 @@
-"""How fast every model would be on TPUs, by their compiler's estimate, beside the official code.
+"""Estimates of the TPU compiler for every model and for the official Flax code.
 
     python -m benchmarks.tpu_estimates
     python -m benchmarks.tpu_estimates --model MixerB16 --model MixerS16
 
-Train step and forward pass on v3 and v5e, with as many images a core as fit both, 128 at most: ours
-(`keras_mixer.tpu.preflight`) and the official Flax model's (`benchmarks.flax_mixer`), with Adam,
-activations in bfloat16 and parameters in float32. Needs no TPU, the extra [preflight], and an hour
-or two for all models. Writes `results/tpu_estimates.csv`, in which rows of models that are not
-asked for stay, and from it `docs/tpu.png`. An estimate is a figure of the compiler, not of this
-machine.
+Train step and forward pass on v3 and v5e, of our models (`keras_mixer.tpu.preflight`) and of the
+official Flax models (`benchmarks.flax_mixer`), with Adam, activations in bfloat16 and parameters in
+float32. The number of images per core is the largest that fits both, up to 128. Needs the extra
+[preflight] and no TPU; all models take an hour or two. Writes `results/tpu_estimates.csv`, where
+rows of other models stay, and from it `docs/tpu.png`. Estimates do not depend on this machine.
 """
 
 import csv
@@ -30,8 +29,8 @@ from keras_mixer.tpu.preflight import ENVIRONMENT
 PICTURE = Path(__file__).parents[1] / "docs" / "tpu.png"
 TPUS = {"v3": "v3-8", "v5e": "v5e-1"}
 STEPS = ("predict", "train")
-LARGEST, SMALLEST = 128, 8  # images a core
-# Mixer paper, table 3 (appendix): images a second a core of TPUv3, the best over batch sizes.
+LARGEST, SMALLEST = 128, 8  # images per core
+# Mixer paper, table 3 (appendix): images/s per core of TPUv3, the best over batch sizes.
 PAPER = {
     "MixerS32": 11489,
     "MixerB32": 4208,
@@ -45,7 +44,7 @@ OURS, FLAX, MEASURED, INK = "#1668b8", "#8a8f98", "#c8501e", "#30343b"
 
 
 def flax(model, tpu, batch, step):
-    """What the compiler says of the official program: a dict."""
+    """The compiler's figures for the official program, as a dict."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.flax_mixer", model, tpu, str(batch), step],
         stdout=subprocess.PIPE,
@@ -89,7 +88,7 @@ def row(model, chip, step):
 
 
 def table():
-    """The rows that are there, by model, TPU and step."""
+    """The rows of the file: (model, TPU, step) -> row."""
     file = RESULTS / "tpu_estimates.csv"
     if not file.exists():
         return {}
@@ -98,7 +97,7 @@ def table():
 
 
 def beside(axis):
-    """How to write right of a panel, at the height of a row."""
+    """Options of a text to the right of a panel, at the height of a row."""
     return {
         "transform": axis.get_yaxis_transform(),
         "ha": "center",
@@ -108,10 +107,10 @@ def beside(axis):
 
 
 def draw(path=None):
-    """Draws the table: images a second a core, and cycles as a ratio; a panel a TPU and step.
+    """Draws images/s per core and the ratio of cycles, one panel per TPU and step.
 
     Args:
-        path: Where to; by default `docs/tpu.png`.
+        path: The file to write; by default `docs/tpu.png`.
 
     Returns:
         The path.
@@ -162,7 +161,7 @@ def draw(path=None):
             for side in ("top", "right", "left"):
                 axis.spines[side].set_visible(False)
     for axis in panels[-1]:
-        axis.set_xlabel("images/s a core, by the compiler's estimate", color=INK)
+        axis.set_xlabel("images/s per core, estimated by the compiler", color=INK)
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=3, frameon=False, fontsize=9, loc="outside upper left")
     figure.savefig(path or PICTURE, dpi=150)
@@ -171,7 +170,7 @@ def draw(path=None):
 
 def main(
     model: Annotated[
-        list[str] | None, typer.Option(help="Which to compile; may be repeated. All by default.")
+        list[str] | None, typer.Option(help="Models to compile; may be repeated. By default all.")
     ] = None,
 ):
     for name in model or list_models():

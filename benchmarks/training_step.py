@@ -1,11 +1,12 @@
-"""What keeps a small Mixer's training below the speed of this machine's matmuls.
+"""Throughput of a small Mixer's training step, relative to large matmuls on this machine.
 
     python -m benchmarks.training_step
 
-One step of MixerTi4 with the recipe "small_images", but with AdamW: whole, and then with parts of
-it taken out one after the other, down to its matmuls alone, beside large square matmuls, which are
-as fast as it gets. Only matmuls are counted as work, so that what is lost elsewhere shows. Runs in
-turn. The numbers that come out are nonsense without norms and activations; their time is not.
+One step of MixerTi4 with the recipe "small_images", but with AdamW: complete, then without more and
+more of its parts, down to its matmuls alone, and large square matmuls, which measure peak
+throughput. Only matmuls are counted as operations, so that the time of everything else lowers the
+throughput. Runs are interleaved. A model without norms and activations computes nothing useful, but
+its time is right.
 """
 
 from importlib.metadata import version
@@ -26,7 +27,7 @@ PARTS = "GELU", "LayerNorm", "transposes"
 
 
 class Stripped(MixerBlock):
-    """A `MixerBlock` of which some `PARTS` compute nothing."""
+    """A `MixerBlock` without some of the `PARTS`."""
 
     def __init__(self, without, *arguments, **kwargs):
         super().__init__(*arguments, **kwargs)
@@ -45,7 +46,7 @@ class Stripped(MixerBlock):
             x = self.token_norm(x)
         if "transposes" not in self.without:
             return self.across_tokens(self.token_mlp, x)
-        shape = ops.shape(x)  # [B, S, C], taken for [B, C, S] as it lies
+        shape = ops.shape(x)  # [B, S, C], read as [B, C, S] without a transpose
         return ops.reshape(self.token_mlp(ops.reshape(x, (-1, x.shape[2], x.shape[1]))), shape)
 
     def mix_channels(self, x):
@@ -55,7 +56,7 @@ class Stripped(MixerBlock):
 
 
 def mixer(without, drop_path_rate):
-    """MixerTi4 with logits, some of its parts left out."""
+    """MixerTi4 with logits, without some of the `PARTS`."""
     if not without:
         return MixerTi4(classes=CLASSES, classifier_activation=None, drop_path_rate=drop_path_rate)
     sizes = MixerTi4.sizes
@@ -72,19 +73,19 @@ def mixer(without, drop_path_rate):
 def matmuls(sizes, image_size):
     """`(rows, from, to)` of each dense layer of a Mixer, in order."""
     tokens, width = (image_size // sizes["patch_size"]) ** 2, sizes["width"]
-    across, within = BATCH * width, BATCH * tokens
-    yield within, 3 * sizes["patch_size"] ** 2, width
+    token_rows, channel_rows = BATCH * width, BATCH * tokens
+    yield channel_rows, 3 * sizes["patch_size"] ** 2, width
     for _ in range(sizes["depth"]):
         for rows, outer, inner in (
-            (across, tokens, sizes["token_mlp_dim"]),
-            (within, width, sizes["channel_mlp_dim"]),
+            (token_rows, tokens, sizes["token_mlp_dim"]),
+            (channel_rows, width, sizes["channel_mlp_dim"]),
         ):
             yield rows, outer, inner
             yield rows, inner, outer
 
 
-def whole(without=(), jit_compile=True, precision="float32"):
-    """A function that does one step of training, with some parts left out."""
+def train_step(without=(), jit_compile=True, precision="float32"):
+    """A function that runs one training step, without some of the `PARTS`."""
     recipe = training.recipe("small_images").but(batch_size=BATCH, optimizer="adamw")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -102,8 +103,8 @@ def whole(without=(), jit_compile=True, precision="float32"):
     return lambda: model.train_on_batch(images, labels)
 
 
-def alone(shapes, jit_compile):
-    """A function that does what is left: of each layer the answer and the two gradients."""
+def matmuls_only(shapes, jit_compile):
+    """A function that runs a step's matmuls alone: each layer's output and two gradients."""
     random = np.random.default_rng(0)
 
     def normal(*shape):
@@ -130,18 +131,18 @@ def main():
     work = sum(6 * m * k * n for m, k, n in shapes)
     square = [(SQUARE, SQUARE, SQUARE)]
     print("compiling")
-    tf.get_logger().setLevel("ERROR")  # nine functions of one name: it warns of retracing
+    tf.get_logger().setLevel("ERROR")  # it warns of retracing, because nine functions have one name
     steps = {
-        "whole step, XLA": (work, whole()),
-        "whole step, without XLA": (work, whole(jit_compile=False)),
-        "whole step, XLA, mixed_bfloat16": (work, whole(precision="mixed_bfloat16")),
+        "whole step, XLA": (work, train_step()),
+        "whole step, without XLA": (work, train_step(jit_compile=False)),
+        "whole step, XLA, mixed_bfloat16": (work, train_step(precision="mixed_bfloat16")),
         **{
-            f"without {', '.join(PARTS[:n])}; XLA": (work, whole(PARTS[:n]))
+            f"without {', '.join(PARTS[:n])}; XLA": (work, train_step(PARTS[:n]))
             for n in range(1, len(PARTS) + 1)
         },
-        "its matmuls alone, XLA": (work, alone(shapes, True)),
-        "its matmuls alone, without XLA": (work, alone(shapes, False)),
-        f"matmuls {SQUARE} x {SQUARE}": (6 * SQUARE**3, alone(square, False)),
+        "its matmuls alone, XLA": (work, matmuls_only(shapes, True)),
+        "its matmuls alone, without XLA": (work, matmuls_only(shapes, False)),
+        f"matmuls {SQUARE} x {SQUARE}": (6 * SQUARE**3, matmuls_only(square, False)),
     }
     seconds = interleaved({name: step for name, (_, step) in steps.items()}, RUNS)
     speeds = {name: work / seconds[name] / 1e9 for name, (work, _) in steps.items()}

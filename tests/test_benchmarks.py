@@ -68,7 +68,7 @@ def test_the_input_pipeline_benchmark_writes_its_table(tmp_path, monkeypatch, ca
     ours, committed = ([*csv.DictReader(path.read_text().splitlines())] for path in tables)
     assert [row["pipeline"] for row in ours] == [row["pipeline"] for row in committed]
     assert ours[0].keys() == committed[0].keys()
-    assert "images a core second" in capsys.readouterr().out
+    assert "images per CPU second" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_the_edge_benchmark_writes_its_tables_and_its_picture(
     edge.main(only=["float32", "dynamic_int8", "dying"], rounds=1, images=8, data_dir=tiny_cifar10)
 
     speeds, accuracies = (table(tmp_path / f"{name}.csv") for name in ("edge", "edge_accuracy"))
-    assert {"roof float32", "roof int8", *wanted} <= {row["candidate"] for row in speeds}
+    assert {"peak float32", "peak int8", *wanted} <= {row["candidate"] for row in speeds}
     assert {row["candidate"] for row in accuracies} >= {*wanted}
     assert {row["images"] for row in accuracies} == {"8"}
     exact = {row["agreement"] for row in accuracies if row["precision"] == "float32"}
@@ -136,9 +136,9 @@ def test_the_edge_benchmark_draws_whatever_was_measured(tmp_path, monkeypatch):
     speeds = [
         {**row, "model": "MixerTi4", "candidate": name, "precision": precision, **numbers}
         for name, precision, numbers in (
-            ("roof int8", "int8", {"median_ms": 9, "ratio": "", "share_of_roof": 1}),
-            ("keras_mixer int8", "int8", {"median_ms": 2, "ratio": 1, "share_of_roof": 0.6}),
-            ("PyTorch bfloat16", "half", {"median_ms": 2, "ratio": "", "share_of_roof": ""}),
+            ("peak int8", "int8", {"median_ms": 9, "ratio": "", "share_of_peak": 1}),
+            ("keras_mixer int8", "int8", {"median_ms": 2, "ratio": 1, "share_of_peak": 0.6}),
+            ("PyTorch bfloat16", "half", {"median_ms": 2, "ratio": "", "share_of_peak": ""}),
         )
     ]
     measure.write_csv("edge", speeds)
@@ -159,11 +159,11 @@ def test_the_operations_that_are_counted_are_those_of_the_model():
     assert edge.operations(**sizes) == expected
 
 
-def test_the_roof_is_the_package_s(tmp_path):
+def test_peak_throughput_is_measured_as_in_the_package(tmp_path):
     module = import_module("keras_mixer.tflite.run.benchmark")  # as a name it is the function
-    assert peers.ROOF == (module.CHAIN, module.SIDE)
-    peers.prepare_roof(tmp_path, tmp_path / "roof.tflite", "float32")
-    found = keras_mixer.tflite.inspect(tmp_path / "roof.tflite")
+    assert (peers.CHAIN, peers.SIDE) == (module.CHAIN, module.SIDE)
+    peers.prepare_peak(tmp_path, tmp_path / "peak.tflite", "float32")
+    found = keras_mixer.tflite.inspect(tmp_path / "peak.tflite")
     assert found.counts == {"FULLY_CONNECTED": 8}
     assert found.inputs[0].shape == (1024, 1024)
 

@@ -314,7 +314,7 @@ def test_what_is_said_of_other_runtimes_was_measured():
     others = [
         float(row["median_ms"])
         for name, row in of_b16.items()
-        if row["precision"] == "int8" and not name.startswith(("keras_mixer", "roof"))
+        if row["precision"] == "int8" and not name.startswith(("keras_mixer", "peak"))
     ]
     for recipe in ("dynamic_int8", "static_int8", "int8"):
         assert float(of_b16[f"keras_mixer {recipe}"]["median_ms"]) < min(others)
