@@ -1,4 +1,4 @@
-"""Checks what this machine can do, and what to install so that it can do more."""
+"""Checks the installation, and says what to install or change."""
 
 import importlib.util
 import json
@@ -14,9 +14,9 @@ from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
 from keras_mixer._extras import EXTRAS
 
 GOOD, NOTE, BAD = "ok", "note", "problem"
-# The devices of each flavour of TensorFlow. All install the package `tensorflow`, so two flavours
-# overwrite each other.
-FLAVOURS = {
+# The devices of each distribution of TensorFlow. All install the module `tensorflow`, so that two
+# distributions overwrite each other.
+DISTRIBUTIONS = {
     "tensorflow": "CPUs, and GPUs with its CUDA extra",
     "tensorflow-cpu": "CPUs",
     "tensorflow-tpu": "TPUs",
@@ -27,7 +27,7 @@ OPTIONAL = {
     "libtpu": 'pip install "keras-mixer[preflight]", to compile for TPUs of other machines',
     "keras-cv": "pip install keras-cv, for KerasCV's augmentation layers",
 }
-LITTLE_SPACE = 5 * 2**30  # bytes: enough for a released model and a small data set
+ENOUGH_SPACE = 5 * 2**30  # bytes: for a released model and a small data set
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Finding:
         what: The subject.
         state: `"ok"`, `"note"` or `"problem"`.
         text: What was found.
-        cure: What to do about it; empty if nothing needs to be done.
+        cure: What to do; empty if nothing needs to be done.
     """
 
     what: str
@@ -50,7 +50,7 @@ class Finding:
 def doctor(data_dir=None):
     """Checks Python, Keras, TensorFlow, accelerators, extras and folders; changes nothing.
 
-    Imports neither Keras nor TensorFlow, so that it also works where their import fails.
+    It imports neither Keras nor TensorFlow, so that it also works if their import fails.
 
     Args:
         data_dir: Folder of TensorFlow Datasets; by default its own default.
@@ -81,15 +81,15 @@ def _keras():
 
 
 def _tensorflow():
-    flavours = [name for name in FLAVOURS if _version(name)]
-    if not flavours:
+    installed = [name for name in DISTRIBUTIONS if _version(name)]
+    if not installed:
         what = f'pip install "keras-mixer[{_extra()}]"; data pipelines and .tflite need it'
         yield Finding("TensorFlow", BAD, "not installed", what)
         return
-    for name in flavours:
+    for name in installed:
         found = _version(name)
         good = (2, 20) <= tuple(map(int, found.split(".")[:2])) < (2, 22)
-        text = f"{name} {found}, for {FLAVOURS[name]}"
+        text = f"{name} {found}, for {DISTRIBUTIONS[name]}"
         cure = "" if good else f'pip install "keras-mixer[{_extra()}]" brings 2.20 or 2.21'
         yield Finding("TensorFlow", GOOD if good else BAD, text, cure)
         if name == "tensorflow-tpu" and not (tpu_chips() or tpu_address()):
@@ -97,11 +97,16 @@ def _tensorflow():
                 f"set TPU_LOAD_LIBRARY=0, or pip uninstall -y {name} libtpu and "
                 f'pip install "keras-mixer[{_extra()}]"'
             )
-            text = f"importing {name} where there is no TPU may wait for one, for minutes"
+            text = f"without a TPU, importing {name} may wait for minutes"
             yield Finding("TensorFlow", NOTE, text, cure)
-    if len(flavours) > 1:
-        cure = f'pip uninstall -y {" ".join(flavours)}; pip install "keras-mixer[{_extra()}]"'
-        yield Finding("TensorFlow", BAD, f"{len(flavours)} flavours write to the same folder", cure)
+    if len(installed) > 1:
+        cure = f'pip uninstall -y {" ".join(installed)}; pip install "keras-mixer[{_extra()}]"'
+        yield Finding(
+            "TensorFlow",
+            BAD,
+            f"{len(installed)} distributions of TensorFlow overwrite each other",
+            cure,
+        )
 
 
 def _accelerators():
@@ -127,13 +132,13 @@ def _missing_for_gpus():
         there = _any("jax-cuda12-plugin", "jax-cuda13-plugin")
         return "" if there else 'pip install "jax[cuda12]" brings CUDA with it'
     if _backend() == "torch":
-        return ""  # the usual builds of PyTorch can
+        return ""  # PyTorch's default build can
     there = _any("nvidia-cudnn-cu12", "nvidia-cudnn-cu13") and _version("tensorflow")
     others = [name for name in ("tensorflow-cpu", "tensorflow-tpu") if _version(name)]
     if there and not others:
         return ""
-    away = f"pip uninstall -y {' '.join(others)}; " if others else ""
-    return f'{away}pip install "keras-mixer[gpu]" brings CUDA with it'
+    uninstall = f"pip uninstall -y {' '.join(others)}; " if others else ""
+    return f'{uninstall}pip install "keras-mixer[gpu]" brings CUDA with it'
 
 
 def _any(*packages):
@@ -161,8 +166,8 @@ def _folders(data_dir):
     held = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file())
     yield _writable("Cache", cache, f"{cache}, {held / 2**20:,.0f} MiB of released weights")
     free = shutil.disk_usage(_nearest(Path.cwd())).free
-    state = GOOD if free > LITTLE_SPACE else NOTE
-    cure = "" if state == GOOD else "little room for data sets and checkpoints"
+    state = GOOD if free > ENOUGH_SPACE else NOTE
+    cure = "" if state == GOOD else "little space for data sets and checkpoints"
     yield Finding("Disk", state, f"{free / 2**30:,.0f} GiB free here", cure)
 
 
@@ -178,7 +183,7 @@ def _nearest(path):
 
 
 def _backend():
-    """Keras's backend, as Keras chooses it: by environment, by keras.json, or TensorFlow."""
+    """Keras's backend: from the environment, from keras.json, or TensorFlow."""
     if chosen := os.environ.get("KERAS_BACKEND"):
         return chosen
     file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"

@@ -20,23 +20,25 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
     Args:
         model: A `.keras` file; the folder of a run of `keras_mixer.training.train`, of which the
             best model is loaded; or a name from `keras_mixer.list_models()`.
-        weights: For a model by name: a release such as `"imagenet1k"`, which is downloaded if need
-            be, or a checkpoint file. By default the weights are random.
+        weights: For a model by name: a release such as `"imagenet1k"`, which is downloaded if it is
+            not cached, or a checkpoint file. By default the weights are random.
 
     Returns:
         A `keras.Model`, not compiled: images `[B, H, W, C]` -> scores `[B, classes]`.
 
     Raises:
         FileNotFoundError: The file, or the model in the folder, does not exist.
-        ValueError: The file is not a Keras model, or a model that would run code; there is no model
-            of that name; the weights do not fit, or were given for a file.
-        OSError: Released weights cannot be downloaded or kept.
+        ValueError: The file is not a Keras model, or its model would run code; there is no model of
+            that name; or the weights do not match the model, or were given for a file.
+        OSError: Released weights cannot be downloaded or stored.
     """
     path = model_file(model)
     if path.suffix != ".keras":
         return create_model(str(model), weights=weights)
     if weights is not None:
-        raise ValueError(f"{path} has weights of its own; --weights goes with a model's name.")
+        raise ValueError(
+            f"{path} has weights of its own; pass weights (--weights) only with a model's name."
+        )
     if not path.is_file():
         raise FileNotFoundError(f"There is no Keras model at {str(path)!r}.")
     try:

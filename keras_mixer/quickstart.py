@@ -1,4 +1,4 @@
-"""A complete example on a small scale: train a Mixer on real images, export and check it."""
+"""A small complete example: train a Mixer on real images, export it and verify the files."""
 
 import json
 import platform
@@ -14,7 +14,7 @@ from rich.table import Table
 from keras_mixer._extras import needs
 
 with needs(__name__):
-    import ai_edge_litert  # noqa: F401  before training: conversion needs it
+    import ai_edge_litert  # noqa: F401  needed later for conversion; checked before training
     import litert_quantizer  # noqa: F401
     from matplotlib.figure import Figure
     from PIL import Image
@@ -33,24 +33,24 @@ RECIPES = ("float32", "dynamic_int8", "int8")
 TFLITES = {recipe: f"model_{recipe}.tflite" for recipe in RECIPES}
 FILES = ("model.keras", *TFLITES.values(), "held_out.npz", "digit.png", "report.json", "report.png")
 
-# Chosen among a dozen settings by the accuracy on the same held-out third, so that accuracy is
-# slightly optimistic. No held-out digit is ever trained on.
+# Chosen among a dozen settings by the accuracy on the held-out third, so that this accuracy is
+# slightly optimistic. No held-out digit is used for training.
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 3e-3, 0.05
 HELD_OUT = 1 / 3
-CALIBRATION = 128  # calibration images, for the ranges of activations in int8
+CALIBRATION = 128  # calibration images for int8
 
 
 def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, console=None):
-    """Trains a small Mixer on scikit-learn's 1,797 handwritten digits and exports it three ways.
+    """Trains a small Mixer on scikit-learn's 1,797 handwritten digits and exports three files.
 
-    Every exported file is run with LiteRT over the whole held-out third of the digits and compared
-    with the Keras model. Prints one table and writes, into `folder`: `model.keras`,
+    Every file is run with LiteRT on the held-out third of the digits and compared with the Keras
+    model. The function prints one table and writes into `folder`: `model.keras`,
     `model_<recipe>.tflite`, `held_out.npz` (images and labels), `digit.png` (one of them),
     `report.json` and `report.png`.
 
     Args:
         folder: The folder to write to.
-        epochs: Passes over the training digits.
+        epochs: Number of epochs.
         seed: Seed of the initial weights, the order of images and MixUp.
         overwrite: Whether files of an earlier run may be replaced.
         console: A `rich.console.Console` to print on.
@@ -127,7 +127,7 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
 def digits():
     """Training images and labels, then held-out ones: images [N, 8, 8, 1] in [-1, 1], labels [N].
 
-    The split is always the same, and stratified by digit.
+    The split is fixed, and stratified by digit.
     """
     data = load_digits()
     # 0..16 -> 0..255 -> [-1, 1]: the values of a picture file of the same digit.
@@ -139,7 +139,7 @@ def digits():
 
 
 def small_mixer(image_shape):
-    """A Mixer for 8 x 8 digits: 16 tokens of 2 x 2 pixels, in a B/16's proportions."""
+    """A Mixer for 8 x 8 digits: 16 tokens of 2 x 2 pixels, with the proportions of B/16."""
     return MlpMixer(
         patch_size=2,
         width=64,
@@ -181,7 +181,7 @@ def train(model, training, held_out, epochs, console):
 
 
 class MixedUp(keras.utils.PyDataset):
-    """Shuffled batches in which each image and its label are blended with another's.
+    """Shuffled batches in which each image and its label are mixed with another's.
 
     The weight of the first image is uniform in [0.5, 1]. Without MixUp the model memorises the
     1,198 digits.
@@ -204,18 +204,18 @@ class MixedUp(keras.utils.PyDataset):
         rows = self.order[index * self.batch_size :][: self.batch_size]
         share = self.random.uniform(0.5, 1, (len(rows), 1)).astype(np.float32)
 
-        def blend(values):
+        def mix(values):
             first = share.reshape(-1, *(1 for _ in values.shape[1:]))
             return first * values[rows] + (1 - first) * values[rows[::-1]]
 
-        return blend(self.images), blend(self.labels)
+        return mix(self.images), mix(self.labels)
 
     def on_epoch_end(self):
         self.order = self.random.permutation(len(self.images))
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """One bar for the whole training, with the latest loss and held-out accuracy."""
+    """One progress bar for all epochs, with the last loss and held-out accuracy."""
 
     def __init__(self, steps, console):
         super().__init__()
@@ -240,7 +240,7 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 def picture(history, images, labels, scores, rows=5, columns=12):
-    """A matplotlib figure: learning curves, and a grid of digits with the wrong answers marked."""
+    """A matplotlib figure: learning curves, and a grid of digits with wrong predictions in red."""
     answers = scores.argmax(-1)
     wrong = answers != labels
     shown = np.argsort(~wrong, kind="stable")[: rows * columns]  # wrong ones first
@@ -290,7 +290,7 @@ def _print(console, folder, reports, keras_bytes, keras_accuracy):
             f"{report.ms_per_image:.3f}",
         )
     console.print(table)
-    console.print(f"Curves and predictions: {folder / 'report.png'}. To go on:")
+    console.print(f"Curves and predictions: {folder / 'report.png'}. Next:")
     tflite = folder / TFLITES["dynamic_int8"]
     held_out = folder / "held_out.npz"
     console.print(f"  keras-mixer predict {tflite} {folder / 'digit.png'}", soft_wrap=True)

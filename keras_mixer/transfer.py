@@ -1,4 +1,4 @@
-"""A trained model as the start of another: what it computes on the way, and what stays fixed."""
+"""Transfer learning: feature maps, and freezing of layers."""
 
 import keras
 
@@ -6,7 +6,7 @@ from keras_mixer.layers import Residual
 
 
 def features(model: keras.Model) -> keras.Model:
-    """A model of the same layers and weights whose outputs are the feature maps on the way.
+    """A model with the same layers and weights, whose outputs are intermediate feature maps.
 
     Args:
         model: A model of this package, with or without its top.
@@ -15,12 +15,12 @@ def features(model: keras.Model) -> keras.Model:
         A `keras.Model` whose output is a dict:
 
         - `"levels"`: stride -> the last map of that stride, `[B, H / stride, W / stride, C]`: one
-          for a model of one resolution, `{16: ...}`, and one a stage for a pyramid.
+          for a model of one resolution, `{16: ...}`, and one per stage for a pyramid.
         - `"blocks"`: name -> the map after the stem and after each block, `[B, h, w, C]`.
         - `"pre_logits"`: the head's input, `[B, C]`.
 
     Raises:
-        ValueError: The model has no layers of those names.
+        ValueError: The model has no layers `stem` and `map`.
 
     Source: the names of `out` in big_vision/models/mlp_mixer.py; `feature_info` in timm.
     """
@@ -31,7 +31,7 @@ def features(model: keras.Model) -> keras.Model:
             f"{getattr(model, 'name', model)!r} has {', '.join(layers) or 'no layers'}."
         )
     last = layers["map"].output
-    # A pyramid names the last layer of each earlier stage by its stride, a Mixer has only the last.
+    # A pyramid has a layer `level_...` at the end of each earlier stage; a Mixer has none.
     levels = {
         model.input.shape[1] // layer.output.shape[1]: layer.output
         for name, layer in layers.items()
@@ -50,23 +50,23 @@ def features(model: keras.Model) -> keras.Model:
 
 
 def _as_map(x, grid, name):
-    """[B, S, C] -> [B, h, w, C] for the grid of tokens; a map stays as it is."""
+    """[B, S, C] -> [B, h, w, C] for the grid of tokens; a map is unchanged."""
     if len(x.shape) == 4:
         return x
     return keras.layers.Reshape((*grid, x.shape[-1]), name=name)(x)
 
 
 def freeze(model: keras.Model, until: str | None = None) -> None:
-    """Keeps layers from being trained: `layer.trainable = False`, from the image on.
+    """Freezes layers, the first ones or all but the head: `layer.trainable = False`.
 
-    As always in Keras, a model that is compiled already must be compiled again.
+    As always in Keras, a compiled model must be compiled again.
 
     Args:
         model: A Keras model.
-        until: Name of the last layer to freeze, such as `"block_5"`. `None` for all but `head`.
+        until: Name of the last layer to freeze, such as `"block_5"`; by default all but `head`.
 
     Raises:
-        ValueError: There is no layer of that name; nothing has changed then.
+        ValueError: There is no layer of that name; no layer is changed.
     """
     names = [layer.name for layer in model.layers]
     if until is not None and until not in names:
@@ -82,6 +82,6 @@ def freeze(model: keras.Model, until: str | None = None) -> None:
 
 
 def unfreeze(model: keras.Model) -> None:
-    """Lets every layer be trained again; a compiled model must be compiled again."""
+    """Makes every layer trainable; a compiled model must be compiled again."""
     for layer in model.layers:
         layer.trainable = True

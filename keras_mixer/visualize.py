@@ -18,20 +18,20 @@ def show_weights(
     """Draws token-mixing weights as maps over the image, as the Mixer paper does.
 
     Each hidden unit of a block's token-mixing MLP has one weight for each patch of the image. The
-    weights of a unit are drawn at the places of the patches, blue for negative and red for
-    positive, on a scale of the unit's own. Each unit is followed by the unit closest to its
-    negative; these pairs are sorted by spatial frequency, low first.
+    weights of a unit are drawn at the positions of the patches, blue for negative and red for
+    positive, and scaled for each unit. Each unit is followed by the unit closest to its negative;
+    these pairs are sorted by spatial frequency, low first.
 
     Args:
         model: A model whose blocks mix tokens with dense layers, such as `MixerB16`.
-        blocks: Numbers of the blocks to draw, side by side.
+        blocks: Indices of the blocks to draw, side by side.
         units: Maximum number of units of each block.
 
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig("weights.png")` writes it.
 
     Raises:
-        ValueError: The model has no such blocks, or not those that were asked for.
+        ValueError: The model has no blocks of these indices that mix tokens, or `units` is below 2.
 
     Source: Mixer paper, the figure of the first token-mixing MLPs' hidden units. Its caption gives
     the order, units of opposing phase in pairs and pairs by filter frequency, but does not define
@@ -42,7 +42,7 @@ def show_weights(
     names = [f"block_{i}" for i in blocks]
     if not names or not set(names) <= mixers.keys():
         raise ValueError(
-            f"show_weights draws blocks that mix tokens; '{model.name}' has "
+            f"show_weights needs blocks that mix tokens; '{model.name}' has "
             f"{', '.join(mixers) or 'none'}; got {', '.join(names) or 'none'}."
         )
     if units < 2:
@@ -57,8 +57,8 @@ def show_weights(
     rows, columns = panels[0].shape
     figure = Figure(figsize=(5 * len(panels), 5 * rows / columns + 0.4), layout="constrained")
     figure.get_layout_engine().set(wspace=0.15)
-    places = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, name, panel in zip(places, names, panels, strict=True):
+    subplots = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, name, panel in zip(subplots, names, panels, strict=True):
         axes.imshow(panel, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
         axes.set_title(name)
         axes.axis("off")
@@ -66,14 +66,14 @@ def show_weights(
 
 
 def paired_order(maps):
-    """Indices of maps `[N, h, w]`: pairs of near opposites, low spatial frequencies first."""
+    """Indices of maps `[N, h, w]`: pairs of opposite maps, low spatial frequencies first."""
     count, height, width = maps.shape
     power = np.abs(np.fft.fft2(maps)) ** 2
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     mean_frequency = (power * frequency).sum((1, 2)) / np.maximum(power.sum((1, 2)), 1e-30)
     flat = maps.reshape(count, -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
-    likeness = flat @ flat.T
+    similarity = flat @ flat.T  # cosine
 
     left = list(np.argsort(mean_frequency, kind="stable"))
     order = []
@@ -81,19 +81,21 @@ def paired_order(maps):
         first = left.pop(0)
         order.append(first)
         if left:
-            opposite = left[np.argmin(likeness[first, left])]
+            opposite = left[np.argmin(similarity[first, left])]
             left.remove(opposite)
             order.append(opposite)
     return order
 
 
 def _mosaic(maps):
-    """[N, h, w] -> one picture of about a square: each map scaled to [-1, 1], NaN between them."""
+    """[N, h, w] -> an almost square picture of maps scaled to [-1, 1], with NaN between them."""
     count, height, width = maps.shape
-    columns = max(2, round((count * height / width) ** 0.5) // 2 * 2)  # a pair stays on one row
+    columns = max(
+        2, round((count * height / width) ** 0.5) // 2 * 2
+    )  # even, so that pairs stay in one row
     full = [c for c in range(2, 2 * columns, 2) if count % c == 0 and 2 * c >= columns]
     columns = min(full, key=lambda c: abs(c - columns), default=columns)
-    # One token between the two of a pair, and three between pairs.
+    # One token between the maps of a pair, and three between pairs.
     left = [c * (width + 1) + c // 2 * 2 for c in range(columns)]
     top = [r * (height + 2) for r in range(-(-count // columns))]
     picture = np.full((top[-1] + height, left[-1] + width), np.nan)

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from keras_mixer import __version__
 from keras_mixer._backend import cure
-from keras_mixer.doctor import FLAVOURS
+from keras_mixer.doctor import DISTRIBUTIONS
 
 PACKAGE = Path(__file__).parents[1]
 OURS = (ValueError, RuntimeError)
@@ -75,7 +75,7 @@ def _raised_here(error):
 def _request():
     """Where a bug should go, and with what."""
     versions = [f"keras-mixer {__version__}"]
-    for name in ("keras", *FLAVOURS):
+    for name in ("keras", *DISTRIBUTIONS):
         with suppress(PackageNotFoundError):
             versions.append(f"{name} {version(name)}")
     versions = ", ".join((*versions, f"Python {python_version()}"))

@@ -1,4 +1,4 @@
-"""Model builders, one file a paper. The folder is the index; variants stand at a file's foot."""
+"""Model builders: one file per paper, with the paper's table of models at its end."""
 
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -11,7 +11,7 @@ from keras_mixer._text import did_you_mean
 from keras_mixer.models.architecture import ARCHITECTURES, Architecture
 
 for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")  # which adds its architecture to ARCHITECTURES
+    import_module(f"{__name__}.{_module.name}")  # adds its architecture to ARCHITECTURES
 BUILDERS = {
     name: builder
     for architecture in ARCHITECTURES.values()
@@ -25,17 +25,17 @@ def list_models(pattern: str = "*") -> list[str]:
     """Names of the models of fixed size, in the order of their papers' tables.
 
     Args:
-        pattern: Which names to list, in shell style and whatever their case: `"Mixer*16"`.
+        pattern: Shell pattern of the names to list, such as `"mixer*16"`; case is ignored.
     """
     rows = (name for name, builder in BUILDERS.items() if builder.sizes)
     return [name for name in rows if fnmatch(name.lower(), pattern.lower())]
 
 
 def builder(name: str) -> Callable[..., keras.Model]:
-    """The builder of that name.
+    """The builder of a model by name.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is no model of that name.
     """
     if name not in BUILDERS:
         hint = did_you_mean(name, BUILDERS) or f"There are {', '.join(BUILDERS)}."
@@ -47,15 +47,15 @@ def create_model(name: str, /, **arguments) -> keras.Model:
     """Builds a model from its name: `create_model("MixerB16", classes=10)`.
 
     Args:
-        name: A name from `list_models()`, or that of a builder that asks for its sizes
-            (`"MlpMixer"`).
-        **arguments: What that builder takes; see `help(keras_mixer.MixerB16)`.
+        name: A name from `list_models()`, or that of a builder without fixed sizes, such as
+            `"MlpMixer"`.
+        **arguments: The builder's arguments; see `help(keras_mixer.MixerB16)`.
 
     Returns:
         A `keras.Model`.
 
     Raises:
         ValueError: There is no model of that name.
-        TypeError: The builder does not take one of the arguments.
+        TypeError: The builder does not have one of the arguments.
     """
     return builder(name)(**arguments)

@@ -14,8 +14,8 @@ google-research/big_vision, big_vision/models/mlp_mixer.py.
     map          [B, H/P, W/P, C]
     pool, head   [B, classes]   mean over the map, then one dense layer
 
-Where we differ: stochastic depth divides what it keeps by the keeping probability, which big_vision
-leaves out; at rate 0, the default, and in inference the two are the same.
+Difference: in training, stochastic depth divides kept branches by the probability of keeping them;
+big_vision does not. At rate 0, the default, both are the same.
 """
 
 from typing import ClassVar, Literal
@@ -34,15 +34,15 @@ from keras_mixer.layers import (
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, Shipped, flax, pytorch
 
-EPSILON = 1e-6  # Flax's LayerNorm default, with which the weights were trained; Keras's is 1e-3.
-# All of Google's weights were trained on images in [-1, 1]. Each release says how pictures are cut
-# to size. Without one they are squeezed whole, as MediaPipe does on a phone.
+EPSILON = 1e-6  # Flax's LayerNorm default, used to train the weights; Keras's is 1e-3.
+# All of Google's weights were trained on images in [-1, 1]. Each release has its own crop. Without
+# a release, the whole picture is resized, as by MediaPipe on a phone.
 PREPROCESSING = Preprocessing(mean=0.5, std=0.5)
-# What Ridnik et al. 2021 trained, which timm calls mixer_b16_224.miil_in21k and ..._ft_in1k.
+# Weights of Ridnik et al. 2021: mixer_b16_224.miil_in21k and ..._ft_in1k in timm.
 MIIL = Preprocessing(0.0, 1.0, None, "resmall_crop", 0.875, "bilinear", antialias=True)
 
-# Each code base's weights go with its GELU: Flax's nn.gelu is the tanh form, PyTorch's nn.GELU the
-# exact one.
+# Weights need the GELU that they were trained with: the tanh form for Flax's nn.gelu, the exact
+# form for PyTorch's nn.GELU.
 OFFICIAL = flax.layout(
     "official",
     {
@@ -60,7 +60,7 @@ OFFICIAL = flax.layout(
 )
 TOKENS = "Mixer/encoderblock_{i}/token_mixing_phase_0"
 CHANNELS = "Mixer/encoderblock_{i}/channel_mixing_phase_0"
-EARLY = flax.layout(  # before Flax's Linen; big_vision's loader takes it too
+EARLY = flax.layout(  # before Flax's Linen; big_vision's loader reads it, too
     "early official",
     {
         "stem": flax.conv("embedding"),
@@ -108,7 +108,7 @@ class MixerBlock(Residual):
         gelu: `"tanh"` or `"erf"`, see `keras_mixer.layers.Mlp`.
 
     Input shape: `[B, S, C]`; `S` and `C` static.
-    Output shape: the input's.
+    Output shape: as the input.
 
     Source: Mixer paper, eq. 1; `MixerBlock` in vit_jax/models_mixer.py. Larger images: appendix C.
     """
@@ -176,8 +176,8 @@ def mlp_mixer(
 ):
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
-    It mixes the tokens of one image size, the one that it is built for; `keras_mixer.resize` makes
-    a model for larger images. The released weights were trained on images in [-1, 1].
+    The token-mixing MLPs work for one image size only; `keras_mixer.resize` makes a model for
+    larger images. The released weights were trained on images in [-1, 1].
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.
@@ -185,15 +185,15 @@ def mlp_mixer(
         depth: Number of blocks.
         token_mlp_dim: Hidden width `D_S` of the token-mixing MLPs.
         channel_mlp_dim: Hidden width `D_C` of the channel-mixing MLPs.
-        drop_path_rate: Stochastic depth: how often the last block's branches are dropped in
-            training, in [0, 1). It rises in a straight line from 0 at the first block; the paper
-            trains on ImageNet with 0.1.
-        gelu: `"tanh"` as in Google's checkpoints, or `"erf"` as in timm's. `None` for the form that
-            goes with `weights`, `"tanh"` without them.
-        remat: Rematerialisation: training computes what is inside the blocks once more for the
-            gradient instead of keeping it, for a larger batch in the same memory.
-        tokens_first: Whether to compute in [S, B, C] instead of [B, S, C], the same function in the
-            form that a TPU computes fastest. `None` for wherever the model computes in bfloat16.
+        drop_path_rate: Stochastic depth: the probability in [0, 1) with which the last block's
+            branches are dropped in training. It increases linearly from 0 at the first block; the
+            paper trains on ImageNet with 0.1.
+        gelu: `"tanh"` as in Google's checkpoints, or `"erf"` as in timm's. `None` for the form of
+            `weights`, or `"tanh"` without weights.
+        remat: Rematerialisation: the backward pass recomputes the activations inside the blocks
+            instead of storing them, for a larger batch in the same memory.
+        tokens_first: Whether to compute in [S, B, C] instead of [B, S, C]: the same function,
+            faster on TPUs. `None` for models that compute in bfloat16.
     """
     tokens_first = tokens_first_by_default(tokens_first)
     x = PatchEmbed(width, patch_size, tokens_first, name="stem")(image)
@@ -217,7 +217,7 @@ MIXER = Architecture(
 )
 
 
-# Released weights: what they were trained on, or how, and the size of the file in MiB.
+# Released weights: name -> size of the file in MiB.
 def google(file, **sizes):
     url = "https://storage.googleapis.com/mixer_models"
     return {
@@ -241,8 +241,8 @@ TI4 = {
 }
 
 # The paper's table 1, with the exact number of parameters at 224 x 224 and 1,000 classes. Two are
-# not in the paper. Google released weights of the size of S/8 with GSAM (Zhuang et al. 2022). Ti/4
-# is our own, for images of 32 x 32: wide rather than deep, which a CPU computes faster.
+# not in the paper: Google released S/8 later, trained with GSAM (Zhuang et al. 2022), and Ti/4 is
+# our own, for images of 32 x 32: wide rather than deep, which is faster on a CPU.
 # fmt: off
 #                                           P     C   N  D_S   D_C   parameters
 MixerS32 = MIXER.variant("MixerS32",  32,  512,  8, 256, 2048, params= 19_104_624, releases=S32)
@@ -255,5 +255,5 @@ MixerL16 = MIXER.variant("MixerL16",  16, 1024, 24, 512, 4096, params=208_196_16
 MixerH14 = MIXER.variant("MixerH14",  14, 1280, 32, 640, 5120, params=432_350_952)
 MixerTi4 = MIXER.variant("MixerTi4",   4,  192,  5, 192,  384, params=  1_070_952,
                          releases=TI4, input_shape=(32, 32, 3))
-MlpMixer = MIXER.variant("MlpMixer")  # sizes of one's own
+MlpMixer = MIXER.variant("MlpMixer")  # any sizes
 # fmt: on

@@ -13,10 +13,10 @@ Official code: facebookresearch/deit, resmlp_models.py.
     map          [B, H/P, W/P, d]
     pool, head   [B, classes]   mean over the map, then one dense layer
 
-The paper's equations 2 and 3 end each branch in an affine; its algorithm 1, its numbers of
-parameters and the official code have a scale alone, as here. The official code drops paths with the
-same probability in every block, as here. The stem's bias starts at zero here, and there uniform
-within PyTorch's bounds.
+In the paper's equations 2 and 3 each branch ends in an affine layer; in its algorithm 1, in its
+numbers of parameters, in the official code and here, it ends in a scale. As in the official code,
+all blocks have the same rate of stochastic depth. Difference: the stem's bias starts at zero; in
+the official code it is uniform within PyTorch's bounds.
 """
 
 from functools import partial
@@ -39,12 +39,11 @@ from keras_mixer.weights.layouts import SAME, length_one
 
 MEAN, STD = IMAGENET
 PREPROCESSING = Preprocessing(MEAN, STD)
-# The official README's evaluation; it makes the shorter side int(224 / 0.9) = 248 pixels.
+# The evaluation of the official README; the shorter side becomes int(224 / 0.9) = 248 pixels.
 EVALUATION = Preprocessing(MEAN, STD, None, "resmall_crop", 224 / 248, "bicubic", antialias=True)
-# The official code's trunc_normal_ cuts off at -2 and 2, a hundred deviations away.
+# The official code's trunc_normal_ truncates at -2 and 2, a hundred standard deviations away.
 NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
-# PyTorch's default for a convolution, which the official code leaves as it is: uniform within
-# 1 / sqrt(fan_in).
+# PyTorch's default for a convolution, as in the official code: uniform within 1 / sqrt(fan_in).
 UNIFORM = {
     "class_name": "VarianceScaling",
     "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
@@ -97,11 +96,11 @@ class ResMlpBlock(Residual):
 
     Args:
         channel_mlp_dim: Hidden width of the MLP over channels.
-        layer_scale: The value that `token_scale` and `channel_scale` start at.
+        layer_scale: The initial value of `token_scale` and `channel_scale`.
         drop_path_rate, remat, tokens_first: See `keras_mixer.layers.Residual`.
 
     Input shape: `[B, S, C]`; `S` and `C` static.
-    Output shape: the input's.
+    Output shape: as the input.
 
     Source: ResMLP paper, algorithm 1; `layers_scale_mlp_blocks` in the official code.
     """
@@ -169,23 +168,22 @@ def res_mlp(
 ):
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
-    It mixes the tokens of one image size, the one that it is built for; `keras_mixer.resize` makes
-    a model for larger images. The released weights were trained on images normalised by ImageNet's
-    mean and deviation.
+    The token-mixing layers work for one image size only; `keras_mixer.resize` makes a model for
+    larger images. The released weights were trained on images normalised by ImageNet's mean and
+    standard deviation.
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.
         width: Channels `d` of a token.
         depth: Number of blocks.
         channel_mlp_dim: Hidden width of the MLPs over channels; `4 d` in the paper.
-        layer_scale: The value that the scales of the residual branches start at: smaller for deeper
-            models.
-        drop_path_rate: Stochastic depth: how often each branch of each block is dropped in
-            training, in [0, 1); the authors trained S12 with 0.05.
-        remat: Rematerialisation: training computes what is inside the blocks once more for the
-            gradient instead of keeping it, for a larger batch in the same memory.
-        tokens_first: Whether to compute in [S, B, C] instead of [B, S, C], the same function in the
-            form that a TPU computes fastest. `None` for wherever the model computes in bfloat16.
+        layer_scale: The initial scale of the residual branches, smaller for deeper models.
+        drop_path_rate: Stochastic depth: the probability in [0, 1) with which each branch of each
+            block is dropped in training; the authors trained S12 with 0.05.
+        remat: Rematerialisation: the backward pass recomputes the activations inside the blocks
+            instead of storing them, for a larger batch in the same memory.
+        tokens_first: Whether to compute in [S, B, C] instead of [B, S, C]: the same function,
+            faster on TPUs. `None` for models that compute in bfloat16.
     """
     tokens_first = tokens_first_by_default(tokens_first)
     x = PatchEmbed(width, patch_size, tokens_first, UNIFORM, name="stem")(image)
@@ -213,7 +211,8 @@ RES_MLP = Architecture(
 
 
 # Released weights, trained on ImageNet-1k: with its labels, by distillation, and without labels.
-# "imagenet22k" was trained on ImageNet-22k and then fine-tuned on ImageNet-1k.
+# "imagenet22k" was trained on ImageNet-22k and then fine-tuned on ImageNet-1k. The official code
+# loads "dino" into a model with a head for 1,000 classes, but DINO does not train this head.
 def meta(**files):
     url = "https://dl.fbaipublicfiles.com/deit"
     return {name: Release(f"{url}/{file}.pth", None, EVALUATION) for name, file in files.items()}
@@ -236,5 +235,5 @@ ResMlpS12 = RES_MLP.variant("ResMlpS12",  16, 384, 12, 1536,  0.1, params= 15_35
 ResMlpS24 = RES_MLP.variant("ResMlpS24",  16, 384, 24, 1536, 1e-5, params= 30_020_680, releases=S24)
 ResMlpS36 = RES_MLP.variant("ResMlpS36",  16, 384, 36, 1536, 1e-6, params= 44_690_488, releases=S36)
 ResMlpB24 = RES_MLP.variant("ResMlpB24",   8, 768, 24, 3072, 1e-6, params=129_138_280, releases=B24)
-ResMlp    = RES_MLP.variant("ResMlp")  # sizes of one's own
+ResMlp    = RES_MLP.variant("ResMlp")  # any sizes
 # fmt: on
