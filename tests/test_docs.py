@@ -127,6 +127,8 @@ def test_the_page_on_export_converts_and_verifies(names, tmp_path, monkeypatch):
     names["images"] = names["images"][:, :32, :32]
     run("docs/export.md", names)
     assert names["report"].images == 4
+    ops = [keras_mixer.tflite.inspect(names[n]).counts for n in ("content", "with_convolution")]
+    assert [count["CONV_2D"] for count in ops] == [0, 1]
 
 
 @pytest.mark.slow
@@ -229,6 +231,21 @@ def test_the_models_of_readme_are_the_package_s():
         assert of == [release for release in builder.releases if release in of], name
 
 
+def test_the_crops_of_released_weights_are_the_package_s():
+    found = {}
+    for name in keras_mixer.list_models():
+        for release, file in getattr(keras_mixer, name).releases.items():
+            p = file.preprocessing
+            family = "ResMLP" if name.startswith("ResMlp") else "Mixer"
+            models = name if release == "cifar10" else family
+            share = "all" if p.crop == "resize" else f"{p.crop_share:.3f}"
+            interpolation = f"{p.interpolation}`, antialiased" if p.antialias else p.interpolation
+            found.setdefault((models, p.crop, share, interpolation), set()).add(release)
+    rows = table("docs/models.md", "crop of released weights")
+    assert {tuple(row[1:]): set(row[0].split("`, `")) for row in rows} == found
+    assert keras_mixer.preprocessing(keras_mixer.MixerTi4()).crop == "resize"
+
+
 def test_readme_says_of_our_own_model_what_was_measured():
     row = results("edge_accuracy", "model", "candidate")["MixerTi4", "keras_mixer float32"]
     measured = f"{float(row['accuracy']):.2%}"
@@ -325,9 +342,15 @@ def test_what_is_said_of_other_runtimes_was_measured():
     assert said in prose("docs/export.md")
 
 
-def test_the_figure_of_the_int8_norm_is_the_one_measured():
-    row = results("rewrites", "model", "recipe", "rewrite")["MixerB16", "int8", "norm"]
-    assert f"takes {float(row['ratio']):.2f} of the time" in prose("docs/export.md")
+def test_the_figures_of_rewrites_are_those_measured():
+    rows = results("rewrites", "model", "recipe", "rewrite")
+    norm, dynamic, static = (
+        f"{float(rows['MixerB16', recipe, rewrite]['ratio']):.2f}"
+        for recipe, rewrite in (("int8", "norm"), ("dynamic_int8", "stem"), ("int8", "stem"))
+    )
+    assert f"int8 MixerB16 takes {norm} of the time" in prose("docs/export.md")
+    stem = f"takes {dynamic} of the time on our CPU; with `int8` it takes {static}."
+    assert stem in prose("docs/export.md")
 
 
 def test_the_table_of_cycles_on_tpus_is_the_one_measured():
