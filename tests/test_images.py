@@ -182,7 +182,7 @@ def test_a_model_that_does_not_say_is_asked_for(name, tmp_path):
         with pytest.raises(ValueError, match="input_range="):
             use()
     for use in (lambda: Classifier(model), lambda: Classifier(convert(model))):
-        with pytest.raises(ValueError, match=r"does not say what it takes.*input_range="):
+        with pytest.raises(ValueError, match=r"does not state its values.*input_range="):
             use()
     assert not (tmp_path / "app").exists()
     told = preprocessing(model, input_range=(0, 1))

@@ -1,4 +1,4 @@
-"""From a Keras model to a phone: convert it, check the file, time it, classify with it."""
+"""Keras models as `.tflite` files: conversion, verification, benchmark, classification."""
 
 import warnings
 

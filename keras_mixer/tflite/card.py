@@ -21,7 +21,7 @@ TEXT = """\
 |---|--:|---|
 {rows}
 
-All of them have the same input and output, so that an app can exchange one for another.
+All files have the same input and output, so that an app can exchange one for another.
 {labels_line}The files hold the information of this page as LiteRT metadata:
 `keras-mixer inspect {file}` shows it.
 
@@ -30,7 +30,7 @@ All of them have the same input and output, so that an app can exchange one for 
 - Input: one image, float32 `{shape}`{order}. Black is {black:g}, white {white:g}: {formula}.
 - Output: float32 `[1, {classes}]`, {scores}
 
-{cut}
+{crop}
 {measured}
 ## On Android
 
@@ -73,8 +73,8 @@ fun floats(name: String): FloatArray {{
 
 With `{file}` the best class is {best}, score {score:.4f}. Scores
 differ a little on other processors, and more on a GPU that computes in float16. If a score differs
-by more than a few hundredths of the largest score, check the order of channels and rows and the
-range.
+by more than a few hundredths of the largest score, check the range of pixels and the order of
+channels and rows.
 """
 
 MEDIAPIPE = """
@@ -95,7 +95,7 @@ for (category in result.classificationResult().classifications()[0].categories()
 """
 
 
-def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=()):
+def card(metadata, shape, classes, probabilities, sizes, scores, preprocessing, reports=()):
     """The text of a folder's `README.md`.
 
     Args:
@@ -105,8 +105,8 @@ def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=
         probabilities: Whether the scores are probabilities.
         sizes: Name of each `.tflite` file in the folder -> its size in bytes, the newest file last.
         scores: The newest file's scores for the golden input, `[classes]`.
-        takes: The newest file's `Preprocessing`.
-        reports: Results of `verify` on test images: pairs of words for how pictures were cut, and a
+        preprocessing: The newest file's `Preprocessing`.
+        reports: Results of `verify` on test images: pairs of the kind of crop, in words, and a
             `Report`.
     """
     height, width, channels = shape
@@ -138,8 +138,8 @@ def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=
         classes=classes,
         scores="probabilities: they are at least 0 and add up to 1."
         if probabilities
-        else "as the model gives them: the best class has the highest. They are not probabilities.",
-        cut=_cut(takes, width, height),
+        else "as from the Keras model: the best class has the highest. They are not probabilities.",
+        crop=_crop(preprocessing, width, height),
         measured=_measured(file, reports),
         size=height * width * channels,
         mediapipe=MEDIAPIPE.format(file=file) if channels == 3 else "",
@@ -151,29 +151,28 @@ def card(metadata, shape, classes, probabilities, sizes, scores, takes, reports=
     )
 
 
-def _cut(takes, width, height):
-    """How a picture is cut to the image's size, and how most apps do it instead."""
-    how = (
-        f"{takes.interpolation} interpolation, with{'' if takes.antialias else 'out'} antialiasing"
-    )
+def _crop(preprocessing, width, height):
+    """How a picture is cropped to the image's size, and how most apps do it instead."""
+    antialias = "with" if preprocessing.antialias else "without"
+    how = f"{preprocessing.interpolation} interpolation, {antialias} antialiasing"
     size = f"{width} x {height} (width x height)"
-    if takes == takes.cut("resize"):
+    if preprocessing == preprocessing.cut("resize"):
         return (
             f"Resize the whole picture to {size}, bilinearly and without antialiasing; do not crop "
             "it. The model was trained and evaluated in this way. MediaPipe does nearly the same, "
             "shifted by half a pixel of the result."
         )
-    larger = [round(side / takes.crop_share) for side in (width, height)]
-    if takes.crop == "resize":
+    larger = [round(side / preprocessing.crop_share) for side in (width, height)]
+    if preprocessing.crop == "resize":
         trained = f"Resize the whole picture to {size}, {how}."
-    elif takes.crop == "resize_crop":
-        trained = f"Resize the whole picture to {larger[0]} x {larger[1]}, {how}; then cut out the "
+    elif preprocessing.crop == "resize_crop":
+        trained = f"Resize the whole picture to {larger[0]} x {larger[1]}, {how}; then crop the "
         trained += f"centre, {size}."
     else:
         trained = (
             f"Resize the picture, with its proportions kept, until it just covers {larger[0]} "
         )
-        trained += f"x {larger[1]} ({how}); then cut out the centre, {size}."
+        trained += f"x {larger[1]} ({how}); then crop the centre, {size}."
     return (
         f"{trained} The model was trained and evaluated in this way.\n\nMediaPipe and most apps "
         f"resize the whole picture to {width} x {height} instead, bilinearly. "

@@ -1,4 +1,4 @@
-"""Images as people hold them, handed on as checked NumPy batches."""
+"""Images from files, folders, arrays or data sets -> checked NumPy batches."""
 
 import os
 import warnings
@@ -11,33 +11,35 @@ import numpy as np
 
 from keras_mixer._text import left_out
 
-SLACK = 0.25  # of the range from black to white: interpolation overshoots by less
+TOLERANCE = 0.25  # of the range from black to white; interpolation overshoots by less
 
 
-def batches(data, shape, who, takes=None):
+def batches(data, shape, who, preprocessing=None):
     """Checked batches of `data`: pairs of images [N, H, W, C] float32 and labels [N], or None.
 
     Args:
         data: A path, see `read`; an array of images, a pair `(images, labels)`, a
             `tf.data.Dataset`, or any other iterable of batches, each batch an array or a pair.
-        shape: What each image's shape `(H, W, C)` must be.
-        who: Who asks; errors begin with it.
-        takes: The model's `Preprocessing`, whose scale the images must have; None for any scale.
+        shape: The required shape of an image, `(H, W, C)`.
+        who: The caller's name, with which errors begin.
+        preprocessing: The model's `Preprocessing`, to check the scale of images; None for any.
 
     Raises:
-        ValueError: No image at all, a wrong shape, values that are not numbers, not finite or of
-            another scale, an endless data set, or labels that do not fit the images.
+        ValueError: There are no images; they have a wrong shape or scale, or values that are not
+            finite numbers; the data set is infinite; or labels do not match the images.
     """
     if isinstance(data, str | Path):
-        if takes is None:
+        if preprocessing is None:
             raise ValueError(
-                f"{who}: nothing says how the pictures in {data} are scaled for the model; pass "
-                "input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
+                f"{who} needs the scale of pixels to read {data}, and the model does not state it; "
+                "pass input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
             )
-        data = read(data, shape, takes)
+        data = read(data, shape, preprocessing)
     if hasattr(data, "as_numpy_iterator"):  # a tf.data.Dataset
         if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-            raise ValueError(f"{who} was given a data set without end; take(n) batches of it.")
+            raise ValueError(
+                f"{who} needs a finite data set; this one is without end. Use dataset.take(n)."
+            )
         data = data.as_numpy_iterator()
     elif isinstance(data, tuple) or hasattr(data, "__array__"):
         data = [data]
@@ -51,55 +53,55 @@ def batches(data, shape, who, takes=None):
                 "as_supervised=True."
             )
         images, labels = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
-        given, images = np.asarray(images).dtype, _images(images, shape, who)
+        dtype, images = np.asarray(images).dtype, _images(images, shape, who)
         if labels is not None:
             labels = _labels(labels, len(images), who)
         found += len(images)
         if len(images):
             low, high = min(low, images.min()), max(high, images.max())
-            check_scale(low, high, takes, who, of_pixels=given.kind in "iu")
+            check_scale(low, high, preprocessing, who, of_pixels=dtype.kind in "iu")
             yield images, labels
     if not found:
         raise ValueError(f"{who} needs at least one image; got none.")
-    if takes and low < high <= 2 and np.ptp(takes.input_range) > 100:
-        raise _other_scale(low, high, takes, who)
+    if preprocessing and low < high <= 2 and np.ptp(preprocessing.input_range) > 100:
+        raise _other_scale(low, high, preprocessing, who)
 
 
-def check_scale(low, high, takes, who, of_pixels=False):
-    """Raises ValueError where values from `low` to `high` cannot be what a model takes.
+def check_scale(low, high, preprocessing, who, of_pixels=False):
+    """Raises ValueError if values from `low` to `high` cannot have the model's scale.
 
     Args:
-        of_pixels: Whether they are whole numbers by their type, and so pixels from 0 to 255.
+        of_pixels: Whether their type is an integer, so that they are pixels from 0 to 255.
     """
-    if takes is None:
+    if preprocessing is None:
         return
-    ends = np.asarray(takes.input_range)
-    slack = SLACK * (ends.max() - ends.min())
-    outside = low < ends.min() - slack or high > ends.max() + slack
-    if outside or (of_pixels and np.ptp(ends) < 100):
-        raise _other_scale(low, high, takes, who)
+    limits = np.asarray(preprocessing.input_range)
+    tolerance = TOLERANCE * (limits.max() - limits.min())
+    outside = low < limits.min() - tolerance or high > limits.max() + tolerance
+    if outside or (of_pixels and np.ptp(limits) < 100):
+        raise _other_scale(low, high, preprocessing, who)
 
 
-def _other_scale(low, high, takes, who):
-    black, white = takes.input_range
+def _other_scale(low, high, preprocessing, who):
+    black, white = preprocessing.input_range
     return ValueError(
         f"{who} needs images as the model takes them, black as {_words(black)} and white as "
-        f"{_words(white)}; got values from {low:g} to {high:g}. For pixels from 0 to 255 "
-        "keras_mixer.preprocess_input(pixels, model) makes them so. If the model takes something "
-        "else than it says, pass input_range=."
+        f"{_words(white)}; got values from {low:g} to {high:g}. Scale pixels from 0 to 255 with "
+        "keras_mixer.preprocess_input(pixels, model). If the model states a wrong scale, pass "
+        "input_range=."
     )
 
 
-def _words(end):
-    return f"{end:g}" if isinstance(end, float) else f"({', '.join(f'{n:g}' for n in end)})"
+def _words(value):
+    return f"{value:g}" if isinstance(value, float) else f"({', '.join(f'{n:g}' for n in value)})"
 
 
-def picture(source, takes, channels):
-    """A picture -> what a model takes, float32 [*takes.size, channels].
+def picture(source, preprocessing, channels):
+    """A picture -> the model's input, float32 [*preprocessing.size, channels].
 
     Args:
         source: A path, a file's bytes, a Pillow image or a uint8 array.
-        takes: The model's `Preprocessing`: how a picture is cut to size, and the scale of pixels.
+        preprocessing: The model's `Preprocessing`, by which the picture is cropped and scaled.
         channels: 1 or 3.
 
     Raises:
@@ -112,7 +114,9 @@ def picture(source, takes, channels):
     from keras_mixer.data.pictures import read_picture
 
     _check_channels(channels)
-    return takes.scaled(fitted(tf.constant(read_picture(source, channels)), takes).numpy())
+    return preprocessing.scaled(
+        fitted(tf.constant(read_picture(source, channels)), preprocessing).numpy()
+    )
 
 
 def _check_channels(channels):
@@ -123,20 +127,20 @@ def _check_channels(channels):
         )
 
 
-def read(path, shape, takes):
-    """Images from disk as `(images, labels)`, or images alone where nothing tells the labels.
+def read(path, shape, preprocessing):
+    """Images from disk as `(images, labels)`, or images alone if there are no labels.
 
     Args:
-        path: A `.npy` of images; a `.npz` with `images` and perhaps `labels`, both arrays as the
-            model takes them; a folder of pictures; or a folder of one folder of pictures a class,
-            the classes numbered in the order of their names.
+        path: A `.npy` of images scaled for the model; a `.npz` of such `images` and optional
+            `labels`; a folder of pictures; or a folder with one folder of pictures for each class,
+            where classes are numbered in the order of their names.
         shape: The model's image shape `(H, W, C)`.
-        takes: The model's `Preprocessing`, by which pictures are cut and scaled.
+        preprocessing: The model's `Preprocessing`, by which pictures are cropped and scaled.
     """
     path = Path(path)
     if path.is_dir():
         _check_channels(shape[-1])
-        return _read_folder(path, replace(takes, size=shape[:2]), shape[-1])
+        return _read_folder(path, replace(preprocessing, size=shape[:2]), shape[-1])
     if not path.is_file():
         raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
     try:
@@ -152,8 +156,8 @@ def read(path, shape, takes):
     return (arrays["images"], arrays["labels"]) if "labels" in arrays else arrays["images"]
 
 
-def _read_folder(folder, takes, channels):
-    """Its pictures as training's evaluation reads them; a warning names those left out."""
+def _read_folder(folder, preprocessing, channels):
+    """A folder's pictures, read as in evaluation; a warning names those that are left out."""
     import tensorflow as tf
 
     from keras_mixer.data import evaluation_image
@@ -166,29 +170,33 @@ def _read_folder(folder, takes, channels):
         warnings.warn(text, LeftOutWarning, stacklevel=3)
     if not found.files:
         raise ValueError(
-            f"{folder} holds no readable pictures ({', '.join(PICTURES)}), nor do its folders."
+            f"{folder} and its folders have no readable pictures ({', '.join(PICTURES)})."
         )
 
     def view(path):
-        return evaluation_image(tf.io.read_file(path), takes, channels)
+        return evaluation_image(tf.io.read_file(path), preprocessing, channels)
 
     paths = tf.data.Dataset.from_tensor_slices([os.fsencode(p) for p in found.files])
     views = paths.map(view, tf.data.AUTOTUNE, deterministic=True)
-    images = takes.scaled(np.stack([*views.as_numpy_iterator()]))
+    images = preprocessing.scaled(np.stack([*views.as_numpy_iterator()]))
     return images if found.labels is None else (images, np.array(found.labels))
 
 
 def _images(images, shape, who):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != tuple(shape):
-        wanted = ", ".join(str(n) for n in shape)
-        raise ValueError(f"{who} needs images [N, {wanted}]; got an array of shape {images.shape}.")
+        expected = ", ".join(str(n) for n in shape)
+        raise ValueError(
+            f"{who} needs images [N, {expected}]; got an array of shape {images.shape}."
+        )
     if images.dtype.kind not in "fiub":
         raise ValueError(f"{who} needs images of numbers; got dtype {images.dtype}.")
     images = images.astype(np.float32)
     if not np.isfinite(images).all():
         bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
-        raise ValueError(f"{who} needs finite images; {bad} of {len(images)} hold NaN or infinity.")
+        raise ValueError(
+            f"{who} needs finite images; {bad} of {len(images)} contain NaN or infinity."
+        )
     return images
 
 
@@ -197,5 +205,7 @@ def _labels(labels, count, who):
     if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot or probabilities
         labels = labels.argmax(-1)
     if labels.size != count:
-        raise ValueError(f"{who} needs one label an image; got {labels.size} for {count} images.")
+        raise ValueError(
+            f"{who} needs one label for each image; got {labels.size} for {count} images."
+        )
     return labels.reshape(-1).astype(np.int64)

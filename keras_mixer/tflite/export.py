@@ -1,4 +1,4 @@
-"""A Keras model -> a folder with everything that an app's developer needs."""
+"""Exports a Keras model to a folder with everything that an app needs."""
 
 import io
 from collections.abc import Iterable
@@ -67,15 +67,15 @@ def export(
         folder: The folder to write to. It is created if it does not exist.
         recipe: As in `convert`. Input and output tensors are float32, as MediaPipe needs them.
         labels: Class names in the order of the scores: a sequence, or the path of a text
-            file with one a line.
+            file with one name per line.
         calibration, keep_float: As in `convert`.
-        input_range: The values of a black and of a white pixel, if nothing in the model says them;
+        input_range: The values of a black and of a white pixel, if the model does not state them;
             see `keras_mixer.preprocessing`. The file takes the same scale. If the scale differs by
             channel, which MediaPipe does not support, the file takes pixels from 0 to 255 instead
             and, where possible, the normalisation is folded into the stem.
         data: Path of test images, to state the file's accuracy in the card: a folder with one
-            folder of pictures for each class, or a `.npz` with `images` and `labels`. Pictures are
-            cropped in both ways, as in the model's evaluation and as by MediaPipe.
+            folder of pictures for each class, or a `.npz` with `images` and `labels`. The card has
+            the accuracy with the crop of the model's evaluation and with MediaPipe's.
         name: The model's name in the metadata; by default its own name.
         description: What the model does, in a sentence or two.
         version: The model's version.
@@ -87,15 +87,15 @@ def export(
         The path of the `.tflite` file.
 
     Raises:
-        FileExistsError: A file exists already and `overwrite` is not set; or the folder holds a
-            `README.md` that `export` has not written, or files of another model, which are never
+        FileExistsError: A file exists already and `overwrite` is not set; or the folder has a
+            `README.md` that `export` did not write, or files of another model, which are never
             replaced.
-        FileNotFoundError: No labels at that path.
-        ValueError: Labels that do not match the classes, a missing or wrong `input_range`, or
-            anything that `convert` refuses.
+        FileNotFoundError: There is no file of labels at that path.
+        ValueError: Labels do not match the classes; `input_range` is missing or wrong; or as in
+            `convert`.
         RuntimeError: Keras runs on another backend than TensorFlow.
 
-        Nothing has been written then.
+        After an error nothing has been written.
     """
     who = "export"
     folder, recipe = Path(folder), find(recipe).name
@@ -103,11 +103,11 @@ def export(
     classes = _classes(model, who)
     labels = () if labels is None else read_labels(labels)
     check_labels(labels, classes, who)
-    takes = preprocessing(model, input_range=input_range)
-    by_channel = not all(isinstance(value, float) for value in takes.input_range)
-    in_file = takes.ranging(PIXELS) if by_channel else takes
+    of_model = preprocessing(model, input_range=input_range)
+    by_channel = not all(isinstance(value, float) for value in of_model.input_range)
+    of_file = of_model.ranging(PIXELS) if by_channel else of_model
     pixels = golden_picture(shape)
-    image = in_file.scaled(pixels)
+    image = of_file.scaled(pixels)
     contents = {INPUT: _raw(image)} | ({LABELS: to_lines(labels).encode()} if labels else {})
     file, output = f"model_{recipe}.tflite", f"golden_output_{recipe}.bin"
     for path in (folder / file, folder / output):
@@ -121,7 +121,7 @@ def export(
         version=version,
         author=author,
         license=license,
-        input_range=in_file.input_range,
+        input_range=of_file.input_range,
         labels=labels,
     )
     content = convert(
@@ -129,7 +129,7 @@ def export(
         recipe,
         calibration=calibration,
         keep_float=keep_float,
-        input_range=takes.input_range,
+        input_range=of_model.input_range,
         pixels=by_channel,
     )
     content = with_metadata(content, metadata)
@@ -137,10 +137,10 @@ def export(
     sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
     probabilities = gives_probabilities(unpacked(content, who))
     reports = [
-        (words, verify(model, content, data, cut_as=cut_as, input_range=takes.input_range))
-        for words, cut_as in _ways_to_cut(data)
+        (crop, verify(model, content, data, cut_as=cut_as, input_range=of_model.input_range))
+        for crop, cut_as in _crops(data)
     ]
-    text = card(metadata, shape, classes, probabilities, sizes, scores, in_file, reports)
+    text = card(metadata, shape, classes, probabilities, sizes, scores, of_file, reports)
     contents |= {
         CARD: text.encode(),
         file: content,
@@ -148,16 +148,16 @@ def export(
     }
     if shape[-1] in (1, 3):
         contents[PICTURE] = _png(pixels)
-    again = {CARD, INPUT, LABELS} | ({PICTURE} if others else set())  # checked above
-    with ExitStack() as files:  # no file gets its name before all are written
+    replaced = {CARD, INPUT, LABELS} | ({PICTURE} if others else set())  # checked above
+    with ExitStack() as files:  # files get their names when all of them are written
         for key, content in contents.items():
-            path = files.enter_context(whole_file(folder / key, overwrite or key in again))
+            path = files.enter_context(whole_file(folder / key, overwrite or key in replaced))
             path.write_bytes(content)
     return folder / file
 
 
-def _ways_to_cut(data):
-    """How test images are cropped: pairs of words for the card and `cut_as` for `verify`."""
+def _crops(data):
+    """Crops of test images: pairs of a name for the card and `cut_as` for `verify`."""
     if data is None:
         return ()
     if not Path(data).is_dir():
@@ -166,10 +166,10 @@ def _ways_to_cut(data):
 
 
 def golden_picture(shape):
-    """A picture in which all sides and channels differ, uint8 [H, W, C].
+    """A test picture that is asymmetric and differs between channels, uint8 [H, W, C].
 
-    Brightness grows in another direction in each channel and is inverted inside a disc. Only
-    integers are used, so that it is the same on every machine.
+    Brightness increases in a different direction in each channel and is inverted inside a disc.
+    Integer arithmetic makes it the same on every machine.
     """
     height, width, channels = shape
     y, x = np.mgrid[:height, :width]
@@ -184,29 +184,30 @@ def _classes(model, who):
     shape = tuple(model.outputs[0].shape)
     if len(shape) != 2 or shape[1] is None:
         raise ValueError(
-            f"{who} needs a classifier, [B, H, W, C] -> [B, classes]; '{model.name}' gives "
-            f"{shape}. keras_mixer.tflite.convert makes a .tflite file of any model of one image."
+            f"{who} needs a classifier, [B, H, W, C] -> [B, classes]; the output of "
+            f"'{model.name}' is {shape}. keras_mixer.tflite.convert converts other models of one "
+            "image."
         )
     return shape[1]
 
 
 def _check_shared(folder, contents, others, overwrite):
-    """Raises FileExistsError unless the files in a folder are this model's or may be replaced."""
+    """Raises FileExistsError if the folder has files of another model."""
     for name in (INPUT, LABELS):
         path = folder / name
-        there = path.read_bytes() if path.is_file() else None
-        if there == contents.get(name) or (there is None and not others):
+        existing = path.read_bytes() if path.is_file() else None
+        if existing == contents.get(name) or (existing is None and not others):
             continue
         if others or name not in contents:
             raise FileExistsError(
-                f"{folder} holds what was exported from a model of other images or classes: {name} "
-                "is another there. Export into another folder."
+                f"{folder} has files of a model with other images or classes: {name} differs. "
+                "Export into another folder."
             )
         check_new(path, overwrite)
     path = folder / CARD
     if path.exists() and not path.read_bytes().startswith(MARK.encode()):
         raise FileExistsError(
-            f"{path} exists already, and export has not written it. Export into another folder."
+            f"{path} exists already, and export did not write it. Export into another folder."
         )
 
 

@@ -71,7 +71,7 @@ def test_what_holds_no_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"needs an array 'images'; it has x"):
         read(tmp_path / "x.npz", SHAPE, TAKES)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no readable pictures"):
+    with pytest.raises(ValueError, match="have no readable pictures"):
         read(tmp_path / "empty", SHAPE, TAKES)
     with pytest.raises(FileNotFoundError, match="'nowhere'"):
         read("nowhere", SHAPE, TAKES)

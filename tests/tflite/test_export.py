@@ -154,12 +154,12 @@ def _features():
     ("arguments", "error", "message"),
     [
         ({"labels": "abc"}, FileNotFoundError, "no file of labels at 'abc'"),
-        ({"labels": list("abc")}, ValueError, "one label a class, 7; got 3 labels"),
+        ({"labels": list("abc")}, ValueError, "one label for each of 7 classes; got 3 labels"),
         ({"labels": [*"abcdef", ""]}, ValueError, "got '' for class 6"),
         ({"recipe": "int9"}, ValueError, "no recipe 'int9'"),
         ({"recipe": "int8"}, ValueError, "needs calibration"),
         ({"input_range": (1, 1)}, ValueError, "two different numbers"),
-        ({"model": _features}, ValueError, r"a classifier.*gives \(None, 4, 8, 24\)"),
+        ({"model": _features}, ValueError, r"a classifier.*is \(None, 4, 8, 24\)"),
     ],
 )
 def test_a_wrong_request_writes_nothing(model, tmp_path, arguments, error, message):
@@ -198,7 +198,7 @@ def test_what_is_there_is_replaced_only_when_it_may_be(model, tmp_path, monkeypa
 
     (folder / "README.md").write_text("# Mine")
     before = content(folder)
-    with pytest.raises(FileExistsError, match=r"README\.md exists already, and export has not"):
+    with pytest.raises(FileExistsError, match=r"README\.md exists already, and export did not"):
         export(model, folder, labels=LABELS[::-1], overwrite=True)
     assert content(folder) == before
 

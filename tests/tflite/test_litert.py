@@ -70,7 +70,7 @@ def test_each_xnnpack_partition_is_an_op_behind_the_others(content):
     interpreter = open_interpreter(content)
     kinds = [op["op_name"] for op in _litert.op_details(interpreter)]
     assert kinds == ["FULLY_CONNECTED", "RESHAPE", "FULLY_CONNECTED", "DELEGATE"], MEND
-    watched = open_interpreter(content, watched=True)
+    watched = open_interpreter(content, preserve_tensors=True)
     assert "DELEGATE" not in [op["op_name"] for op in _litert.op_details(watched)], MEND
 
 

@@ -1,5 +1,6 @@
 """Keras model -> the bytes of a `.tflite` file."""
 
+import warnings
 from collections.abc import Iterable
 
 import keras
@@ -30,15 +31,16 @@ def convert(
     *,
     calibration: Images | None = None,
     keep_float: str | Iterable[str] = (),
-    integer_ends: bool = False,
+    integer_io: bool = False,
     input_range: InputRange | None = None,
     pixels: bool = False,
     without: Iterable[str] = (),
+    integer_ends: bool | None = None,
 ) -> bytes:
     """Converts an image model for LiteRT, on CPUs and phones.
 
     The file takes one image at a time, float32 `[1, H, W, C]`, and gives the model's output, also
-    in float32 unless `integer_ends` is set. It uses LiteRT's built-in ops only. A model built under
+    in float32 unless `integer_io` is set. It uses LiteRT's built-in ops only. A model built under
     `mixed_bfloat16` is converted in float32. Before quantisation the model is rewritten for LiteRT
     without a change of its function: where possible, the input's rescaling and the norms' scales
     are folded into the weights of the layers that follow. In `"int8"` and `"int16x8"` GELUs are in
@@ -63,7 +65,7 @@ def convert(
         keep_float: Layers that stay in float32: a path such as `"block_0/token_mlp/expand"`, or a
             pattern such as `"block_*/token_mlp"`, which also selects the layers within; or several
             of them. `sensitivity` finds the layers for which this is worthwhile.
-        integer_ends: With `"int8"` and `"int16x8"`: whether the input and output tensors are
+        integer_io: With `"int8"` and `"int16x8"`: whether the input and output tensors are
             integers too, as some NPUs and microcontrollers need. MediaPipe needs float32.
         input_range: The values of a black and of a white pixel for the model, if nothing in the
             model says so; see `keras_mixer.preprocessing`. Calibration images of another scale are
@@ -74,6 +76,7 @@ def convert(
         without: Names of rewrites to leave out, to measure what each is worth: `"float_pixels"`,
             `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"dense_stem"`,
             `"norm_form"` or `"batch_first"`.
+        integer_ends: Deprecated name of `integer_io`.
 
     Returns:
         The file's content, as `bytes`. Nothing is written.
@@ -88,14 +91,21 @@ def convert(
         RuntimeError: Keras runs on another backend than TensorFlow.
         ImportError: The extra `tflite` is not installed.
     """
+    if integer_ends is not None:
+        warnings.warn(
+            "convert's integer_ends is deprecated; use integer_io.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        integer_io = integer_ends
     recipe = find(recipe)
     shape = image_shape(model, "convert")
     who = f"convert with recipe '{recipe.name}'"
     takes = said(model, input_range)
     images = calibration_images(recipe, calibration, shape, who, takes)
-    if integer_ends and not recipe.every_op:
+    if integer_io and not recipe.every_op:
         every = ", ".join(f"'{r.name}'" for r in RECIPES.values() if r.every_op)
-        raise ValueError(f"{who} has a float32 input and output; integer_ends goes with {every}.")
+        raise ValueError(f"{who} has a float32 input and output; integer_io needs {every}.")
     if keep_float and recipe.name == "float32":
         raise ValueError(f"{who} keeps every layer in float32; leave keep_float out.")
     without = [without] if isinstance(without, str) else [*without]
@@ -134,9 +144,7 @@ def convert(
     if recipe.weights == "float16":
         check_float16(content, layers, in_float, who)
     found = checked_ranges(content, images, recipe, layers, who)
-    return finished(
-        quantise(content, recipe, found, keep_float=in_float, integer_ends=integer_ends)
-    )
+    return finished(quantise(content, recipe, found, keep_float=in_float, integer_io=integer_io))
 
 
 def _check_widths(odd, who):

@@ -13,7 +13,7 @@ MATMULS = DENSE, "CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL"
 BITS = {"int4": 4, "int8": 8, "int16": 16}
 
 
-def quantise(content, recipe, ranges=None, *, keep_float=(), integer_ends=False):
+def quantise(content, recipe, ranges=None, *, keep_float=(), integer_io=False):
     """The bytes of a file, quantised with a recipe.
 
     Args:
@@ -21,7 +21,7 @@ def quantise(content, recipe, ranges=None, *, keep_float=(), integer_ends=False)
         recipe: A `QuantizationRecipe` other than `float32`.
         ranges: For a calibrated recipe, tensor name -> (minimum, maximum).
         keep_float: Names of tensors; the ops whose outputs they are stay in float32.
-        integer_ends: Whether the input and output tensors are integers too, in recipes for every
+        integer_io: Whether the input and output tensors are integers too, in recipes for every
             op.
 
     Raises:
@@ -30,7 +30,7 @@ def quantise(content, recipe, ranges=None, *, keep_float=(), integer_ends=False)
     quantizer = Quantizer(content)
     for op in [EVERY_OP] if recipe.every_op else MATMULS:
         _select(quantizer, op, recipe)
-    if recipe.every_op and not integer_ends:
+    if recipe.every_op and not integer_io:
         quantizer.keep_float_inputs_and_outputs()
     for name in keep_float:
         quantizer.keep_float(name)

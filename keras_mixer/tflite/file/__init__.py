@@ -1,1 +1,1 @@
-"""What is in a `.tflite` file: metadata, ops, weights, and its tensors while LiteRT runs it."""
+"""Reading `.tflite` files: metadata, ops, weights, and the tensors that LiteRT computes."""

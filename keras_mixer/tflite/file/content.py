@@ -1,4 +1,4 @@
-"""The bytes of a `.tflite` file: a flatbuffer with named entries, and perhaps a ZIP at its end."""
+"""The bytes of a `.tflite` file: a flatbuffer with named entries, and a ZIP at its end."""
 
 import io
 import struct
@@ -15,16 +15,16 @@ with needs(__name__):
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every LiteRT flatbuffer
 ALIGNMENT = 16  # bytes; force_align of Buffer.data in LiteRT's schema.fbs
-# What the readers of a damaged flatbuffer raise.
+# Exceptions of flatbuffer readers on damaged files.
 UNREADABLE = (
     *(struct.error, TypeError, ValueError, IndexError, OverflowError, MemoryError),
     RecursionError,
 )
-DATE = 1980, 1, 1, 0, 0, 0  # a ZIP's first day, so that the same model is the same file
+DATE = 1980, 1, 1, 0, 0, 0  # the earliest in a ZIP; fixed, so that files are reproducible
 
 
 def content_of(source):
-    """The name of a `.tflite` file for messages and its content, from its path or its bytes."""
+    """The path or bytes of a `.tflite` file -> its name for messages, and its content."""
     if isinstance(source, bytes):
         name, content = "The model", source
     else:
@@ -33,23 +33,24 @@ def content_of(source):
             raise FileNotFoundError(f"There is no .tflite file at {name!r}.")
         content = Path(source).read_bytes()
     if content[4:8] != IDENTIFIER:
-        raise ValueError(f"{name} is not a .tflite file: it does not begin like one.")
+        raise ValueError(f"{name} is not a .tflite file: bytes 4 to 8 are not TFL3.")
     return name, content
 
 
 def unpacked(content, who):
-    """A file as LiteRT's `ModelT`, a Python object that can be changed.
+    """A file as LiteRT's `ModelT`, a mutable Python object.
 
     Raises:
-        ValueError: It is not a whole `.tflite` file, or one of more than 2 GB; begins with `who`.
+        ValueError: The file is not a `.tflite` file, is truncated, or is larger than 2 GB. The
+            message begins with `who`.
     """
     _, content = content_of(content)
     try:
         model = schema().ModelT.InitFromPackedBuf(content)
     except UNREADABLE:
-        raise ValueError(f"{who} needs a whole .tflite file; this one is cut short.") from None
+        raise ValueError(f"{who} needs a complete .tflite file; this one is cut short.") from None
     if any(buffer.offset > 1 for buffer in model.buffers):
-        raise ValueError(f"{who} takes files of at most 2 GB, whose weights are inside the model.")
+        raise ValueError(f"{who} takes files of at most 2 GB, with the weights in the flatbuffer.")
     return model
 
 
@@ -57,11 +58,11 @@ def packed(model, name, entry, size, who):
     """A file from LiteRT's `ModelT`, with one more entry and its buffers aligned.
 
     Args:
-        model: As `unpacked` gives it.
-        name: The entry's name; an entry of that name is replaced.
+        model: From `unpacked`.
+        name: The entry's name; an existing entry of that name is replaced.
         entry: The entry's bytes.
-        size: About how many bytes the file has without it.
-        who: Who asks; errors begin with it.
+        size: Approximate size of the file without the entry, in bytes.
+        who: The caller's name, with which errors begin.
 
     Raises:
         ValueError: The file would be larger than 2 GB.
@@ -86,10 +87,10 @@ def packed(model, name, entry, size, who):
         model.buffers.append(added)
     for buffer in model.buffers:
         buffer.__class__ = Aligned
-    # Memory for everything at once: a builder that has to grow copies all that it holds.
-    room = size + len(entry) + 64 * len(model.buffers) + 2**16
+    # Enough memory at the start, because a builder copies its content whenever it grows.
+    capacity = size + len(entry) + 64 * len(model.buffers) + 2**16
     try:
-        builder = flatbuffers.Builder(room)
+        builder = flatbuffers.Builder(capacity)
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     except flatbuffers.builder.BuilderSizeError:
         raise ValueError(f"{who} takes files of at most 2 GB; got {size / 1e9:.1f} GB.") from None
@@ -97,7 +98,7 @@ def packed(model, name, entry, size, who):
 
 
 def entry_of(content, name):
-    """The bytes of the entry of this name in a file's flatbuffer, or None."""
+    """The bytes of a named entry in a file's flatbuffer; None if there is none."""
     model = schema().Model.GetRootAs(content, 0)
     for i in range(model.MetadataLength()):
         if model.Metadata(i).Name() == name.encode():
@@ -106,11 +107,11 @@ def entry_of(content, name):
 
 
 def with_text_file(content, name, text):
-    """A file's content with a text file in a ZIP at its end, which `unzip` can read.
+    """Adds a text file in a ZIP at the end of a file's content, for `unzip`.
 
     The same arguments give the same bytes.
     """
-    # Added to the file as a whole, so that offsets count from its beginning, as in LiteRT's tools.
+    # Opening the whole file as a ZIP makes offsets count from its beginning, as in LiteRT's tools.
     file = io.BytesIO(content)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(zipfile.ZipInfo(name, DATE), text)
@@ -121,13 +122,15 @@ def text_file_in(content, name):
     """The text of a file in the ZIP at the end of a file's content.
 
     Raises:
-        ValueError: It is not there.
+        ValueError: There is no such file in it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return archive.read(name).decode()
     except (zipfile.BadZipFile, KeyError):
-        raise ValueError(f"the file should hold {name} and does not; it may be cut short") from None
+        raise ValueError(
+            f"its metadata name {name}, which is missing; the file may be cut short"
+        ) from None
 
 
 def associated_files(content):

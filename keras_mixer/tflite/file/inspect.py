@@ -1,4 +1,4 @@
-"""Reads what is in a `.tflite` file, whoever made it."""
+"""Reads the content of any `.tflite` file."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ def inspect(source: Tflite) -> Inspection:
     """Reads a `.tflite` file: its inputs and outputs, ops, weights and metadata.
 
     LiteRT loads the file, to find out which ops XNNPACK runs on this machine's CPU, but does not
-    run it. It need not be an image classifier.
+    run it. The file may be any model.
 
     Args:
         source: Path of the file, or its content as bytes.
@@ -26,7 +26,7 @@ def inspect(source: Tflite) -> Inspection:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a `.tflite` file, is cut short, or its metadata are damaged.
+        ValueError: It is not a `.tflite` file, is truncated, or its metadata are damaged.
     """
     name, content = content_of(source)
     nodes, problem = _nodes(name, content)
@@ -35,14 +35,14 @@ def inspect(source: Tflite) -> Inspection:
         graphs = _graphs(content)
     except UNREADABLE as error:
         raise ValueError(f"{name} cannot be read: {error}.") from None
-    sizes, inside = partitions(nodes)
+    sizes, delegated = partitions(nodes)
     main = graphs[0]
     return Inspection(
         bytes=len(content),
         inputs=tuple(main.tensor(i) for i in main.inputs),
         outputs=tuple(main.tensor(i) for i in main.outputs),
         subgraphs=len(graphs),
-        ops=_ops(graphs, inside),
+        ops=_ops(graphs, delegated),
         partitions=sizes,
         problem=problem,
         weights=_weights(graphs),
@@ -52,7 +52,7 @@ def inspect(source: Tflite) -> Inspection:
 
 
 class _Graph:
-    """A subgraph: its tensors, inputs, outputs and ops; dtypes by name."""
+    """A subgraph: its tensors, inputs, outputs and ops."""
 
     def __init__(self, model, index, codes, dtypes):
         graph = model.Subgraphs(index)
@@ -67,7 +67,7 @@ class _Graph:
         return self.dtypes[self.tensors[index].Type()]
 
     def stored(self, index):
-        """The number of a tensor's buffer, and its bytes: 0 if the tensor is not a constant."""
+        """The index of a tensor's buffer and its size in bytes: 0 unless it is a constant."""
         buffer = self.tensors[index].Buffer()
         found = self.model.Buffers(buffer)
         return buffer, max(found.DataLength(), found.Size())
@@ -89,7 +89,7 @@ class _Graph:
         )
 
     def quantised(self, index):
-        """How a constant is quantised, in words, or None."""
+        """A constant's kind of quantisation, such as "per channel"; None if it has none."""
         quantisation = self.tensors[index].Quantization()
         if quantisation is None:
             return None
@@ -118,15 +118,15 @@ def _names(enum):
 
 
 def _numbers(array):
-    """A vector of the schema, which is 0 where there is none, as a tuple."""
+    """A vector of the schema as a tuple; flatbuffers returns 0 for a missing vector."""
     return tuple(int(n) for n in array) if isinstance(array, np.ndarray) else ()
 
 
 def _nodes(name, content):
-    """The ops of the main subgraph as LiteRT runs them, and why LiteRT does not run the file here.
+    """The ops of the main subgraph as LiteRT runs them, or the reason why it cannot.
 
-    One of the two is None. Ops are `(name, inputs, outputs)`, in order. LiteRT finds out whether a
-    file is whole: it checks every offset.
+    One of the two is None. Ops are `(name, inputs, outputs)`, in order. LiteRT also checks every
+    offset, so that a truncated file is an error here.
     """
     with needs(__name__):
         from ai_edge_litert.interpreter import Interpreter
@@ -145,50 +145,50 @@ def _nodes(name, content):
 
 
 def partitions(nodes):
-    """How many ops each XNNPACK partition has, and which ops are in one; None if not known.
+    """The number of ops in each XNNPACK partition, and the indices of all their ops.
 
-    LiteRT keeps the ops that a delegate runs and adds an op called DELEGATE behind them for each
-    partition. The ops of a partition are those between its inputs and its outputs.
+    Both are None if unknown. LiteRT keeps the ops that a delegate runs, and appends an op called
+    DELEGATE for each partition. The ops of a partition are those between its inputs and outputs.
     """
     if nodes is None:
         return None, None
-    makers = {
+    producers = {
         output: i
         for i, (op, _, outputs) in enumerate(nodes)
         if op != "DELEGATE"
         for output in outputs
     }
-    parts = []
+    found = []
     for op, inputs, outputs in nodes:
         if op != "DELEGATE":
             continue
-        part, seen, ahead = set(), set(inputs), [*outputs]
-        while ahead:
-            tensor = ahead.pop()
-            if tensor not in seen and tensor in makers:
-                part.add(makers[tensor])
-                ahead += nodes[makers[tensor]][1]
+        partition, seen, pending = set(), set(inputs), [*outputs]
+        while pending:
+            tensor = pending.pop()
+            if tensor not in seen and tensor in producers:
+                partition.add(producers[tensor])
+                pending += nodes[producers[tensor]][1]
             seen.add(tensor)
-        parts.append(part)
-    return tuple(map(len, parts)), set().union(*parts)
+        found.append(partition)
+    return tuple(map(len, found)), set().union(*found)
 
 
-def _ops(graphs, inside):
-    """Kinds of ops. `inside` has numbers of ops of the main subgraph, None if not known."""
+def _ops(graphs, delegated):
+    """Kinds of ops. `delegated`: indices of the main subgraph's ops in XNNPACK, or None."""
     counts, outside = Counter(), Counter()
     for graph in graphs:
         for i, (name, inputs) in enumerate(graph.ops):
-            given = [index for index in inputs if index >= 0]  # -1 stands for no tensor
-            constant = [index for index in given if graph.stored(index)[1]]
-            dtype = next((graph.dtype(i) for i in given if i not in constant), None)
-            dtype = dtype or next(map(graph.dtype, given), "nothing")
+            present = [index for index in inputs if index >= 0]  # -1 is an omitted input
+            constant = [index for index in present if graph.stored(index)[1]]
+            dtype = next((graph.dtype(i) for i in present if i not in constant), None)
+            dtype = dtype or next(map(graph.dtype, present), "nothing")
             # A constant of 32 or 64-bit integers is a shape, an axis or a bias.
             stored = [d for d in map(graph.dtype, constant) if d not in ("int32", "int64", dtype)]
             kind = name, dtype, next(iter(stored), None)
             counts[kind] += 1
-            outside[kind] += graph is graphs[0] and inside is not None and i not in inside
+            outside[kind] += graph is graphs[0] and delegated is not None and i not in delegated
     return tuple(
-        Op(*kind, count, None if inside is None else outside[kind])
+        Op(*kind, count, None if delegated is None else outside[kind])
         for kind, count in counts.most_common()
     )
 

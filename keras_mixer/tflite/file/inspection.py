@@ -1,4 +1,4 @@
-"""What `inspect` finds in a `.tflite` file, and how it is shown in 80 columns."""
+"""The result of `inspect`, and its text of 80 columns."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -13,14 +13,14 @@ WIDTH = 80  # columns
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output.
+    """An input or output tensor.
 
     Attributes:
-        name: In the file.
-        dtype: Such as `"float32"`.
-        shape: Its sizes; -1 for one that may change.
-        scale, zero_point: Of a quantised tensor, whose values are `(stored - zero_point) * scale`;
-            else `None`.
+        name: Its name in the file.
+        dtype: Its type, such as `"float32"`.
+        shape: Its shape; -1 for a dynamic size.
+        scale, zero_point: Quantisation parameters, `value = (stored - zero_point) * scale`; `None`
+            if the tensor is not quantised.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Op:
     """A kind of op.
 
     Attributes:
-        name: LiteRT's, such as `"FULLY_CONNECTED"`; of a custom op, its own.
-        dtype: Of its input.
-        weights: The dtype in which its weights are stored, where that is not `dtype`.
-        count: How many there are.
-        outside: How many of them XNNPACK leaves to LiteRT; `None` when that is not known.
+        name: LiteRT's name, such as `"FULLY_CONNECTED"`, or that of a custom op.
+        dtype: Type of its input.
+        weights: Type of its stored weights, if it is not `dtype`.
+        count: Number of these ops.
+        outside: Number of them that LiteRT runs instead of XNNPACK; `None` if unknown.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Op:
 
 @dataclass(frozen=True)
 class Weights:
-    """Constants that are stored in the same way.
+    """Constants of the same type and quantisation.
 
     Attributes:
-        dtype: Of a stored number.
+        dtype: Type of the stored numbers.
         quantised: `"per tensor"`, `"per channel"`, `"in blocks of 32"`, or `None`.
-        tensors: How many.
-        bytes: How many they take, together.
+        tensors: Number of tensors.
+        bytes: Their total size.
     """
 
     dtype: str
@@ -68,19 +68,19 @@ class Weights:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found. `str()` shows it in 80 columns.
+    """The result of `inspect`. `str()` shows it in 80 columns.
 
     Attributes:
         bytes: Size of the file.
-        inputs, outputs: Of its main subgraph, as `Tensor`s.
-        subgraphs: How many; more than one where there are conditions or loops.
-        ops: Kinds of ops in all subgraphs, the most frequent first, as `Op`s.
-        partitions: How many ops each part of the main subgraph has that XNNPACK runs as one;
-            `None` when LiteRT does not run the file here or does not tell.
-        problem: Why LiteRT does not run the file here, in its own words; `None` when it does.
-        weights: How constants are stored, as `Weights`, the largest share first.
+        inputs, outputs: `Tensor`s of the main subgraph.
+        subgraphs: Number of subgraphs; more than one if there are conditions or loops.
+        ops: `Op`s of all subgraphs, the most frequent first.
+        partitions: Number of ops in each XNNPACK partition of the main subgraph; `None` if LiteRT
+            does not run the file on this machine or does not list partitions.
+        problem: LiteRT's message if it does not run the file on this machine; otherwise `None`.
+        weights: `Weights`, the largest first.
         metadata: A `Metadata`, or `None`.
-        files: Names of the files in it, such as `labels.txt`.
+        files: Names of the files in its ZIP, such as `labels.txt`.
     """
 
     bytes: int
@@ -96,7 +96,7 @@ class Inspection:
 
     @property
     def counts(self):
-        """How often each op occurs, by its name alone."""
+        """Op name -> number of these ops."""
         counts = Counter()
         for op in self.ops:
             counts[op.name] += op.count
@@ -104,7 +104,7 @@ class Inspection:
 
     @property
     def outside(self):
-        """Which ops XNNPACK leaves to LiteRT, and how many; empty too when that is not known."""
+        """Op name -> number of ops that LiteRT runs instead of XNNPACK; empty if unknown."""
         counts = Counter()
         for op in self.ops:
             counts[op.name] += op.outside or 0
@@ -130,7 +130,7 @@ class Inspection:
             _columns([_cells(role, tensor) for role, tensor in tensors], "<<<<<"),
             self._about(),
             _wrapped(self._xnnpack()),
-            _columns([("op", "takes", "weights", "number", "outside"), *ops], "<<<>>"),
+            _columns([("op", "input", "weights", "number", "outside"), *ops], "<<<>>"),
             _columns([("constants", "quantised", "number", "bytes"), *weights], "<<>>"),
         ]
         return "\n\n".join("\n".join(lines) for lines in sections if lines)
@@ -159,18 +159,18 @@ class Inspection:
 
     def _xnnpack(self):
         if self.problem:
-            return f"LiteRT does not run it here: {self.problem}"
+            return f"LiteRT does not run the file on this machine: {self.problem}"
         if self.partitions is None:
-            return "This LiteRT does not tell which ops XNNPACK takes."
-        parts, inside, outside = len(self.partitions), sum(self.partitions), self.outside
+            return "This version of LiteRT does not list the ops that XNNPACK runs."
+        count, inside, outside = len(self.partitions), sum(self.partitions), self.outside
         total = inside + sum(outside.values())
-        if not parts:
-            return f"XNNPACK takes none of the {total} ops."
-        partitions = "1 partition" if parts == 1 else f"{parts} partitions"
+        if not count:
+            return f"XNNPACK runs none of the {total} ops."
+        partitions = "1 partition" if count == 1 else f"{count} partitions"
         if not outside:
             return f"XNNPACK runs all {total} ops in {partitions}."
-        left = listed(f"{count} {name}" for name, count in outside.most_common())
-        return f"XNNPACK runs {inside} of {total} ops, in {partitions}; outside are {left}."
+        others = listed(f"{n} {name}" for name, n in outside.most_common())
+        return f"XNNPACK runs {inside} of {total} ops in {partitions}. LiteRT runs {others}."
 
 
 def _size(count):
@@ -181,7 +181,9 @@ def _size(count):
 def _cells(role, tensor):
     shape = ", ".join("?" if n < 0 else str(n) for n in tensor.shape)
     quantised = (
-        "" if tensor.scale is None else f"({tensor.zero_point} is 0, step {tensor.scale:.4g})"
+        ""
+        if tensor.scale is None
+        else f"(zero point {tensor.zero_point}, scale {tensor.scale:.4g})"
     )
     return role, tensor.name, tensor.dtype, f"[{shape}]", quantised
 
@@ -191,7 +193,7 @@ def _number(value):
 
 
 def _columns(rows, sides):
-    """Lines of aligned columns, `<` for left and `>` for right, of at most 80 characters."""
+    """Lines of columns, aligned left (`<`) or right (`>`), of at most 80 characters."""
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

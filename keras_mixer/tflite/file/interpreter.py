@@ -1,4 +1,4 @@
-"""LiteRT's interpreter: it runs a file, and can keep every tensor that the file computes."""
+"""LiteRT's interpreter, which can also preserve every intermediate tensor."""
 
 import os
 
@@ -9,49 +9,53 @@ from keras_mixer.tflite._litert import op_details
 
 
 def default_threads():
-    """One thread a core, four at most: a phone's fast cores."""
+    """One thread per core, at most four, because phones have about four fast cores."""
     return min(os.cpu_count() or 1, 4)
 
 
-def open_interpreter(content, threads=None, watched=False):
-    """An interpreter that is ready to run.
+def open_interpreter(content, threads=None, preserve_tensors=False):
+    """An interpreter with allocated tensors.
 
     Args:
         content: The file's content.
         threads: CPU threads; by default `default_threads()`.
-        watched: Whether it keeps the value of every tensor, which it can only without a delegate.
+        preserve_tensors: Whether it preserves intermediate tensors; XNNPACK is then not used.
     """
-    # Here, so that the package can be imported without LiteRT.
+    # Imported here, so that the package can be imported without LiteRT.
     with needs(__name__):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if watched else OpResolverType.AUTO
+    kind = (
+        OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        if preserve_tensors
+        else OpResolverType.AUTO
+    )
     interpreter = Interpreter(
         model_content=content,
         num_threads=threads or default_threads(),
         experimental_op_resolver_type=kind,
-        experimental_preserve_all_tensors=watched,
+        experimental_preserve_all_tensors=preserve_tensors,
     )
     interpreter.allocate_tensors()
     return interpreter
 
 
 def activations(interpreter):
-    """The tensors that depend on the input: name -> tensor details, in the order of computation."""
+    """The tensors that depend on the input: name -> details, in the order of computation."""
     details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    made = [tensor["index"] for tensor in interpreter.get_input_details()]
-    made += [
+    computed = [tensor["index"] for tensor in interpreter.get_input_details()]
+    computed += [
         index
         for op in op_details(interpreter)
         for index in op["outputs"]
-        if index >= 0  # -1 is an output that no op takes
+        if index >= 0  # -1 is an unused output
     ]
-    return {details[index]["name"]: details[index] for index in made}
+    return {details[index]["name"]: details[index] for index in computed}
 
 
 def every_tensor(content, images):
-    """Runs a file on images; yields for each image all activations by name, in float32."""
-    interpreter = open_interpreter(content, watched=True)
+    """Runs a file on images; yields name -> float32 activation for each image."""
+    interpreter = open_interpreter(content, preserve_tensors=True)
     [image_tensor] = interpreter.get_input_details()
     tensors = activations(interpreter)
     for image in images:
@@ -65,7 +69,7 @@ def every_tensor(content, images):
 
 
 def quantised(values, tensor):
-    """Real numbers -> the numbers that a tensor stores for them, by the tensor's details."""
+    """Real numbers -> the numbers that a tensor of these details stores."""
     dtype = tensor["dtype"]
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype)
@@ -75,7 +79,7 @@ def quantised(values, tensor):
 
 
 def dequantised(values, tensor):
-    """The numbers that a tensor stores -> the real numbers that they stand for, in float32."""
+    """The numbers that a tensor of these details stores -> real numbers, in float32."""
     if not np.issubdtype(tensor["dtype"], np.integer):
         return values.astype(np.float32, copy=False)
     scale, zero_point = tensor["quantization"]

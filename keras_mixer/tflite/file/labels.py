@@ -1,10 +1,10 @@
-"""Names of classes: read from a text file with one a line, checked and written."""
+"""Class names: reading, checking and writing them, one per line."""
 
 from pathlib import Path
 
 
 def read_labels(labels):
-    """Names of classes as a tuple, from a sequence or the path of a text file with one a line."""
+    """Class names as a tuple, from a sequence or the path of a text file, one name per line."""
     if not isinstance(labels, str | Path):
         return tuple(map(str, labels))
     if not Path(labels).is_file():
@@ -16,22 +16,24 @@ def read_labels(labels):
 
 
 def to_lines(labels):
-    """Labels -> the text of a file with one a line."""
+    """Labels -> text with one label per line."""
     return "".join(f"{label}\n" for label in labels)
 
 
 def from_lines(text):
-    """The text of a file with one label a line -> the labels, as a list."""
+    """Text with one label per line -> a list of labels."""
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def check_labels(labels, classes, who):
-    """Raises ValueError unless there is one label a class, or none at all."""
+    """Raises ValueError unless there is one label for each class, or none at all."""
     if labels and len(labels) != classes:
-        raise ValueError(f"{who} needs one label a class, {classes:,}; got {len(labels):,} labels.")
+        raise ValueError(
+            f"{who} needs one label for each of {classes:,} classes; got {len(labels):,} labels."
+        )
     bad = [i for i, label in enumerate(labels) if not label.strip() or len(label.splitlines()) > 1]
     if bad:
         raise ValueError(
-            f"{who} needs labels of one line each, with something in it; got {labels[bad[0]]!r} "
-            f"for class {bad[0]}."
+            f"{who} needs labels of one line each that are not empty; got {labels[bad[0]]!r} for "
+            f"class {bad[0]}."
         )

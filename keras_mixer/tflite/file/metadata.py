@@ -1,4 +1,4 @@
-"""What a `.tflite` file says about itself: LiteRT metadata, as MediaPipe and Android read them."""
+"""LiteRT metadata of a `.tflite` file, which MediaPipe and Android read."""
 
 import json
 from dataclasses import dataclass
@@ -19,28 +19,27 @@ from keras_mixer.tflite.file.content import (
     with_text_file,
 )
 from keras_mixer.tflite.file.labels import check_labels, from_lines, to_lines
-from keras_mixer.tflite.file.schema import Found, table
+from keras_mixer.tflite.file.schema import StoredTable, table
 
 ENTRY = "TFLITE_METADATA"  # the name of the buffer in the model
-OURS = "keras_mixer.Preprocessing"  # JSON, for which LiteRT's metadata have no field
+PREPROCESSING = "keras_mixer.Preprocessing"  # JSON: LiteRT's metadata have no field for it
 LABELS = "labels.txt"
 WHITE = 255.0  # a pixel's largest value
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an image classifier's file says about itself.
+    """Metadata of an image classifier's file.
 
     Attributes:
-        name: What the model is called.
-        description: What it does, in a sentence or two.
-        version: Its author's own.
-        author: Who made it.
-        license: Under which terms it may be used, such as `"Apache-2.0"`.
-        input_range: The values of a black and of a white pixel, such as `(-1, 1)`: two numbers; in
-            files of other tools perhaps two tuples with one number a channel. `None` where the
-            file does not say.
-        labels: Names of the classes in the order of the scores; `()` where it does not say.
+        name: The model's name.
+        description: What the model does, in a sentence or two.
+        version: The model's version.
+        author: The model's author.
+        license: The licence, such as `"Apache-2.0"`.
+        input_range: The values of a black and of a white pixel, such as `(-1, 1)`: two numbers, or,
+            in files of other tools, two tuples with one number for each channel. `None` if unknown.
+        labels: Class names in the order of the scores; `()` if unknown.
     """
 
     name: str = ""
@@ -53,26 +52,26 @@ class Metadata:
 
 
 def with_metadata(tflite: bytes, metadata: "Metadata") -> bytes:
-    """A `.tflite` image classifier with metadata in it.
+    """Adds metadata to a `.tflite` image classifier.
 
     The format is LiteRT's, which MediaPipe Tasks, Android Studio and `Classifier` read. LiteRT runs
-    the file as before. The names of the classes are the labels of the output's last axis, in a ZIP
-    at the end of the file: `unzip model.tflite` gives `labels.txt`. Metadata that the file had are
-    replaced. Weights are aligned to 16 bytes, as LiteRT's schema requires; TensorFlow's converter
-    does not align them.
+    the file as before. The class names are the labels of the output's last axis, in a ZIP at the
+    end of the file: `unzip model.tflite` extracts `labels.txt`. Existing metadata are replaced.
+    Weights are aligned to 16 bytes, as LiteRT's schema requires; TensorFlow's converter does not
+    align them.
 
     Args:
         tflite: The file's content, as bytes: one image `[1, H, W, C]` -> `[1, classes]`.
-        metadata: A `Metadata`. Its `input_range` must be two numbers, because MediaPipe takes no
-            normalisation that differs by channel, or `None`.
+        metadata: A `Metadata`. Its `input_range` must be two numbers or `None`, because MediaPipe
+            does not support a normalisation that differs by channel.
 
     Returns:
         The new file's content, as bytes; the same for the same arguments.
 
     Raises:
-        ValueError: It is not a `.tflite` file, is cut short, is not an image classifier or is
-            larger than 2 GB; labels that do not match its classes, are empty or hold a line break;
-            an `input_range` that is not two different numbers.
+        ValueError: The file is not a `.tflite` file, is truncated, is not an image classifier or is
+            larger than 2 GB; labels do not match its classes, are empty or contain a line break; or
+            `input_range` is not two different numbers.
     """
     who = "with_metadata"
     model = unpacked(tflite, who)
@@ -87,38 +86,38 @@ def with_metadata(tflite: bytes, metadata: "Metadata") -> bytes:
 
 
 def read_metadata(source: Tflite) -> "Metadata | None":
-    """The `Metadata` of a `.tflite` file, whoever wrote it; `None` where it has none.
+    """The `Metadata` of any `.tflite` file; `None` if it has none.
 
     Args:
         source: Path of the file, or its content as bytes.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a `.tflite` file, or metadata or labels in it are damaged.
+        ValueError: It is not a `.tflite` file, or its metadata or labels are damaged.
     """
     return metadata_in(*content_of(source))
 
 
-def with_preprocessing(tflite, takes, who):
-    """A `.tflite` file with a `keras_mixer.Preprocessing` in it: what images it takes.
+def with_preprocessing(tflite, preprocessing, who):
+    """Adds the `keras_mixer.Preprocessing` of its images to a `.tflite` file.
 
     LiteRT's own metadata have only the scale of pixels, and only for classifiers.
     """
-    said = json.dumps(takes.as_dict()).encode()
-    return packed(unpacked(tflite, who), OURS, said, len(tflite), who)
+    entry = json.dumps(preprocessing.as_dict()).encode()
+    return packed(unpacked(tflite, who), PREPROCESSING, entry, len(tflite), who)
 
 
 def preprocessing_in(name, content):
     """The `Preprocessing` in a file's content, or None; `name` is for errors."""
     try:
-        said = entry_of(content, OURS)
-        return None if said is None else Preprocessing(**json.loads(said))
+        entry = entry_of(content, PREPROCESSING)
+        return None if entry is None else Preprocessing(**json.loads(entry))
     except UNREADABLE as error:
-        raise ValueError(f"{name} does not say what images it takes: {error}.") from None
+        raise ValueError(f"The preprocessing in {name} cannot be read: {error}.") from None
 
 
 def metadata_in(name, content):
-    """What `read_metadata` gives for a file's content; `name` is for errors."""
+    """The `Metadata` in a file's content, or None; `name` is for errors."""
     try:
         entry = entry_of(content, ENTRY)
         return None if entry is None else _read(entry, content)
@@ -127,7 +126,7 @@ def metadata_in(name, content):
 
 
 def _check_range(input_range, who):
-    """Raises ValueError unless it is None or two different numbers, for black and for white."""
+    """Raises ValueError unless `input_range` is None or two different numbers."""
     if input_range is None:
         return
     numbers = np.asarray(input_range)
@@ -138,13 +137,13 @@ def _check_range(input_range, who):
         or numbers[0] == numbers[1]
     ):
         raise ValueError(
-            f"{who} needs input_range to be two different numbers, what the model takes for black "
-            f"and for white; got {input_range!r}."
+            f"{who} needs input_range to be two different numbers, the model's values of black and "
+            f"of white; got {input_range!r}."
         )
 
 
 def _input_and_output(model, who):
-    """The tensors of the one image and of its scores."""
+    """The tensors of the image and of its scores."""
     main = model.subgraphs[0]
     tensors = [main.tensors[i] for i in (*main.inputs, *main.outputs)]
     shapes = [[] if tensor.shape is None else [int(n) for n in tensor.shape] for tensor in tensors]
@@ -173,7 +172,7 @@ def _described(model, image, metadata):
             table("ProcessUnit", options_type=schema.NORMALIZATION_OPTIONS, options=normalisation)
         ]
         stats = table("Stats", max=[max(black, white)], min=[min(black, white)])
-    takes = table(
+    input_tensor = table(
         "TensorMetadata",
         name="image",
         description=about,
@@ -192,7 +191,7 @@ def _described(model, image, metadata):
         description="The names of the classes, in the order of the scores.",
         type=schema.TENSOR_AXIS_LABELS,
     )
-    gives = table(
+    output_tensor = table(
         "TensorMetadata",
         name="scores",
         description="The probability of each class; they add up to 1."
@@ -214,9 +213,13 @@ def _described(model, image, metadata):
         author=metadata.author,
         license=metadata.license,
         subgraph_metadata=[
-            table("SubGraphMetadata", input_tensor_metadata=[takes], output_tensor_metadata=[gives])
+            table(
+                "SubGraphMetadata",
+                input_tensor_metadata=[input_tensor],
+                output_tensor_metadata=[output_tensor],
+            )
         ],
-        min_parser_version="1.0.0",  # older than every field that is used here
+        min_parser_version="1.0.0",  # all fields used here are in this version
     )
 
 
@@ -224,30 +227,30 @@ def gives_probabilities(model):
     """Whether the only output of an unpacked model comes from a softmax, quantised or not."""
     op_codes = _litert.schema().BuiltinOperator
     main = model.subgraphs[0]
-    makers = {int(o): op for op in main.operators for o in op.outputs}
-    maker = makers.get(int(main.outputs[0]))
-    while maker is not None:
-        code = model.operatorCodes[maker.opcodeIndex]
+    producers = {int(o): op for op in main.operators for o in op.outputs}
+    op = producers.get(int(main.outputs[0]))
+    while op is not None:
+        code = model.operatorCodes[op.opcodeIndex]
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
         if kind not in (op_codes.DEQUANTIZE, op_codes.QUANTIZE):
             return kind == op_codes.SOFTMAX
-        maker = makers.get(int(maker.inputs[0]))
+        op = producers.get(int(op.inputs[0]))
     return False
 
 
 def _read(entry, content):
     if entry[4:8] != schema.IDENTIFIER:
-        raise ValueError("they do not begin like metadata")
-    root = Found("ModelMetadata", entry)
+        raise ValueError("bytes 4 to 8 are not M001")
+    root = StoredTable("ModelMetadata", entry)
     inputs, outputs = [], []
-    for main in root.many("subgraph_metadata", "SubGraphMetadata")[:1]:
-        inputs = main.many("input_tensor_metadata", "TensorMetadata")
-        outputs = main.many("output_tensor_metadata", "TensorMetadata")
-    files = [f for tensor in outputs for f in tensor.many("associated_files", "AssociatedFile")]
+    for main in root.children("subgraph_metadata", "SubGraphMetadata")[:1]:
+        inputs = main.children("input_tensor_metadata", "TensorMetadata")
+        outputs = main.children("output_tensor_metadata", "TensorMetadata")
+    files = [f for tensor in outputs for f in tensor.children("associated_files", "AssociatedFile")]
     labels = [f.text("name") for f in files if f.byte("type") == schema.TENSOR_AXIS_LABELS]
-    words = {key: root.text(key) for key in ("name", "description", "version", "author", "license")}
+    texts = {key: root.text(key) for key in ("name", "description", "version", "author", "license")}
     return Metadata(
-        **words,
+        **texts,
         input_range=_range(inputs),
         labels=tuple(from_lines(text_file_in(content, labels[0]))) if labels else (),
     )
@@ -256,12 +259,12 @@ def _read(entry, content):
 def _range(inputs):
     """Black and white in the first input that has normalisation options."""
     for tensor in inputs:
-        for unit in tensor.many("process_units", "ProcessUnit"):
+        for unit in tensor.children("process_units", "ProcessUnit"):
             if unit.byte("options_type") == schema.NORMALIZATION_OPTIONS:
-                options = unit.one("options", "NormalizationOptions")
+                options = unit.child("options", "NormalizationOptions")
                 mean, std = (np.array(options.floats(key)) for key in ("mean", "std"))
-                ends = ((pixel - mean) / std for pixel in (0.0, WHITE))
-                # float32 has seven digits, of which six come back.
-                ends = [tuple(float(f"{value:.6g}") for value in end) for end in ends]
-                return tuple(end[0] if len(set(end)) == 1 else end for end in ends)
+                values = ((pixel - mean) / std for pixel in (0.0, WHITE))
+                # Six digits, because rounding to float32 changes the seventh.
+                values = [tuple(float(f"{v:.6g}") for v in channels) for channels in values]
+                return tuple(v[0] if len(set(v)) == 1 else v for v in values)
     return None

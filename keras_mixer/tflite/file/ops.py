@@ -5,25 +5,25 @@ from keras_mixer.tflite._litert import op_details
 
 
 def ops_of(content):
-    """Yields of each op its kind, the details of its first output and those of its inputs.
+    """Yields each op's kind, the details of its first output and the details of its inputs.
 
-    The details of an input that is left out are None.
+    The details of an omitted input are None.
     """
     interpreter, details = _loaded(content)
     for op in op_details(interpreter):
         inputs = [details.get(index) for index in op["inputs"]]
-        made = [index for index in op["outputs"] if index >= 0]
-        if made:
-            yield op["op_name"], details[made[0]], inputs
+        outputs = [index for index in op["outputs"] if index >= 0]
+        if outputs:
+            yield op["op_name"], details[outputs[0]], inputs
 
 
 def outputs_of(content, kinds=None):
-    """Names of the output tensors of a file's ops, of all kinds or of some."""
-    return {made["name"] for kind, made, _ in ops_of(content) if kinds is None or kind in kinds}
+    """Names of the output tensors of a file's ops, or of ops of some kinds."""
+    return {output["name"] for kind, output, _ in ops_of(content) if kinds is None or kind in kinds}
 
 
 def constants_of(content, kinds):
-    """Yields the constant inputs of ops of some kinds: name of the op's output and the array."""
+    """Yields constant inputs of ops of some kinds: the op's output name, and the array."""
     interpreter, details = _loaded(content)
     for op in op_details(interpreter):
         if op["op_name"] in kinds:
@@ -37,7 +37,7 @@ def constants_of(content, kinds):
 
 
 def _loaded(content):
-    """An interpreter without memory for activations, and its tensors' details by index."""
+    """An interpreter without allocated tensors, and index -> details of its tensors."""
     with needs(__name__):
         from ai_edge_litert.interpreter import Interpreter
 

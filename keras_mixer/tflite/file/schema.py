@@ -1,4 +1,4 @@
-"""LiteRT's metadata schema 1.5.0: its tables, written and read by the names of their fields.
+"""Reads and writes the tables of LiteRT's metadata schema 1.5.0 by their field names.
 
 Source: mediapipe/tasks/metadata/metadata_schema.fbs in google-ai-edge/mediapipe.
 """
@@ -42,12 +42,12 @@ TENSOR_AXIS_LABELS = 2  # of AssociatedFileType
 
 
 def table(kind, **fields):
-    """A table to write. Fields are strings, lists of floats, tables, lists of tables, or bytes."""
+    """A table to write. Fields are strings, tables, lists of floats or tables, or enums."""
     return kind, fields
 
 
 def write(root):
-    """A table and all its fields -> the bytes of a flatbuffer."""
+    """A root table -> the bytes of a flatbuffer."""
     builder = flatbuffers.Builder()
     builder.Finish(_put(builder, root), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
@@ -67,27 +67,27 @@ def _put(builder, value):
         return builder.EndVector()
     kind, fields = value
     fields = {name: field for name, field in fields.items() if field or field == 0}
-    placed = {
+    written = {
         name: field if isinstance(field, int) else _put(builder, field)
         for name, field in fields.items()
     }
     builder.StartObject(len(FIELDS[kind]))
-    for name, field in placed.items():
+    for name, field in written.items():
         slot = FIELDS[kind].index(name)
-        if isinstance(fields[name], int):  # every number in these tables is an enum of one byte
+        if isinstance(fields[name], int):  # every integer in these tables is an enum of one byte
             builder.PrependUint8Slot(slot, field, 0)
         else:
             builder.PrependUOffsetTRelativeSlot(slot, field, 0)
     return builder.EndObject()
 
 
-class Found:
-    """A table in a flatbuffer, read in place; a missing field is read as an empty value.
+class StoredTable:
+    """A table in a flatbuffer, read in place. A missing field is an empty value.
 
     Args:
-        kind: Its name in `FIELDS`.
+        kind: The table's name in `FIELDS`.
         content: The flatbuffer's bytes.
-        position: Where the table begins; by default it is the root table.
+        position: The table's offset; by default that of the root table.
     """
 
     def __init__(self, kind, content, position=None):
@@ -96,28 +96,32 @@ class Found:
         self.kind, self.table = kind, Table(content, position)
 
     def text(self, name):
-        at = self._at(name)
-        return self.table.String(self.table.Pos + at).decode() if at else ""
+        offset = self._offset(name)
+        return self.table.String(self.table.Pos + offset).decode() if offset else ""
 
     def byte(self, name):
-        at = self._at(name)
-        return self.table.Get(Uint8Flags, self.table.Pos + at) if at else 0
+        offset = self._offset(name)
+        return self.table.Get(Uint8Flags, self.table.Pos + offset) if offset else 0
 
     def floats(self, name):
-        at = self._at(name)
-        return self.table.GetVectorAsNumpy(Float32Flags, at).tolist() if at else []
+        offset = self._offset(name)
+        return self.table.GetVectorAsNumpy(Float32Flags, offset).tolist() if offset else []
 
-    def one(self, name, kind):
-        at = self._at(name)
-        return Found(kind, self.table.Bytes, self.table.Indirect(self.table.Pos + at)) if at else ()
+    def child(self, name, kind):
+        offset = self._offset(name)
+        return (
+            StoredTable(kind, self.table.Bytes, self.table.Indirect(self.table.Pos + offset))
+            if offset
+            else ()
+        )
 
-    def many(self, name, kind):
-        at = self._at(name)
-        if not at:
+    def children(self, name, kind):
+        offset = self._offset(name)
+        if not offset:
             return []
-        start = self.table.Vector(at)
-        positions = range(start, start + 4 * self.table.VectorLen(at), 4)
-        return [Found(kind, self.table.Bytes, self.table.Indirect(p)) for p in positions]
+        start = self.table.Vector(offset)
+        positions = range(start, start + 4 * self.table.VectorLen(offset), 4)
+        return [StoredTable(kind, self.table.Bytes, self.table.Indirect(p)) for p in positions]
 
-    def _at(self, name):
+    def _offset(self, name):
         return self.table.Offset(4 + 2 * FIELDS[self.kind].index(name))

@@ -1,1 +1,1 @@
-"""A `.tflite` file at work: classify with it, compare it with its Keras model, time it."""
+"""Running `.tflite` files: classification, comparison with the Keras model, timing."""

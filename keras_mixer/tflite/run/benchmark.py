@@ -31,7 +31,7 @@ BURST = 5  # consecutive runs of one file, because a change of files empties the
 
 @dataclass(frozen=True)
 class Timing:
-    """What `benchmark` found.
+    """The result of `benchmark`.
 
     Attributes:
         ms: Median wall-clock time of one run, in milliseconds.
@@ -118,7 +118,8 @@ def benchmark(tflite: Tflite, *, threads: int | None = None, runs: int = 50) -> 
         A `Timing`.
 
     Raises:
-        FileNotFoundError, ValueError: A missing, damaged or foreign file, or `runs` below 1.
+        FileNotFoundError, ValueError: The file is missing, damaged or not a classifier, or `runs`
+            is below 1.
         RuntimeError: Keras does not run on TensorFlow, which is needed to measure peak throughput.
     """
     if runs < 1:
@@ -169,24 +170,25 @@ def matmul_file(kind):
     recipe = find(kind)
     example = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
     found = ranges(content, [example]) if recipe.calibrated else None
-    return quantise(content, recipe, found, integer_ends=recipe.every_op)
+    return quantise(content, recipe, found, integer_io=recipe.every_op)
 
 
 def _matmuls(content):
     """10^9 multiplications and additions of a file, by type; a type is named by a recipe."""
     found = Counter()
-    for kind, made, inputs in ops_of(content):
+    for kind, output, inputs in ops_of(content):
         if kind in MATMULS:
-            given, weights, *_ = inputs
-            # [out, in], or [out, height, width, in]; one multiplication and one addition for each.
-            each = 1 if kind == "DEPTHWISE_CONV_2D" else weights["shape"][-1]
-            each *= np.prod(weights["shape"][1:-1], dtype=int)
-            found[_type(given, weights)] += 2e-9 * float(np.prod(made["shape"]) * each)
+            x, weights, *_ = inputs
+            # Weights are [out, in] or [out, height, width, in].
+            per_output = 1 if kind == "DEPTHWISE_CONV_2D" else weights["shape"][-1]
+            per_output *= np.prod(weights["shape"][1:-1], dtype=int)
+            # One multiplication and one addition each.
+            found[_type(x, weights)] += 2e-9 * float(np.prod(output["shape"]) * per_output)
     return dict(found)
 
 
-def _type(given, weights):
-    if given["dtype"] in (np.int8, np.int16):
+def _type(x, weights):
+    if x["dtype"] in (np.int8, np.int16):
         return "int8"  # LiteRT has no fast int16 matmul, so int16 is compared with int8 too
     return "float32" if weights["dtype"] in (np.float32, np.float16) else "dynamic_int8"
 

@@ -20,7 +20,7 @@ with needs(__name__):
 
 
 class Prediction(NamedTuple):
-    """One class and the score that a picture got for it."""
+    """A class and its score."""
 
     index: int
     label: str
@@ -34,20 +34,20 @@ class Classifier:
         best, *others = classifier("cat.jpg")
 
     Args:
-        path: The file, or its content as bytes: a classifier, `[1, H, W, C] -> [1, classes]`. Or a
-            Keras model.
-        labels: Names of the classes: a sequence, or the path of a text file with one a line. By
+        path: Path or content of a `.tflite` classifier, `[1, H, W, C] -> [1, classes]`, or a Keras
+            model.
+        labels: Class names: a sequence, or the path of a text file with one name per line. By
             default the names in the file, or numbers if there are none.
         input_range: The values of a black and of a white pixel, if the file or the Keras model does
-            not say them.
-        threads: CPU threads of a file; by default one a core, four at most.
+            not state them.
+        threads: CPU threads for a file; by default one per core, at most four.
 
     Raises:
-        FileNotFoundError, ValueError: A missing, damaged or foreign file, labels that do not match
-            its classes, or an unknown scale of pixels.
+        FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; labels do
+            not match its classes; or the scale of pixels is unknown.
 
     Attributes:
-        preprocessing: The `keras_mixer.Preprocessing` by which it cuts and scales pictures.
+        preprocessing: The `keras_mixer.Preprocessing` by which pictures are cropped and scaled.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Classifier:
         threads: int | None = None,
     ) -> None:
         self.runner = _Keras(path) if isinstance(path, keras.Model) else Runner(path, threads)
-        said = self.runner.metadata or Metadata()
-        self.preprocessing = self._takes(input_range)
+        self.preprocessing = self._preprocessing(input_range)
         if labels is None:
-            labels = said.labels or range(self.runner.classes)
+            metadata = self.runner.metadata or Metadata()
+            labels = metadata.labels or range(self.runner.classes)
         self.labels = list(read_labels(labels))
         if len(self.labels) != self.runner.classes:
             raise ValueError(
@@ -70,52 +70,53 @@ class Classifier:
                 f"got {len(self.labels)} labels."
             )
 
-    def _takes(self, input_range):
-        said = self.runner.preprocessing
+    def _preprocessing(self, input_range):
+        preprocessing = self.runner.preprocessing
         if input_range is not None:
-            said = (said or Preprocessing(size=self.runner.shape[:2])).ranging(input_range)
-        if said is None:
+            preprocessing = preprocessing or Preprocessing(size=self.runner.shape[:2])
+            preprocessing = preprocessing.ranging(input_range)
+        if preprocessing is None:
             raise ValueError(
-                f"{self.runner.name} does not say what it takes for black and for white. Pass "
-                "input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
+                f"{self.runner.name} does not state its values of a black and of a white pixel. "
+                "Pass input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
             )
-        return said
+        return preprocessing
 
     def __call__(self, image: Any, top: int = 5) -> list[Prediction]:
         """The `top` best classes of one image, best first.
 
         Args:
-            image: A picture, which is cut and scaled: a path, a file's bytes, a Pillow image, or
-                whole numbers from 0 to 255, `[h, w, C]` or `[h, w]`. Or floating-point numbers
+            image: A picture, which is cropped and scaled: a path, a file's bytes, a Pillow image,
+                or integers from 0 to 255, `[h, w, C]` or `[h, w]`. Or floating-point numbers
                 `[H, W, C]`, already scaled for the model. Arrays may be tensors or lists.
-            top: How many classes at most.
+            top: Maximum number of classes.
 
         Returns:
             A list of `Prediction(index, label, score)`, with the model's own scores.
 
         Raises:
-            FileNotFoundError, ValueError: A missing file, something that is not a picture, an
-                array of the wrong shape or scale, or scores that are not finite.
+            FileNotFoundError, ValueError: The file is missing or not a picture; an array has the
+                wrong shape or scale; or the scores are not finite.
         """
         scores = self.runner(self._image(image))
         if not np.isfinite(scores).all():
             raise ValueError(
-                f"{self.runner.name} gives scores that are not finite (NaN or infinite), so it "
-                "names no class. Its weights are damaged, from a training that diverged for "
-                "example, or it cannot take such an image."
+                f"{self.runner.name} gives scores that are not finite (NaN or infinite), so there "
+                "is no best class. Its weights are damaged, for example by training that diverged, "
+                "or the image is outside its range."
             )
         best = np.argsort(-scores, kind="stable")[:top]
         return [Prediction(int(i), self.labels[i], float(scores[i])) for i in best]
 
     def _image(self, image):
-        takes, shape = self.preprocessing, self.runner.shape
+        preprocessing, shape = self.preprocessing, self.runner.shape
         if not isinstance(image, str | Path | bytes | Image.Image):
             image = _array(image)
             if image.dtype.kind not in "iu":
-                [(images, _)] = batches(image[None], shape, "Classifier", takes)
+                [(images, _)] = batches(image[None], shape, "Classifier", preprocessing)
                 return images[0]
             image = image.astype(np.uint8)
-        return picture(image, takes, shape[-1])
+        return picture(image, preprocessing, shape[-1])
 
 
 def _array(image):
@@ -132,14 +133,14 @@ def _array(image):
     low, high = image.min(), image.max()
     if image.dtype.kind in "iu" and not PIXELS[0] <= low <= high <= PIXELS[1]:
         raise ValueError(
-            f"Classifier takes whole numbers for pixels from 0 to 255; got {low} to {high}. Floats "
-            "are taken as what the model takes."
+            f"Classifier needs integers to be pixels from 0 to 255; got {low} to {high}. Pass "
+            "images that are already scaled for the model as floats."
         )
     return image
 
 
 class _Keras:
-    """A Keras model with the attributes of a `Runner`."""
+    """A Keras model with the interface of a `Runner`."""
 
     def __init__(self, model):
         self.model = model

@@ -1,4 +1,4 @@
-"""A `.tflite` image model, run with LiteRT."""
+"""Runs a `.tflite` image model with LiteRT."""
 
 from dataclasses import replace
 from threading import Lock
@@ -12,23 +12,23 @@ from keras_mixer.tflite.file.metadata import metadata_in, preprocessing_in
 class Runner:
     """Runs a `.tflite` model of one image: float32 [H, W, C] -> float32 scores [classes].
 
-    It takes and gives floats if the file's input and output tensors are integers, too. Several
-    threads may call it; their calls run one after the other.
+    Integer input and output tensors are converted from and to floats. Calls from several threads
+    run one after the other.
 
     Args:
         source: Path of a `.tflite` file, or its content as bytes.
-        threads: CPU threads; by default one a core, four at most.
+        threads: CPU threads; by default one per core, at most four.
 
     Attributes:
         shape: `(H, W, C)` of the image.
         classes: Number of scores.
         metadata: The file's `Metadata`, or `None`.
-        preprocessing: What images it takes, a `keras_mixer.Preprocessing`; `None` if the file does
-            not say. If its metadata have a scale of pixels, that scale is used.
+        preprocessing: The `keras_mixer.Preprocessing` of its images; `None` if unknown. The scale
+            of pixels in the file's metadata, if any, takes precedence.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a `.tflite` file, is cut short, needs ops that LiteRT does not have,
+        ValueError: It is not a `.tflite` file, is truncated, needs ops that LiteRT does not have,
             or is not an image classifier.
     """
 
@@ -54,13 +54,13 @@ class Runner:
         self.shape = shapes[0][1:]
         self.classes = shapes[1][1]
         self.metadata = metadata_in(self.name, content)
-        self.preprocessing = self._takes(content)
+        self.preprocessing = self._preprocessing(content)
 
-    def _takes(self, content):
-        takes = preprocessing_in(self.name, content)
+    def _preprocessing(self, content):
+        preprocessing = preprocessing_in(self.name, content)
         if self.metadata and self.metadata.input_range:
-            takes = (takes or Preprocessing()).ranging(self.metadata.input_range)
-        return takes and replace(takes, size=self.shape[:2])
+            preprocessing = (preprocessing or Preprocessing()).ranging(self.metadata.input_range)
+        return preprocessing and replace(preprocessing, size=self.shape[:2])
 
     def __call__(self, image):
         with self.lock:  # the interpreter has one set of tensors

@@ -1,4 +1,4 @@
-"""Finds the layers whose quantisation changes the scores most."""
+"""Finds the layers whose quantisation changes the scores the most."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,8 +27,8 @@ class LayerLoss:
     """The effect of quantising one layer alone.
 
     Attributes:
-        layer: Its path, as `convert`'s `keep_float` takes it.
-        error: Root mean square of the change of the scores, over that of the scores.
+        layer: The layer's path, for `keep_float` of `convert`.
+        error: Root mean square of the change of the scores, divided by that of the scores.
         agreement: Share of images whose best class stays the same, 0 to 1.
     """
 
@@ -54,28 +54,30 @@ def sensitivity(
 
     Args:
         model: The Keras model, `[B, H, W, C] -> [B, classes]`.
-        recipe: What to quantise to: the name of any recipe but `"float32"`.
+        recipe: Name of any recipe except `"float32"`.
         data: Images as the model takes them, as in `verify`; labels are ignored.
         calibration: Calibration images, for the recipes that need them.
-        count: How many of the images to use.
-        input_range: The values of a black and of a white pixel, if nothing in the model says them.
-        progress: Iterates over the list of layers; `tqdm.tqdm` also draws a bar.
+        count: Maximum number of images.
+        progress: Wraps the iteration over layers, such as `tqdm.tqdm` to draw a bar.
+        input_range: The values of a black and of a white pixel, if the model does not state them.
 
     Returns:
-        A list of `LayerLoss`, the layer with the largest error first. If the accuracy of the whole
-        file is too low, keep the first ones in float32 (`convert`'s `keep_float`).
+        A list of `LayerLoss`, the largest error first. If the accuracy of the whole file is too
+        low, keep the first layers in float32 with `keep_float` of `convert`.
 
     Raises:
-        ValueError: What `convert` refuses, recipe `"float32"`, or data of the wrong shape or scale.
+        ValueError: As in `convert`; also for recipe `"float32"` and data of a wrong shape or scale.
     """
     recipe = find(recipe)
     who = f"sensitivity to recipe '{recipe.name}'"
     if recipe.name == "float32":
-        raise ValueError(f"{who}: nothing is quantised; take any other recipe.")
+        raise ValueError(f"{who}: nothing is quantised; choose another recipe.")
     shape = image_shape(model, "sensitivity")
-    takes = said(model, input_range)
-    example = calibration_images(recipe, calibration, shape, who, takes)
-    images = [image for some, _ in batches(data, shape, who, takes) for image in some][:count]
+    preprocessing = said(model, input_range)
+    example = calibration_images(recipe, calibration, shape, who, preprocessing)
+    images = [image for batch, _ in batches(data, shape, who, preprocessing) for image in batch][
+        :count
+    ]
     check_backend("sensitivity")
 
     content = checked_float_file(model, shape, recipe, who, example)
@@ -83,12 +85,12 @@ def sensitivity(
     found = checked_ranges(content, example, recipe, layers, who)
     if recipe.weights == "float16":
         check_float16(content, layers, (), who)
-    touched = outputs_of(content, None if recipe.every_op else MATMULS)
+    quantisable = outputs_of(content, None if recipe.every_op else MATMULS)
     if recipe.weights == "int4":
-        touched -= set(odd_widths(content))
+        quantisable -= set(odd_widths(content))
     by_layer = {}
     for name, layer in layers.items():
-        if name in touched:
+        if name in quantisable:
             by_layer.setdefault(layer, []).append(name)
 
     def scores(content):
@@ -98,7 +100,7 @@ def sensitivity(
     expected = scores(content)
     losses = []
     for layer in progress([*by_layer]):
-        others = [name for name in touched if name not in by_layer[layer]]
+        others = [name for name in quantisable if name not in by_layer[layer]]
         got = scores(quantise(content, recipe, found, keep_float=others))
         losses.append(
             LayerLoss(

@@ -1,5 +1,6 @@
-"""Compares a `.tflite` file with its Keras model: accuracy, agreement, layer by layer."""
+"""Compares a `.tflite` file with its Keras model: accuracy, agreement, layer outputs."""
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,29 +19,29 @@ from keras_mixer.tflite.examples import batches
 from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
 
-WATCHED = 16  # images on which layers are compared; a layer has thousands of values in each
-DEPARTED = 0.1  # relative error from which a layer is reported as wrong
+LAYER_IMAGES = 16  # images for the comparison of layers; each gives thousands of values per layer
+LAYER_ERROR = 0.1  # relative error above which a layer is reported as wrong
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
-        images: How many images both ran on.
+        images: Number of images.
         bytes: Size of the `.tflite` file.
         keras_accuracy: Top-1 accuracy of the Keras model, 0 to 1; `None` without labels.
         accuracy: The same for the file.
-        agreement: Share of images that both put into the same class, 0 to 1.
+        agreement: Share of images for which both give the same class, 0 to 1.
         max_abs_difference: Largest difference between two scores, over images and classes;
-            infinite where a score is not finite.
-        worst_image: Index of the image with that difference, in the order of the data.
+            infinite if a score is not finite.
+        worst_image: Index of the image with that difference.
         not_finite: Number of images for which the file or the Keras model gives a score that is NaN
             or infinite. They count as wrong and as disagreement.
         ms_per_image: Median wall-clock time of one call of the file, in milliseconds.
         layers: With `layers=True`, the relative error of each layer's output, in the order of
-            computation: pairs of the layer's path and the root mean square of the difference over
-            that of the output. Empty otherwise.
+            computation: pairs of the layer's path and the root mean square of the difference,
+            divided by that of the output. Empty otherwise.
     """
 
     images: int
@@ -55,10 +56,20 @@ class Report:
     layers: tuple[tuple[str, float], ...] = ()
 
     @property
+    def first_wrong_layer(self):
+        """Path of the first layer with a relative error above 0.1, or None."""
+        # `not <=`, so that NaN counts as an error.
+        return next((path for path, error in self.layers if not error <= LAYER_ERROR), None)
+
+    @property
     def departs(self):
-        """Path of the first layer with a relative error of more than a tenth, or None."""
-        # A NaN is not within any bound.
-        return next((path for path, error in self.layers if not error <= DEPARTED), None)
+        """Deprecated name of `first_wrong_layer`."""
+        warnings.warn(
+            "Report.departs is deprecated; use Report.first_wrong_layer.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.first_wrong_layer
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,23 +80,23 @@ class Report:
             lines += [f"accuracy {self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"]
         if self.not_finite:
             lines += [
-                f"scores of {self.not_finite} images are NaN or infinite, in the file or in Keras: "
+                f"scores of {self.not_finite} images are NaN or infinite, in the file or in Keras; "
                 "they count as wrong and as disagreement"
             ]
         lines += [
             f"agreement with Keras {self.agreement:.2%}",
-            f"largest difference of a score {self.max_abs_difference:.3g}, "
+            f"largest difference between scores {self.max_abs_difference:.3g}, "
             f"at image {self.worst_image}",
             f"{self.ms_per_image:.2f} ms an image",
         ]
         if self.layers:
             lines += ["error of each layer's output:"]
             lines += [f"  {path:36} {error:8.2%}" for path, error in self.layers]
-            first = self.departs
+            first = self.first_wrong_layer
             lines += [
-                f"{first} is the first that is off by more than a tenth."
+                f"{first} is the first layer with an error above 10%."
                 if first
-                else "None is off by more than a tenth."
+                else "No layer has an error above 10%."
             ]
         return "\n".join(lines)
 
@@ -106,27 +117,27 @@ def verify(
         model: The Keras model, `[B, H, W, C] -> [B, classes]`.
         tflite: Path of the file, or its content as bytes.
         data: Images as the model takes them: an array `[N, H, W, C]`, a pair `(images, labels)`, a
-            `tf.data.Dataset`, or an iterable of batches. Labels, whole numbers `[N]` or one-hot
-            `[N, classes]`, give accuracies as well. Or the path of a `.npy` or `.npz` of them, of a
-            folder of pictures, or of one with a folder of pictures for each class.
-        threads: CPU threads for LiteRT; by default one a core, four at most.
-        layers: Whether to compare the output of every layer as well, on the first 16 images, with
-            the model's own in float32. This needs a file from `convert`, because layers are found
-            by the names of tensors.
-        cut_as: How pictures in a folder are cut to size: `None`, as the model was evaluated, or
-            `"mediapipe"`, as MediaPipe's image classifier and, nearly, most apps do.
-        input_range: The values of a black and of a white pixel, if nothing in the model says them.
+            `tf.data.Dataset`, or an iterable of batches. Or the path of a `.npy` or `.npz`, of a
+            folder of pictures, or of a folder with one folder of pictures for each class. Labels,
+            integers `[N]` or one-hot `[N, classes]`, add the accuracies.
+        threads: CPU threads for LiteRT; by default one per core, at most four.
+        layers: Whether to compare the output of every layer, too, with that of the model in
+            float32, on the first 16 images. The file must come from `convert`, because layers are
+            found by the names of tensors.
+        cut_as: How pictures in a folder are cropped: `None`, as in the model's evaluation, or
+            `"mediapipe"`, as by MediaPipe's image classifier and approximately by most apps.
+        input_range: The values of a black and of a white pixel, if the model does not state them.
 
-    If the file's metadata give it another scale than the model's, it gets the same images in its
-    own scale.
+    If the file's metadata have another scale of pixels than the model, images are converted to it
+    for the file.
 
     Returns:
         A `Report`.
 
     Raises:
-        FileNotFoundError, ValueError: A missing, damaged or foreign file; a file and a model of
-            different shapes; data of the wrong shape or scale; labels on some batches only; with
-            `layers`, a file without a layer's name in the name of any tensor.
+        FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; file and
+            model have different shapes; data have a wrong shape or scale; only some batches have
+            labels; or, with `layers`, no tensor has the name of a layer.
     """
     shape = image_shape(model, "verify")
     runner = Runner(tflite, threads)
@@ -134,24 +145,25 @@ def verify(
     ours = (shape, *model.outputs[0].shape[1:])
     if theirs != ours:
         raise ValueError(
-            f"verify needs a file made from the model; '{model.name}' takes images {ours[0]} to "
+            f"verify needs a file made from the model; '{model.name}' maps images {ours[0]} to "
             f"outputs {ours[1:]}, the file {theirs[0]} to {theirs[1:]}."
         )
 
-    expected, scores, labels, seconds, watched = [], [], [], [], []
+    expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
-    takes = said(model, input_range)
-    if cut_as and takes:
-        takes = takes.on_device()
-    theirs = _theirs(takes, runner)
-    pixels = takes if theirs and theirs.input_range == PIXELS else None
-    for images, batch_labels in batches(data, shape, "verify", takes):
+    preprocessing = said(model, input_range)
+    if cut_as and preprocessing:
+        preprocessing = preprocessing.on_device()
+    theirs = _other_scale(preprocessing, runner)
+    pixels = preprocessing if theirs and theirs.input_range == PIXELS else None
+    for images, batch_labels in batches(data, shape, "verify", preprocessing):
         expected.append(predict(model, images))
         labels.append(batch_labels)
-        in_file = images if theirs is None else theirs.scaled(takes.pixels(images))
+        in_file = images if theirs is None else theirs.scaled(preprocessing.pixels(images))
         if layers:
-            watched += [*zip(images, in_file, strict=True)][: WATCHED - len(watched)]
+            pairs = [*zip(images, in_file, strict=True)]
+            layer_images += pairs[: LAYER_IMAGES - len(layer_images)]
         for image in in_file:
             start = perf_counter()
             scores.append(runner(image))
@@ -171,43 +183,42 @@ def verify(
         worst_image=int(differences.argmax()),
         ms_per_image=float(np.median(seconds) * 1e3),
         not_finite=int(np.sum(~finite)),
-        layers=tuple(layer_errors(model, runner.content, watched, pixels).items())
+        layers=tuple(layer_errors(model, runner.content, layer_images, pixels).items())
         if layers
         else (),
     )
 
 
-def _theirs(takes, runner):
-    """The file's `Preprocessing` if its scale is not the model's; None if they are the same."""
+def _other_scale(preprocessing, runner):
+    """The file's `Preprocessing` if its scale differs from the model's; otherwise None."""
     theirs = runner.preprocessing
-    if not takes or not theirs:
+    if not preprocessing or not theirs:
         return None
-    black_and_white = [np.reshape(p.input_range, (2, -1)) for p in (takes, theirs)]
+    black_and_white = [np.reshape(p.input_range, (2, -1)) for p in (preprocessing, theirs)]
     return None if np.allclose(*black_and_white, rtol=1e-4) else theirs  # metadata have six digits
 
 
 def layer_errors(model, content, images, pixels=None):
     """The relative error of each layer's output in a file: path -> error, in order.
 
-    The error is the root mean square of the difference over that of the model's output, over all
-    images.
+    The error is the root mean square of the difference over all images, divided by that of the
+    layer's output in the model.
 
     Args:
-        images: Pairs of an image as the model takes it and as the file does.
+        images: Pairs of the same image for the model and for the file.
         pixels: The model's `Preprocessing`, if the file takes pixels from 0 to 255 instead.
     """
-
-    interpreter = open_interpreter(content, watched=True)
+    interpreter = open_interpreter(content, preserve_tensors=True)
     kinds = [tensor["dtype"] for tensor in activations(interpreter).values()]
     every_op = sum(np.issubdtype(kind, np.integer) for kind in kinds) > len(kinds) / 2
     shape = image_shape(model, "verify")
     reference = to_float(model, shape, every_op=every_op, pixels=pixels)
-    float_interpreter = open_interpreter(reference, watched=True)
+    float_interpreter = open_interpreter(reference, preserve_tensors=True)
     ours = layers_by_tensor(float_interpreter, model)
     theirs = layers_by_tensor(interpreter, model)
     [output] = float_interpreter.get_output_details()
     [their_output] = interpreter.get_output_details()
-    # Of the tensors that a layer makes, the last one that is in both files.
+    # The last tensor of each layer that is in both files.
     last = {
         path: (name, name)
         for name, path in ours.items()
@@ -215,41 +226,41 @@ def layer_errors(model, content, images, pixels=None):
     }
     if not last:
         raise ValueError(
-            "verify finds no tensor in the file that is called after one of the model's layers, so "
-            "it cannot compare them; convert the file with keras_mixer, or leave layers out."
+            "verify finds no tensor in the file with the name of one of the model's layers, so it "
+            "cannot compare layers; convert the file with keras_mixer, or leave layers out."
         )
     last[ours[output["name"]]] = output["name"], their_output["name"]
     order = [*ours]
     last = dict(sorted(last.items(), key=lambda item: order.index(item[1][0])))
 
-    wrong, right = dict.fromkeys(last, 0.0), dict.fromkeys(last, 0.0)
+    errors, outputs = dict.fromkeys(last, 0.0), dict.fromkeys(last, 0.0)  # sums of squares
     for_model, for_file = zip(*images, strict=True)
     as_reference = for_file if pixels else for_model
     pairs = zip(every_tensor(reference, as_reference), every_tensor(content, for_file), strict=True)
     for expected, got in pairs:
         for path, (name, their_name) in last.items():
-            right[path] += float(np.square(expected[name], dtype=np.float64).sum())
+            outputs[path] += float(np.square(expected[name], dtype=np.float64).sum())
             with np.errstate(invalid="ignore"):  # inf - inf
                 difference = got[their_name] - expected[name]
-            wrong[path] += float(np.square(difference, dtype=np.float64).sum())
-    return {path: _relative(wrong[path], right[path]) for path in last}
+            errors[path] += float(np.square(difference, dtype=np.float64).sum())
+    return {path: _relative(errors[path], outputs[path]) for path in last}
 
 
-def _relative(wrong, right):
-    """The square root of a quotient of sums of squares; infinite if one of them is not finite."""
-    if not np.isfinite([wrong, right]).all():
+def _relative(error, output):
+    """Relative error from two sums of squares; infinite if one of them is not finite."""
+    if not np.isfinite([error, output]).all():
         return float("inf")
-    return (wrong / right) ** 0.5 if right else 0.0
+    return (error / output) ** 0.5 if output else 0.0
 
 
 def _check_labels(labels, classes):
-    given = [batch for batch in labels if batch is not None]
-    if not given:
+    labelled = [batch for batch in labels if batch is not None]
+    if not labelled:
         return
-    if len(given) < len(labels):
-        missing = len(labels) - len(given)
+    if len(labelled) < len(labels):
+        missing = len(labels) - len(labelled)
         raise ValueError(f"verify needs labels on all batches or none; {missing} have none.")
-    values = np.concatenate(given)
+    values = np.concatenate(labelled)
     if values.min() < 0 or values.max() >= classes:
         raise ValueError(
             f"verify needs labels from 0 to {classes - 1}; got {values.min()} to {values.max()}."

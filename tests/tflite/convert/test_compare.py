@@ -171,7 +171,7 @@ def test_in_verify_a_score_that_is_not_finite_is_wrong_and_a_disagreement(plain)
         assert report.not_finite == 8
         assert "scores of 8 images are NaN or infinite" in str(report)
     assert verify(plain, broken, (IMAGES, answers)).accuracy == 0
-    assert verify(plain, broken, IMAGES, layers=True).departs == "head"
+    assert verify(plain, broken, IMAGES, layers=True).first_wrong_layer == "head"
     good = verify(plain, content, (IMAGES, answers))
     assert (good.accuracy, good.agreement, good.not_finite) == (1, 1, 0)
 

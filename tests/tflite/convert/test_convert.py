@@ -96,14 +96,14 @@ def test_weights_are_inside_the_flatbuffer_where_every_reader_looks(recipe):
 
 def float_tensors(content):
     """How many of a file's activations are in float32."""
-    tensors = activations(open_interpreter(content, watched=True)).values()
+    tensors = activations(open_interpreter(content, preserve_tensors=True)).values()
     return sum(tensor["dtype"] == np.float32 for tensor in tensors)
 
 
 @pytest.mark.parametrize(("recipe", "kind"), [("int8", np.int8), ("int16x8", np.int16)])
-def test_with_integer_ends_nothing_is_left_in_float(recipe, kind):
+def test_with_integer_inputs_and_outputs_nothing_is_left_in_float(recipe, kind):
     model, images = CASE.trained(), CASE.images(8)
-    content = convert(model, recipe, calibration=images, integer_ends=True)
+    content = convert(model, recipe, calibration=images, integer_io=True)
     runner = Runner(content)
     assert runner.input["dtype"] == runner.output["dtype"] == kind
     assert float_tensors(content) == 0
@@ -268,7 +268,7 @@ NAN = np.where(np.arange(4)[:, None, None, None] == 2, np.nan, IMAGES)
         ({"recipe": "int8", "calibration": []}, "at least one image"),
         ({"recipe": "int8", "calibration": IMAGES[0]}, r"\[N, 16, 32, 3\].*\(16, 32, 3\)"),
         ({"recipe": "int8", "calibration": IMAGES[:, :8]}, r"\[N, 16, 32, 3\].*\(4, 8, 32, 3\)"),
-        ({"recipe": "int8", "calibration": [IMAGES, NAN]}, "1 of 4 hold NaN"),
+        ({"recipe": "int8", "calibration": [IMAGES, NAN]}, "1 of 4 contain NaN"),
         ({"recipe": "int8", "calibration": IMAGES.astype(str)}, "images of numbers"),
         ({"recipe": "float32", "calibration": IMAGES}, "'float32' takes no calibration"),
         (
@@ -276,7 +276,7 @@ NAN = np.where(np.arange(4)[:, None, None, None] == 2, np.nan, IMAGES)
             "called 'blok'.*: preprocessing, stem,",
         ),
         ({"recipe": "float32", "keep_float": ["stem"]}, "'float32' keeps every layer"),
-        ({"recipe": "dynamic_int8", "integer_ends": True}, "goes with 'int8', 'int16x8'"),
+        ({"recipe": "dynamic_int8", "integer_io": True}, "needs 'int8', 'int16x8'"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_is_converted(arguments, message, monkeypatch):

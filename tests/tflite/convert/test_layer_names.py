@@ -44,7 +44,7 @@ def test_a_tensor_s_name_tells_its_layer(tensor, layer):
 def test_every_layer_that_computes_has_a_tensor(case):
     model = case.trained()
     shape = model.input_shape[1:]
-    interpreter = open_interpreter(to_float(model, shape), watched=True)
+    interpreter = open_interpreter(to_float(model, shape), preserve_tensors=True)
     found = layers_by_tensor(interpreter, model)
     paths = [*layer_paths(model)]
     dense = {path for path in paths if path.endswith(("expand", "project", "dense"))}

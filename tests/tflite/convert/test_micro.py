@@ -20,7 +20,7 @@ EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
 
 
 @pytest.mark.parametrize(
-    ("case", "recipe", "integer_ends"),
+    ("case", "recipe", "integer_io"),
     [
         *((case, "int8", True) for case in CASES),
         *((CASES[0], recipe, False) for recipe in EVERY_OP),
@@ -28,9 +28,9 @@ EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
     ],
     ids=lambda value: getattr(value, "architecture", str(value)),
 )
-def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, integer_ends):
+def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, integer_io):
     model, images = case.trained(classifier_activation=None), case.images(16)
-    content = convert(model, recipe, calibration=images, integer_ends=integer_ends)
+    content = convert(model, recipe, calibration=images, integer_io=integer_io)
     micro, ends, got = (
         runtime.Interpreter.from_bytes(content, arena_size=ARENA),
         Runner(content),

@@ -130,7 +130,7 @@ def test_a_file_that_litert_does_not_run_is_shown_all_the_same():
     assert found.counts == {"FlexErf": 1, "ADD": 1}
     assert found.partitions is None
     assert "FlexErf" in found.problem
-    assert "LiteRT does not run it here" in str(found)
+    assert "LiteRT does not run the file on this machine" in str(found)
     assert fits(found)
 
 

@@ -179,7 +179,7 @@ def test_what_other_tools_wrote_is_read(bare):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": tuple("abc")}, "one label a class, 7; got 3 labels"),
+        ({"labels": tuple("abc")}, "one label for each of 7 classes; got 3 labels"),
         ({"labels": ("a", "", *"cdefg")}, "got '' for class 1"),
         ({"labels": (*"abcdef", "g\nh")}, r"got 'g\\nh' for class 6"),
         ({"input_range": (0, 0)}, r"two different numbers.*got \(0, 0\)"),
@@ -199,7 +199,7 @@ def test_a_truncated_file_gets_no_metadata(bare, size):
 
 
 def test_a_file_whose_end_is_missing_is_not_read_as_one_without_labels(full):
-    with pytest.raises(ValueError, match=r"should hold labels\.txt and does not"):
+    with pytest.raises(ValueError, match=r"name labels\.txt, which is missing"):
         read_metadata(full[:-40])
 
 

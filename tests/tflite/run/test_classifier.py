@@ -76,7 +76,7 @@ def test_a_photograph_is_turned_upright(tmp_path):
     assert np.array_equal(picture(tmp_path / "photo.png", takes, 3), picture(upright, takes, 3))
 
 
-def test_integer_ends_are_quantised_at_the_door(model, path, pixels, tmp_path):
+def test_integer_inputs_and_outputs_are_converted_from_and_to_floats(model, path, pixels, tmp_path):
     """Other people's full-int8 files often have int8 or uint8 inputs and outputs."""
     import keras
     import tensorflow as tf

@@ -58,25 +58,25 @@ def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model, conten
 @pytest.mark.parametrize("recipe", ["float32", "dynamic_int8", "static_int8", "int8"])
 def test_the_layers_of_a_good_file_do_not_depart(model, recipe):
     calibration = IMAGES if RECIPES[recipe].calibrated else None
-    ends = RECIPES[recipe].every_op
-    content = convert(model, recipe, calibration=calibration, integer_ends=ends)
+    integer_io = RECIPES[recipe].every_op
+    content = convert(model, recipe, calibration=calibration, integer_io=integer_io)
     report = verify(model, content, IMAGES, layers=True)
     paths = [path for path, _ in report.layers]
     dense = [path for path in layer_paths(model) if path.endswith(("expand", "project"))]
     assert [path for path in paths if path in dense] == dense  # all, in order
     assert {"block_0", "block_2/token_norm", "head"} <= {*paths}
-    assert report.departs is None
-    assert "None is off by more than a tenth" in str(report)
+    assert report.first_wrong_layer is None
+    assert "No layer has an error above 10%" in str(report)
     errors = [error for _, error in report.layers]
     assert max(errors) < 1e-5 if recipe == "float32" else 1e-3 < max(errors) < 0.1
 
 
-def test_the_first_layer_that_departs_is_named(model):
+def test_the_first_wrong_layer_is_named(model):
     other = CASE.trained()
     bias = other.get_layer("block_1").channel_mlp.expand.bias
     bias.assign(bias + 1)
     report = verify(model, convert(other, "int8", calibration=IMAGES), IMAGES, layers=True)
-    assert report.departs == "block_1/channel_mlp/expand"
+    assert report.first_wrong_layer == "block_1/channel_mlp/expand"
     assert "block_1/channel_mlp/expand is the first" in str(report)
 
 
@@ -113,7 +113,7 @@ def test_data_may_be_an_array_pairs_one_hot_or_a_data_set(model, content, tmp_pa
         (IMAGES[:, :8], r"\[N, 16, 32, 3\]"),
         ([], "at least one image"),
         ([{"image": IMAGES, "label": 0}], "dicts of image, label.*as_supervised=True"),
-        ((IMAGES, np.arange(3)), "one label an image; got 3 for 32"),
+        ((IMAGES, np.arange(3)), "one label for each image; got 3 for 32"),
         ([(IMAGES, np.zeros(32)), IMAGES], "labels on all batches or none; 1 have none"),
         ((IMAGES, np.arange(32)), "labels from 0 to 6; got 0 to 31"),
     ],
