@@ -63,8 +63,12 @@ class Checkpoint:
     def __str__(self):
         return self.path.name
 
-    def find(self, path: str, place: int) -> tuple[tuple[str, ...], np.ndarray | None]:
+    def find(
+        self, path: str, place: int
+    ) -> tuple[tuple[str, ...], np.ndarray | layouts.Misfit | None]:
         """The file's own names of a weight's arrays, and the weight; `()` and None without it.
+
+        The weight is a `layouts.Misfit` if its arrays cannot be converted.
 
         Args:
             path: Our name of the weight.
@@ -89,7 +93,7 @@ class Checkpoint:
     def classes(self):
         """How many classes its head tells apart; None without one."""
         _, bias = self.find("head/bias", HEAD["head/bias"])
-        return None if bias is None else bias.size
+        return bias.size if isinstance(bias, np.ndarray) else None
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
@@ -169,6 +173,10 @@ def save_weights(
             f"save_weights: the {fitting[0].name} layout has no name for {listed(error.args)} of "
             f"'{model.name}'; nothing was written."
         ) from None
+    except layouts.MisfitError as error:
+        raise ValueError(
+            f"save_weights: for the {fitting[0].name} layout {error}; nothing was written."
+        ) from None
     with whole_file(path, overwrite) as temporary:
         files.write(temporary, arrays)
 
@@ -195,8 +203,10 @@ def assign(
             continue
         if array is None:
             missing[name] = tuple(weight.shape)
+        elif isinstance(array, layouts.Misfit):
+            misshapen[name] = (tuple(weight.shape), array, own)
         elif array.shape != tuple(weight.shape):
-            misshapen[name] = (tuple(weight.shape), array.shape)
+            misshapen[name] = (tuple(weight.shape), array.shape, own)
         else:
             pairs.append((weight, array))
     if "head" in without:  # the file may have one where the model has none
@@ -268,15 +278,9 @@ def _difference(who, model, checkpoint, missing, misshapen, extra):
     of = f" ({checkpoint.layout.name} layout)" if checkpoint.layout else ""
     lines = [f"{who}: {checkpoint}{of} does not fit '{model.name}'; nothing was loaded."]
     for heading, rows in (
-        ("Only in the file", {name: f"{shape}" for name, shape in extra.items()}),
-        ("Only in the model", {name: f"{shape}" for name, shape in missing.items()}),
-        (
-            "Of another shape",
-            {
-                name: f"{shape} in the model, {in_file} in the file"
-                for name, (shape, in_file) in misshapen.items()
-            },
-        ),
+        ("Only in the file", {name: (f"{shape}",) for name, shape in extra.items()}),
+        ("Only in the model", {name: (f"{shape}",) for name, shape in missing.items()}),
+        ("Of another shape", {name: _shapes(*found) for name, found in misshapen.items()}),
     ):
         if rows:
             lines.append(f"{heading}, {len(rows)}:")
@@ -292,23 +296,49 @@ def _difference(who, model, checkpoint, missing, misshapen, extra):
     return "\n".join(lines)
 
 
+def _shapes(shape, found, own):
+    """The text of a row, and, if the file's arrays have to be named, their names and more text."""
+    if not isinstance(found, layouts.Misfit):
+        return (f"{shape} in the model, {found} in the file",)
+    return f"{shape} in the model, {listed(found.shapes)} in the file: ", own, f" {found.needed}"
+
+
 def _grouped(rows):
-    """Rows that differ in one number only, and say the same, as one: `block_{0..11}/norm`."""
+    """Rows that differ in one number only, and say the same, as one: `block_{0..11}/norm`.
+
+    Args:
+        rows: Name -> text; or text, names in the file, text.
+
+    Yields:
+        Name and text.
+    """
     groups = defaultdict(list)
-    for name, text in rows.items():
-        number = re.search(r"\d+", name)
-        split = number.span() if number else (len(name), len(name))
-        groups[name[: split[0]], name[split[1] :], text].append(name[slice(*split)])
-    for (before, after, text), numbers in groups.items():
-        yield f"{before}{_ranges(numbers)}{after}", text
+    for name, (text, *more) in rows.items():
+        own, after = more or ((), "")
+        parts = [_at_number(each) for each in (name, *own)]
+        key = text, after, tuple((before, behind) for before, _, behind in parts)
+        groups[key].append([number for _, number, _ in parts])
+    for (text, after, parts), numbers in groups.items():
+        name, *own = [
+            f"{before}{_ranges(found)}{behind}"
+            for (before, behind), found in zip(parts, zip(*numbers, strict=True), strict=True)
+        ]
+        yield name, f"{text}{listed(own) if own else ''}{after}"
+
+
+def _at_number(name):
+    """`"block_3/norm"` -> `("block_", "3", "/norm")`: what is before and behind its number."""
+    number = re.search(r"\d+", name)
+    start, end = number.span() if number else (len(name), len(name))
+    return name[:start], name[start:end], name[end:]
 
 
 def _ranges(numbers):
     """["0", "1", "2", "5"] -> "{0..2, 5}", and one number as it is."""
-    if len(numbers) == 1:
+    if len({*numbers}) == 1:
         return numbers[0]
     runs = []
-    for n in sorted(map(int, numbers)):
+    for n in sorted({*map(int, numbers)}):
         if runs and n == runs[-1][1] + 1:
             runs[-1][1] = n
         else:

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 
-from keras_mixer.weights.layouts import Conversion, Layout, one
+from keras_mixer.weights.layouts import Layout, one, squeezed_to
 
 
 def layout(name, layers, **attributes):
@@ -35,13 +35,15 @@ def norm(theirs):
 
 
 def early_dense(theirs, number):
-    """A dense layer before Linen: one of several in a module, by number, perhaps with more axes.
+    """A dense layer before Linen: one of several in a module, by number.
 
-    Source: big_vision/models/mlp_mixer.py, `load`, which takes off all axes of length one.
+    Its arrays may have more axes, of length one.
+
+    Source: big_vision/models/mlp_mixer.py, `load`, which removes all axes of length one.
     """
-    squeezed = Conversion(lambda array: array.squeeze(), lambda array: array[None])
     return lambda ours: [
-        one(f"{ours}/{w}", f"{theirs}/{w}{number}", squeezed) for w in ("kernel", "bias")
+        one(f"{ours}/{weight}", f"{theirs}/{weight}{number}", squeezed_to(axes))
+        for weight, axes in (("kernel", 2), ("bias", 1))
     ]
 
 
