@@ -17,7 +17,7 @@ from keras_mixer._types import StrPath
 from keras_mixer.images import Preprocessing, carrier
 from keras_mixer.layers import Residual
 from keras_mixer.weights import files, layouts
-from keras_mixer.weights.names import all_layers, named_weights
+from keras_mixer.weights.names import named_layers, named_weights
 
 # Name of an architecture -> its layouts, the official one first.
 LAYOUTS: dict[str, Sequence[layouts.Layout]] = {}
@@ -100,7 +100,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Loads a checkpoint file into a model: every weight, or none and one complete error.
 
     Args:
-        model: A built model of this package, or one that contains such a model's layers.
+        model: A built model of this package, one that contains such a model and no other weights,
+            or, for Keras's own files, any Keras model.
         path: A file of Google's (`.npz`, in the released layout or the one before it), of timm's
             (`.safetensors`, or `.pth`, `.pt`, `.bin`, read without running what is in them), or of
             Keras's own (`.weights.h5`, `.keras`).
@@ -115,10 +116,13 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             trained for other images.
     """
     _check_model(model, "load_weights")
-    checkpoint = Checkpoint(path, layouts_of(model))
+    known = layouts_of(model)
+    if not known and not str(path).endswith(files.KERAS):
+        raise _foreign(model, path, "load_weights")
+    checkpoint = Checkpoint(path, known)
     assign(model, checkpoint, "load_weights")
     _check_images(model, checkpoint)
-    for layer in all_layers(model):
+    for _, layer in named_layers(model):
         for option, value in checkpoint.settings.items():
             if getattr(layer, option, value) != value:
                 warnings.warn(
@@ -140,7 +144,8 @@ def save_weights(
     """Writes a model's weights in the layout of another code base, which can then load them.
 
     Args:
-        model: A built model of this package.
+        model: A built model of this package, or one that contains such a model and no other
+            weights.
         path: Where to write: a `.npz` of Flax's names and arrays, or a `.safetensors` of PyTorch's.
             It appears there whole or not at all.
         layout: The layout's name, such as `"timm"`; by default the first one of the model's
@@ -154,6 +159,8 @@ def save_weights(
     """
     _check_model(model, "save_weights")
     path, known = Path(path), layouts_of(model)
+    if not known:
+        raise _foreign(model, path, "save_weights")
     fitting = [each for each in known if each.suffix == path.suffix and layout in (None, each.name)]
     if not fitting:
         there = listed(f"{each.suffix} ({each.name})" for each in known)
@@ -162,21 +169,28 @@ def save_weights(
             f"{f' and layout={layout!r}' if layout else ''}. For Keras's own files there are "
             "model.save and model.save_weights."
         )
+    prefix = _prefix(model)
+    weights = dict(named_weights(model))
+    unknown = [name for name in weights if not name.startswith(prefix)]
     arrays = {
-        name: keras.ops.convert_to_numpy(weight).astype(np.float32, copy=False)
-        for name, weight in named_weights(model)
+        name.removeprefix(prefix): keras.ops.convert_to_numpy(w).astype(np.float32, copy=False)
+        for name, w in weights.items()
     }
     try:
-        arrays = fitting[0].write(arrays)
+        if not unknown:
+            arrays = fitting[0].write(arrays)
     except KeyError as error:
-        raise ValueError(
-            f"save_weights: the {fitting[0].name} layout has no name for {listed(error.args)} of "
-            f"'{model.name}'; nothing was written."
-        ) from None
+        unknown = [prefix + name for name in error.args]
     except layouts.MisfitError as error:
         raise ValueError(
             f"save_weights: for the {fitting[0].name} layout {error}; nothing was written."
         ) from None
+    if unknown:
+        advice = f" To save the model inside it, pass {_inside(prefix)}." if prefix else ""
+        raise ValueError(
+            f"save_weights: the {fitting[0].name} layout has no name for {listed(unknown)} of "
+            f"'{model.name}'; nothing was written.{advice}"
+        )
     with whole_file(path, overwrite) as temporary:
         files.write(temporary, arrays)
 
@@ -192,11 +206,17 @@ def assign(
     Raises:
         ValueError: Something does not fit; nothing has been assigned then.
     """
+    prefix = _prefix(model)
+    if checkpoint.layout is None and any(name.startswith(prefix) for name in checkpoint.arrays):
+        prefix = ""  # Keras's files name the models within, too
     places, pairs, used = Counter(), [], checkpoint.left_out
     missing, misshapen = {}, {}
     for name, weight in named_weights(model):
         layer = name.rpartition("/")[0]
-        own, array = checkpoint.find(name, places[layer])
+        known = name.startswith(prefix)
+        own, array = (
+            checkpoint.find(name.removeprefix(prefix), places[layer]) if known else ((), None)
+        )
         places[layer] += 1
         used |= {*own}
         if layer in without:
@@ -213,7 +233,7 @@ def assign(
         used |= checkpoint.head
     extra = {name: a.shape for name, a in checkpoint.arrays.items() if name not in used}
     if missing or misshapen or extra:
-        raise ValueError(_difference(who, model, checkpoint, missing, misshapen, extra))
+        raise ValueError(_difference(who, model, checkpoint, prefix, missing, misshapen, extra))
     for weight, array in pairs:
         weight.assign(array)
 
@@ -227,11 +247,38 @@ def layouts_of(model):
     layer = carrier(model)
     if layer is not None and layer.architecture in LAYOUTS:
         return LAYOUTS[layer.architecture]
-    paths = {name: None for name, _ in named_weights(model)}
+    prefix = _prefix(model)
+    paths = {name.removeprefix(prefix): None for name, _ in named_weights(model)}
     known = [
         sum(len(o) for r in own[0].rules for o, _ in r.of_ours(paths)) for own in LAYOUTS.values()
     ]
     return [*LAYOUTS.values()][known.index(max(known))] if any(known) else ()
+
+
+def _foreign(model, path, who):
+    """The error for a model of another package, of whose weights there is no layout."""
+    some = [name for name, _ in named_weights(model)][:3]
+    return ValueError(
+        f"{who} needs a model of this package for {str(path)!r}, because it knows the names of no "
+        f"other model's weights in files of other code. '{model.name}' is another model: its first "
+        f"weights are {listed(some)}. For any model use Keras's own files: "
+        "model.save_weights('model.weights.h5') and model.load_weights."
+    )
+
+
+def _prefix(model):
+    """The names of the models in which our layers are, `"backbone/"`; `""` for the model itself."""
+    prefixes = {
+        prefix
+        for prefix, layer in named_layers(model)
+        if isinstance(layer, Residual) or getattr(layer, "architecture", None) in LAYOUTS
+    }
+    return prefixes.pop() if len(prefixes) == 1 else ""
+
+
+def _inside(prefix):
+    """How to get the model that has a prefix, in Python."""
+    return "model" + "".join(f".get_layer({name!r})" for name in prefix.split("/")[:-1])
 
 
 def _check_images(model, checkpoint):
@@ -274,7 +321,7 @@ def _check_model(model, who):
         raise ValueError(f"{who} needs a built Keras model; got {model!r}.")
 
 
-def _difference(who, model, checkpoint, missing, misshapen, extra):
+def _difference(who, model, checkpoint, prefix, missing, misshapen, extra):
     of = f" ({checkpoint.layout.name} layout)" if checkpoint.layout else ""
     lines = [f"{who}: {checkpoint}{of} does not fit '{model.name}'; nothing was loaded."]
     for heading, rows in (
@@ -285,15 +332,58 @@ def _difference(who, model, checkpoint, missing, misshapen, extra):
         if rows:
             lines.append(f"{heading}, {len(rows)}:")
             lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
-    tiled = {x.name for x in all_layers(model) if isinstance(x, Residual) and x.token_axes}
-    if {*misshapen, *missing} <= HEAD.keys() and extra.keys() <= checkpoint.head:
+    outside = any(not name.startswith(prefix) for name in missing)
+    differing = {name.removeprefix(prefix) for name in (*misshapen, *missing)}
+    if not outside and differing <= HEAD.keys() and extra.keys() <= checkpoint.head:
         lines.append("Given to a builder, as weights=, the file would be loaded but for its head.")
-    elif not missing and not extra and {name.split("/")[0] for name in misshapen} <= tiled:
-        lines.append(
-            "For another image size build the model for the size of the file, load it, then "
-            "keras_mixer.resize(model, size)."
-        )
+    elif outside:
+        lines.append(f"To load the file into the model inside, pass {_inside(prefix)}.")
+    elif not missing and not extra:
+        lines += _advice(model, misshapen)
     return "\n".join(lines)
+
+
+def _advice(model, misshapen):
+    """What to do where shapes alone differ: a line, or none where the rows say it all."""
+    kinds = {
+        f"{prefix}{layer.name}/{path}": axes
+        for prefix, layer in named_layers(model)
+        if isinstance(layer, Residual)
+        for path, axes in layer.token_axes.items()
+    }
+    pairs = defaultdict(set)  # kind of an axis -> its lengths in the model and in the file
+    for name, (shape, found, _) in misshapen.items():
+        if isinstance(found, layouts.Misfit) or len(found) != len(shape):
+            return
+        axes = kinds.get(name) or ["other"] * len(shape)
+        for kind, ours, theirs in zip(axes, shape, found, strict=True):
+            if ours != theirs:
+                pairs[kind].add((ours, theirs))
+    if pairs.keys() == {"tokens"}:
+        yield (
+            f"For another image size ({_lengths(pairs['tokens'])}) build the model for the size of "
+            "the file, load it, then keras_mixer.resize(model, size)."
+        )
+        return
+    factors = {theirs / ours for lengths in pairs.values() for ours, theirs in lengths}
+    if pairs.keys() <= {"tokens", "units"} and len(factors) == 1:
+        [factor] = factors
+        if factor > 1 and factor.is_integer():
+            yield (
+                f"The file has {factor:.0f} times the hidden units over tokens, as "
+                "keras_mixer.resize makes them: build the model for the image size before, "
+                "resize it as the file's model was, and load the file into that."
+            )
+            return
+    words = {"tokens": "the number of tokens", "units": "the hidden units over tokens"}
+    differing = [f"{words[k]} ({_lengths(pairs[k])})" for k in words if k in pairs]
+    if "other" in pairs:
+        differing.append("widths that do not depend on the image's size")
+    yield f"What differs: {listed(differing)}. Build the model with the sizes of the file."
+
+
+def _lengths(pairs):
+    return listed(f"{theirs} in the file, {ours} in the model" for ours, theirs in sorted(pairs))
 
 
 def _shapes(shape, found, own):

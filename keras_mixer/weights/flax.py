@@ -50,9 +50,11 @@ def early_dense(theirs, number):
 def before_linen(names):
     """New name -> name, where siblings called `Kind_n` are numbered by kind, each from zero.
 
-    Before Linen, numbers counted on through siblings of different kinds.
+    Before Linen, numbers counted on through siblings of different kinds. Siblings of one kind
+    only, such as the blocks, keep their numbers: if a block is missing, the error names it, and the
+    blocks after it do not move up.
 
-    Source: `convert_pre_linen` in flax/training/checkpoints.py.
+    Source: `convert_pre_linen` in flax/training/checkpoints.py, which does move them up.
     """
     tree = defaultdict(list)
     for name in names:
@@ -62,10 +64,12 @@ def before_linen(names):
     def natural(text):
         return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
+    numbered = {first: re.fullmatch(r"(.*)_\d+", first) for first in tree}
+    kinds = {match[1] for match in numbered.values() if match}
     counts, renamed = defaultdict(int), {}
     for first in sorted(tree, key=natural):
         new = first
-        if match := re.fullmatch(r"(.*)_\d+", first):
+        if (match := numbered[first]) and len(kinds) > 1:
             new = f"{match[1]}_{counts[match[1]]}"
             counts[match[1]] += 1
         below = [rest for rest in tree[first] if rest]
