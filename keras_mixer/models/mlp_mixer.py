@@ -56,7 +56,7 @@ OFFICIAL = flax.layout(
         "norm": flax.norm("pre_head_layer_norm"),
         "head": flax.dense("head"),
     },
-    settings={"gelu": "tanh"},
+    settings={"gelu": "tanh", "epsilon": EPSILON},
 )
 TOKENS = "Mixer/encoderblock_{i}/token_mixing_phase_0"
 CHANNELS = "Mixer/encoderblock_{i}/channel_mixing_phase_0"
@@ -73,7 +73,7 @@ EARLY = flax.layout(  # before Flax's Linen; big_vision's loader takes it too
         "norm": flax.norm("Mixer/encoder_norm"),
         "head": flax.dense("head"),
     },
-    settings={"gelu": "tanh"},
+    settings={"gelu": "tanh", "epsilon": EPSILON},
     renamed=flax.before_linen,
 )
 TIMM = pytorch.layout(
@@ -89,7 +89,7 @@ TIMM = pytorch.layout(
         "norm": pytorch.norm("norm"),
         "head": pytorch.dense("head"),
     },
-    settings={"gelu": "erf"},
+    settings={"gelu": "erf", "epsilon": EPSILON},
     named={"miil": MIIL},
 )
 
@@ -189,7 +189,7 @@ def mlp_mixer(
             training, in [0, 1). It rises in a straight line from 0 at the first block; the paper
             trains on ImageNet with 0.1.
         gelu: `"tanh"` as in Google's checkpoints, or `"erf"` as in timm's. `None` for the form that
-            goes with `weights`, `"tanh"` without them.
+            goes with `weights`, `"tanh"` without them and for a `.weights.h5`, which does not say.
         remat: Rematerialisation: training computes what is inside the blocks once more for the
             gradient instead of keeping it, for a larger batch in the same memory.
         tokens_first: Whether to compute in [S, B, C] instead of [B, S, C], the same function in the

@@ -12,10 +12,11 @@ import keras
 import numpy as np
 
 from keras_mixer._files import whole_file
+from keras_mixer._keras import inner_layers
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
 from keras_mixer.images import Preprocessing, carrier
-from keras_mixer.layers import Residual
+from keras_mixer.layers import ImagePreprocessing, Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.names import named_layers, named_weights
 
@@ -35,9 +36,10 @@ class Checkpoint:
     Attributes:
         path: The file.
         layout: Whose names it uses; None for Keras's own files.
-        settings: The builder's options that go with its layout.
-        preprocessing: The `Preprocessing` that it was trained for, by the `config.json` of timm
-            beside it, or by its name; None where nothing says it.
+        settings: What layers are set to where its weights come from: those of its layout, or of the
+            model in a `.keras` file; empty for a `.weights.h5`, which does not say.
+        preprocessing: The `Preprocessing` that it was trained for: the model's in a `.keras` file,
+            or by the `config.json` of timm beside it, or by its name; None where nothing says it.
     """
 
     def __init__(self, path: StrPath, known: Sequence[layouts.Layout]):
@@ -45,6 +47,8 @@ class Checkpoint:
         self.arrays = files.read(path)
         self.layout, self.settings, self.preprocessing = None, {}, None
         if self.path.name.endswith(files.KERAS):
+            if self.path.suffix == ".keras":
+                self._take_configs(files.configs(path), known)
             return
         self.layout = layouts.choose(known, self.arrays)
         if self.layout is None:
@@ -62,6 +66,20 @@ class Checkpoint:
 
     def __str__(self):
         return self.path.name
+
+    def _take_configs(self, configs, known):
+        """Takes settings and `Preprocessing` from the layers of a `.keras` file."""
+        for name, example in {k: v for each in known for k, v in each.settings.items()}.items():
+            values = [config[name] for _, config in configs if name in config]
+            same = all(value == values[0] for value in values)  # as in every model of a builder
+            if values and same and isinstance(values[0], type(example)):
+                self.settings[name] = values[0]
+        images = [config for kind, config in configs if kind == ImagePreprocessing.__name__]
+        fields = Preprocessing().as_dict()
+        try:
+            self.preprocessing = Preprocessing(**{field: images[0][field] for field in fields})
+        except (IndexError, KeyError, TypeError, ValueError):
+            return  # a file from before models had one
 
     def find(
         self, path: str, place: int
@@ -112,8 +130,9 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             that is only in the file, all that is only in the model and every shape that differs.
 
     Warns:
-        UserWarning: The file comes from code with another form of GELU than the model's, or was
-            trained for other images.
+        UserWarning: The file comes from code, or from a saved model, with another form of GELU than
+            the model's or another epsilon, or was trained for other images. A `.weights.h5` says
+            neither, so nothing is compared.
     """
     _check_model(model, "load_weights")
     known = layouts_of(model)
@@ -122,16 +141,14 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     checkpoint = Checkpoint(path, known)
     assign(model, checkpoint, "load_weights")
     _check_images(model, checkpoint)
-    for _, layer in named_layers(model):
-        for option, value in checkpoint.settings.items():
-            if getattr(layer, option, value) != value:
-                warnings.warn(
-                    f"load_weights: {checkpoint} comes from code with {option}={value!r}, and "
-                    f"'{model.name}' has {option}={getattr(layer, option)!r}: its answers will "
-                    f"differ a little. Build it with {option}={value!r} for the same ones.",
-                    stacklevel=2,
-                )
-                return
+    wanted, has = _differing(model, checkpoint.settings, every_layer=checkpoint.layout is not None)
+    if wanted:
+        comes = "comes from code with" if checkpoint.layout else "was saved from a model with"
+        warnings.warn(
+            f"load_weights: {checkpoint} {comes} {wanted}, and '{model.name}' has {has}: its "
+            f"outputs will differ slightly. For the same outputs it needs {wanted}.",
+            stacklevel=2,
+        )
 
 
 def save_weights(
@@ -147,7 +164,8 @@ def save_weights(
         model: A built model of this package, or one that contains such a model and no other
             weights.
         path: Where to write: a `.npz` of Flax's names and arrays, or a `.safetensors` of PyTorch's.
-            It appears there whole or not at all.
+            It appears there whole or not at all. It holds the weights alone, without the model's
+            `Preprocessing` and its options such as `gelu`.
         layout: The layout's name, such as `"timm"`; by default the first one of the model's
             architecture that is written in such a file, the official code's if there is one.
         overwrite: Whether a file there may be replaced.
@@ -156,6 +174,10 @@ def save_weights(
         FileExistsError: Something is there already.
         ValueError: Another suffix or layout, or a model with weights that the layout has no name
             for; nothing is written then.
+
+    Warns:
+        UserWarning: The code base of the layout computes with another form of GELU than the model
+            or another epsilon, so the same weights give other outputs there.
     """
     _check_model(model, "save_weights")
     path, known = Path(path), layouts_of(model)
@@ -193,6 +215,17 @@ def save_weights(
         )
     with whole_file(path, overwrite) as temporary:
         files.write(temporary, arrays)
+    wanted, has = _differing(model, fitting[0].settings)
+    if wanted:
+        same = [each for each in known if not any(_differing(model, each.settings))]
+        cure = f", or save it as {same[0].suffix} in the {same[0].name} layout" if same else ""
+        warnings.warn(
+            f"save_weights: {path.name} has the {fitting[0].name} layout, whose code computes with "
+            f"{wanted}, and '{model.name}' has {has}: its outputs there will differ slightly. For "
+            f"the same outputs train a model with {wanted}{cure}. A model that is built from the "
+            f"file needs {has} to compute what '{model.name}' does.",
+            stacklevel=2,
+        )
 
 
 def assign(
@@ -279,6 +312,22 @@ def _prefix(model):
 def _inside(prefix):
     """How to get the model that has a prefix, in Python."""
     return "model" + "".join(f".get_layer({name!r})" for name in prefix.split("/")[:-1])
+
+
+def _differing(model, settings, every_layer=True):
+    """Settings that layers of a model do not have, as text: what is wanted, and what they have.
+
+    Args:
+        settings: Attribute of a layer -> value.
+        every_layer: Whether to look at every layer with weights, or only at those of this package.
+    """
+    wanted, has = {}, {}
+    for layer in inner_layers(model):
+        ours = keras.saving.get_registered_name(type(layer)).startswith(f"{files.PACKAGE}>")
+        for name, value in settings.items() if layer.weights and (every_layer or ours) else ():
+            if getattr(layer, name, value) != value:
+                wanted[name], has[name] = value, getattr(layer, name)
+    return [listed(f"{k}={v!r}" for k, v in each.items()) if each else "" for each in (wanted, has)]
 
 
 def _check_images(model, checkpoint):

@@ -234,7 +234,8 @@ class Layout:
         name: What to call it in a message.
         rules: A `Rule` for each weight of each layer.
         suffix: Of the files that `save_weights` writes in it.
-        settings: The builder's options that make a model compute what that code base does.
+        settings: What layers have to be set to, to compute what that code base does: attribute of a
+            layer -> value. Those that are options of the builder follow the weights.
         named: Part of the name of a released file, or of its folder -> the `Preprocessing` that
             it was trained for, where that is not the paper's.
         renamed: A function from the names in a file to a dict of the names that the rules know ->

@@ -6,7 +6,7 @@ import pytest
 
 import keras_mixer
 from keras_mixer.models import ARCHITECTURES
-from keras_mixer.weights import files
+from keras_mixer.weights import Checkpoint, files
 from keras_mixer.weights.checkpoint import layouts_of
 from keras_mixer.weights.names import named_weights
 from tests.cases import CASES
@@ -38,6 +38,14 @@ def options(case, layout):
     return {name: value for name, value in layout.settings.items() if name in known}
 
 
+def other_settings(case, layout):
+    """Yields a setting of a layout as text, and an option with another layout's value of it."""
+    for other in layouts_of(case.tiny()):
+        for name, value in options(case, other).items():
+            if value != layout.settings.get(name):
+                yield f"{name}={layout.settings[name]!r}", {name: value}
+
+
 def test_the_names_of_weights_are_their_paths(case):
     model = case.tiny()
     assert [name for name, _ in named_weights(model)] == [w.path for w in model.weights]
@@ -55,13 +63,90 @@ def test_every_layout_writes_every_weight_and_reads_it_back_bit_equal(case):
 
 
 def test_what_is_saved_in_a_layout_is_loaded_bit_equal(case, tmp_path):
-    model = case.trained()
-    for layout in layouts_of(model):
+    for layout in layouts_of(case.tiny()):
+        model = case.trained(**options(case, layout))
         path = tmp_path / f"{layout.name}{layout.suffix}"
         keras_mixer.save_weights(model, path, layout.name)
         again = case.tiny(weights=path)
         for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
             assert np.array_equal(ours, theirs)
+        assert np.array_equal(again(case.images()), model(case.images()))
+
+
+def test_a_keras_file_brings_its_model_s_settings_and_preprocessing(case, tmp_path):
+    takes = keras_mixer.Preprocessing(0.2, (0.3, 0.4, 0.5), None, "resmall_crop", 0.9, "bicubic")
+    for layout in layouts_of(case.tiny()):
+        chosen = options(case, layout)
+        model = case.trained(**chosen, preprocessing=takes)
+        path = tmp_path / f"{layout.name}.keras"
+        model.save(path)
+        again = case.tiny(weights=path)
+        assert np.array_equal(again(case.images()), model(case.images()))
+        assert keras_mixer.preprocessing(again) == keras_mixer.preprocessing(model)
+        rescaling = case.tiny(weights=path, include_preprocessing=True)
+        assert rescaling.get_layer("preprocessing").preprocessing == takes
+        keras_mixer.load_weights(case.tiny(**chosen, preprocessing=takes), path)  # without warning
+        with pytest.warns(UserWarning, match=r"was trained for images of mean 0\.2 and deviation"):
+            keras_mixer.load_weights(case.tiny(**chosen), path)
+        for other, changed in other_settings(case, layout):
+            explicit = case.tiny(weights=path, **changed)  # the caller's own choice, no warning
+            assert not np.array_equal(explicit(case.images()), model(case.images()))
+            with pytest.warns(UserWarning, match=rf"saved from a model with .*{other}, and '"):
+                keras_mixer.load_weights(case.tiny(**changed, preprocessing=takes), path)
+        own = keras_mixer.Preprocessing(0.1, 0.1)
+        kept = keras_mixer.preprocessing(case.tiny(weights=path, preprocessing=own))
+        assert (kept.mean, kept.std) == (0.1, 0.1)
+
+
+def test_a_keras_file_with_a_model_within_says_the_same(tmp_path):
+    takes = keras_mixer.Preprocessing(0.2, 0.3)
+    model = within(MIXER.trained(gelu="erf", preprocessing=takes), 2)
+    model.save(tmp_path / "model.keras")
+    checkpoint = Checkpoint(tmp_path / "model.keras", layouts_of(model))
+    assert checkpoint.settings == {"gelu": "erf", "epsilon": 1e-6}
+    assert checkpoint.preprocessing == takes
+
+
+def test_a_weights_h5_says_nothing_of_its_model(case, tmp_path):
+    case.trained(preprocessing=keras_mixer.Preprocessing(0.2, 0.3)).save_weights(
+        tmp_path / "model.weights.h5"
+    )
+    checkpoint = Checkpoint(tmp_path / "model.weights.h5", layouts_of(case.tiny()))
+    assert (checkpoint.settings, checkpoint.preprocessing) == ({}, None)
+    keras_mixer.load_weights(case.tiny(), tmp_path / "model.weights.h5")  # without warning
+
+
+def test_a_layout_whose_code_computes_something_else_is_a_warning_when_saved(case, tmp_path):
+    for layout in layouts_of(case.tiny()):
+        path = tmp_path / f"model{layout.suffix}"
+        keras_mixer.save_weights(
+            case.tiny(**options(case, layout)), path, layout.name, overwrite=True
+        )
+        for wanted, changed in other_settings(case, layout):
+            [(name, value)] = changed.items()
+            with pytest.warns(UserWarning, match="save_weights: model") as caught:
+                keras_mixer.save_weights(case.trained(**changed), path, layout.name, overwrite=True)
+            [warning] = [each for each in caught if each.category is UserWarning]
+            message = str(warning.message)
+            assert warning.filename == __file__
+            assert f"has the {layout.name} layout, whose code computes with {wanted}, " in message
+            assert f"'{case.architecture}' has {name}={value!r}: its outputs there" in message
+            assert f"is built from the file needs {name}={value!r} to compute what" in message
+            again = case.tiny(weights=path, **changed)
+            assert np.array_equal(again(case.images()), case.trained(**changed)(case.images()))
+            assert files.read(path)  # it is written all the same
+
+
+def test_another_epsilon_is_a_warning_when_saved_and_when_loaded(tmp_path):
+    model = MIXER.tiny()
+    model.get_layer("block_1").token_norm.epsilon = 1e-5
+    with pytest.warns(UserWarning, match=r"code computes with epsilon=1e-06, and .*=1e-05: its ou"):
+        keras_mixer.save_weights(model, tmp_path / "model.npz")
+    with pytest.warns(UserWarning, match=r"from code with epsilon=1e-06, and .*=1e-05: its outp"):
+        keras_mixer.load_weights(model, tmp_path / "model.npz")
+    MIXER.tiny().save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match=r"a model with epsilon=1e-06, and .*=1e-05: its outputs"):
+        keras_mixer.load_weights(model, tmp_path / "model.keras")
 
 
 def test_what_was_loaded_is_saved_as_it_was(arrays, save, tmp_path):
