@@ -74,7 +74,7 @@ EARLY = flax.layout(  # before Flax's Linen; big_vision's loader takes it too
         "head": flax.dense("head"),
     },
     settings={"gelu": "tanh", "epsilon": EPSILON},
-    renamed=flax.before_linen,
+    rename=flax.before_linen,
 )
 TIMM = pytorch.layout(
     "timm",
@@ -208,8 +208,8 @@ def mlp_mixer(
             name=f"block_{i}",
         )(x)
     x = LayerNorm(EPSILON, tokens_first=tokens_first, name="norm")(x)
-    height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size
-    return keras.layers.Reshape((height, width_, width), name="map")(x)
+    rows, columns = image.shape[1] // patch_size, image.shape[2] // patch_size
+    return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
 MIXER = Architecture(

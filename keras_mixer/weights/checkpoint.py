@@ -22,20 +22,20 @@ from keras_mixer.weights.names import named_layers, named_weights
 
 # Name of an architecture -> its layouts, the official one first.
 LAYOUTS: dict[str, Sequence[layouts.Layout]] = {}
-HEAD = {"head/kernel": 0, "head/bias": 1}  # its weights, and their places in it
+HEAD = {"head/kernel": 0, "head/bias": 1}  # weight of the head -> its index in the layer
 
 
 def register_layouts(architecture: str, known: Sequence[layouts.Layout]) -> None:
-    """Makes an architecture's layouts known to `load_weights` and `save_weights`, by its name."""
+    """Registers an architecture's layouts under its name for `load_weights` and `save_weights`."""
     LAYOUTS[architecture] = known
 
 
 class Checkpoint:
-    """The arrays of one file, to be asked for by our names.
+    """The arrays of one file, found by the names of our weights.
 
     Attributes:
         path: The file.
-        layout: Whose names it uses; None for Keras's own files.
+        layout: The layout of its names and arrays; None for Keras's own files.
         settings: What layers are set to where its weights come from: those of its layout, or of the
             model in a `.keras` file; empty for a `.weights.h5`, which does not say.
         preprocessing: The `Preprocessing` that it was trained for: the model's in a `.keras` file,
@@ -48,15 +48,15 @@ class Checkpoint:
         self.layout, self.settings, self.preprocessing = None, {}, None
         if self.path.name.endswith(files.KERAS):
             if self.path.suffix == ".keras":
-                self._take_configs(files.configs(path), known)
+                self._read_configs(files.configs(path), known)
             return
         self.layout = layouts.choose(known, self.arrays)
         if self.layout is None:
             some = ", ".join([*self.arrays][:5]) or "no array at all"
             raise ValueError(
                 f"{path} is not a checkpoint of this architecture: it holds {some}"
-                f"{', ...' if len(self.arrays) > 5 else ''}. Known are "
-                f"{listed(layout.name for layout in known)} and Keras's own files."
+                f"{', ...' if len(self.arrays) > 5 else ''}. It knows "
+                f"the layouts {listed(layout.name for layout in known)}, and Keras's own files."
             )
         self.settings = self.layout.settings
         # As in the cache of huggingface_hub: models--timm--mixer_b16_224.miil_in21k/snapshots/...
@@ -67,8 +67,8 @@ class Checkpoint:
     def __str__(self):
         return self.path.name
 
-    def _take_configs(self, configs, known):
-        """Takes settings and `Preprocessing` from the layers of a `.keras` file."""
+    def _read_configs(self, configs, known):
+        """Reads settings and `Preprocessing` from the layers of a `.keras` file."""
         for name, example in {k: v for each in known for k, v in each.settings.items()}.items():
             values = [config[name] for _, config in configs if name in config]
             same = all(value == values[0] for value in values)  # as in every model of a builder
@@ -82,7 +82,7 @@ class Checkpoint:
             return  # a file from before models had one
 
     def find(
-        self, path: str, place: int
+        self, path: str, index: int
     ) -> tuple[tuple[str, ...], np.ndarray | layouts.Misfit | None]:
         """The file's own names of a weight's arrays, and the weight; `()` and None without it.
 
@@ -90,26 +90,26 @@ class Checkpoint:
 
         Args:
             path: Our name of the weight.
-            place: Which of its layer's weights it is, counted from 0.
+            index: The weight's index in its layer.
         """
         if self.layout is not None:
             return self._ours.get(path, ((), None))
-        name = f"{path.rpartition('/')[0]}/{place}"
+        name = f"{path.rpartition('/')[0]}/{index}"
         return ((name,), self.arrays[name]) if name in self.arrays else ((), None)
 
     @property
     def head(self):
         """The file's own names of its head's arrays."""
-        return {own for name, place in HEAD.items() for own in self.find(name, place)[0]}
+        return {own for name, index in HEAD.items() for own in self.find(name, index)[0]}
 
     @property
-    def left_out(self):
+    def ignored(self):
         """The file's own names of arrays that no weight needs."""
-        return self.layout.left_out(self.arrays) if self.layout else set()
+        return self.layout.ignored(self.arrays) if self.layout else set()
 
     @property
     def classes(self):
-        """How many classes its head tells apart; None without one."""
+        """The number of classes of its head; None without a head."""
         _, bias = self.find("head/bias", HEAD["head/bias"])
         return bias.size if isinstance(bias, np.ndarray) else None
 
@@ -166,13 +166,13 @@ def save_weights(
         path: Where to write: a `.npz` of Flax's names and arrays, or a `.safetensors` of PyTorch's.
             It appears there whole or not at all. It holds the weights alone, without the model's
             `Preprocessing` and its options such as `gelu`.
-        layout: The layout's name, such as `"timm"`; by default the first one of the model's
-            architecture that is written in such a file, the official code's if there is one.
-        overwrite: Whether a file there may be replaced.
+        layout: The layout's name, such as `"timm"`; by default the first layout of the model's
+            architecture with such files, the official code's if there is one.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: Something is there already.
-        ValueError: Another suffix or layout, or a model with weights that the layout has no name
+        FileExistsError: The path exists, and `overwrite` is False.
+        ValueError: An unknown suffix or layout, or a model with weights that the layout has no name
             for; nothing is written then.
 
     Warns:
@@ -231,10 +231,10 @@ def save_weights(
 def assign(
     model: keras.Model, checkpoint: Checkpoint, who: str, *, without: Collection[str] = ()
 ) -> None:
-    """Assigns a checkpoint's arrays to a model's weights, after everything has been compared.
+    """Assigns a checkpoint's arrays to a model's weights, after all names and shapes are compared.
 
     Args:
-        without: Layers to leave alone, in the model and in the file.
+        without: Layers to skip, in the model and in the file.
 
     Raises:
         ValueError: Something does not fit; nothing has been assigned then.
@@ -242,15 +242,15 @@ def assign(
     prefix = _prefix(model)
     if checkpoint.layout is None and any(name.startswith(prefix) for name in checkpoint.arrays):
         prefix = ""  # Keras's files name the models within, too
-    places, pairs, used = Counter(), [], checkpoint.left_out
+    indices, pairs, used = Counter(), [], checkpoint.ignored
     missing, misshapen = {}, {}
     for name, weight in named_weights(model):
         layer = name.rpartition("/")[0]
         known = name.startswith(prefix)
         own, array = (
-            checkpoint.find(name.removeprefix(prefix), places[layer]) if known else ((), None)
+            checkpoint.find(name.removeprefix(prefix), indices[layer]) if known else ((), None)
         )
-        places[layer] += 1
+        indices[layer] += 1
         used |= {*own}
         if layer in without:
             continue
@@ -274,8 +274,8 @@ def assign(
 def layouts_of(model):
     """The layouts of the architecture that a model was built by, the official one first.
 
-    A model of our layers that does not say it, such as one from before that was saved, has the
-    architecture whose names fit most of its weights; any other model has no layouts.
+    A model of our layers that does not store its architecture, such as one that an early version
+    saved, has the architecture whose names fit most of its weights. Any other model has no layouts.
     """
     layer = carrier(model)
     if layer is not None and layer.architecture in LAYOUTS:
@@ -384,7 +384,7 @@ def _difference(who, model, checkpoint, prefix, missing, misshapen, extra):
     outside = any(not name.startswith(prefix) for name in missing)
     differing = {name.removeprefix(prefix) for name in (*misshapen, *missing)}
     if not outside and differing <= HEAD.keys() and extra.keys() <= checkpoint.head:
-        lines.append("Given to a builder, as weights=, the file would be loaded but for its head.")
+        lines.append("To load all but the head, give the file to the builder as weights=.")
     elif outside:
         lines.append(f"To load the file into the model inside, pass {_inside(prefix)}.")
     elif not missing and not extra:
@@ -443,7 +443,7 @@ def _shapes(shape, found, own):
 
 
 def _grouped(rows):
-    """Rows that differ in one number only, and say the same, as one: `block_{0..11}/norm`.
+    """Merges rows with the same text whose names differ in one number only: `block_{0..11}/norm`.
 
     Args:
         rows: Name -> text; or text, names in the file, text.

@@ -3,16 +3,16 @@
 import re
 from collections import defaultdict
 
-from keras_mixer.weights.layouts import Layout, one, squeezed_to
+from keras_mixer.weights.layouts import Layout, single, squeezed_to
 
 
 def layout(name, layers, **attributes):
     """The layout of a Flax model.
 
     Args:
-        name: What to call it in a message.
-        layers: Our layer, `"block_{i}/norm"` -> one of the kinds below.
-        **attributes: More of `Layout`.
+        name: Its name, for `save_weights` and for messages.
+        layers: Our layer, `"block_{i}/norm"` -> a kind of layer below.
+        **attributes: Other attributes of `Layout`.
     """
     rules = tuple(rule for ours, kind in layers.items() for rule in kind(ours))
     return Layout(name, rules, ".npz", **attributes)
@@ -20,7 +20,7 @@ def layout(name, layers, **attributes):
 
 def dense(theirs):
     """`nn.Dense`."""
-    return lambda ours: [one(f"{ours}/{w}", f"{theirs}/{w}") for w in ("kernel", "bias")]
+    return lambda ours: [single(f"{ours}/{w}", f"{theirs}/{w}") for w in ("kernel", "bias")]
 
 
 conv = dense  # `nn.Conv`: a kernel [height, width, in, out] as in Keras
@@ -29,8 +29,8 @@ conv = dense  # `nn.Conv`: a kernel [height, width, in, out] as in Keras
 def norm(theirs):
     """`nn.LayerNorm`."""
     return lambda ours: [
-        one(f"{ours}/gamma", f"{theirs}/scale"),
-        one(f"{ours}/beta", f"{theirs}/bias"),
+        single(f"{ours}/gamma", f"{theirs}/scale"),
+        single(f"{ours}/beta", f"{theirs}/bias"),
     ]
 
 
@@ -42,13 +42,13 @@ def early_dense(theirs, number):
     Source: big_vision/models/mlp_mixer.py, `load`, which removes all axes of length one.
     """
     return lambda ours: [
-        one(f"{ours}/{weight}", f"{theirs}/{weight}{number}", squeezed_to(axes))
+        single(f"{ours}/{weight}", f"{theirs}/{weight}{number}", squeezed_to(axes))
         for weight, axes in (("kernel", 2), ("bias", 1))
     ]
 
 
 def before_linen(names):
-    """New name -> name, where siblings called `Kind_n` are numbered by kind, each from zero.
+    """Linen's names -> names in the file: siblings called `Kind_n` are numbered by kind, from zero.
 
     Before Linen, numbers counted on through siblings of different kinds. Siblings of one kind
     only, such as the blocks, keep their numbers: if a block is missing, the error names it, and the

@@ -1,4 +1,4 @@
-"""Other people's names and arrays for the same weights: rules that run both ways."""
+"""Layouts: how other code names and stores the same weights, as rules that convert both ways."""
 
 import re
 from collections.abc import Callable
@@ -34,14 +34,14 @@ def _check(fits, needed):
 
 @dataclass(frozen=True)
 class Rule:
-    """Weights of ours, and the arrays in which another code base keeps the same numbers.
+    """Weights of ours, the arrays of another code base with the same numbers, and the conversion.
 
-    `to_ours(*to_theirs(*arrays))` gives back the arrays.
+    `to_ours(*to_theirs(*weights))` returns the weights unchanged.
 
     Attributes:
         ours: The paths of our weights, in which `{i}` or another word in braces stands for a
-            number: `"block_{i}/token_mlp/expand/kernel"`. A word that comes twice stands for the
-            same number. `()` for an array that no weight of ours needs.
+            number: `"block_{i}/token_mlp/expand/kernel"`. The same word stands for the same number.
+            `()` for an array that no weight of ours needs.
         theirs: Their names, with the same words; at least one.
         to_ours: Their arrays -> ours, a tuple. A `MisfitError` says why arrays do not fit.
         to_theirs: Our arrays -> theirs, a tuple.
@@ -64,11 +64,11 @@ class Rule:
             )
 
     def of_ours(self, paths):
-        """Yields `(our paths, their names)` wherever one of `paths` is the first of the rule's."""
+        """Yields `(our paths, their names)` for every path that matches the rule's first path."""
         yield from self._found(self.ours, self._first_of_ours, paths)
 
     def of_theirs(self, names):
-        """Yields `(our paths, their names)` wherever one of `names` is the first of the rule's."""
+        """Yields `(our paths, their names)` for every name that matches the rule's first name."""
         yield from self._found(self.theirs, self._first_of_theirs, names)
 
     @cached_property
@@ -96,7 +96,7 @@ class Conversion:
     to_theirs: Callable = lambda array: array
 
     def then(self, after):
-        """The conversion that does this one first on the way to ours, and `after` last."""
+        """This conversion to ours followed by `after`; in the other direction the reverse."""
         return Conversion(
             lambda array: after.to_ours(self.to_ours(array)),
             lambda array: self.to_theirs(after.to_theirs(array)),
@@ -107,7 +107,7 @@ SAME = Conversion()
 
 
 def axes(theirs_to_ours):
-    """Axes in another order: that of `np.transpose` on the way to ours."""
+    """Axes in another order: `np.transpose(theirs, theirs_to_ours)` is ours."""
 
     def transposed(order):
         def transpose(array):
@@ -123,7 +123,7 @@ TRANSPOSED = axes((1, 0))  # of a dense layer: [out, in] and [in, out]
 
 
 def length_one(*where):
-    """Axes of length one that only they have, by their places in their array."""
+    """Axes of length one that only their array has, given by their indices in it."""
 
     def squeeze(array):
         _check(
@@ -136,10 +136,10 @@ def length_one(*where):
 
 
 def squeezed_to(count):
-    """Axes of length one that only they have, wherever they are: ours has `count` axes.
+    """Axes of length one that only their array has, anywhere: the weight has `count` axes.
 
-    If more of them have length one, the first are removed. In the other direction one axis is added
-    in front.
+    If more axes than those have length one, the first are removed. To theirs, one axis is added in
+    front.
     """
 
     def squeeze(array):
@@ -180,7 +180,7 @@ def permuted(order, axis=0):
     return Conversion(lambda array: permute(array, False), lambda array: permute(array, True))
 
 
-def one(ours, theirs, conversion=SAME):
+def single(ours, theirs, conversion=SAME):
     """The rule for one array that is one weight."""
     return Rule(
         (ours,),
@@ -221,8 +221,8 @@ def _whole(arrays, axis):
     return np.concatenate(arrays, axis)
 
 
-def left_out(theirs):
-    """The rule for an array that we have no use for, such as a buffer that follows from others."""
+def ignored(theirs):
+    """The rule for an array that no weight of ours needs, such as a buffer computed from others."""
     return Rule((), (theirs,), lambda array: (), lambda: ())
 
 
@@ -231,15 +231,15 @@ class Layout:
     """How a paper's weights are named and laid out in the files of one code base.
 
     Attributes:
-        name: What to call it in a message.
+        name: Its name, for `save_weights` and for messages.
         rules: A `Rule` for each weight of each layer.
-        suffix: Of the files that `save_weights` writes in it.
+        suffix: The suffix of the files that `save_weights` writes.
         settings: What layers have to be set to, to compute what that code base does: attribute of a
             layer -> value. Those that are options of the builder follow the weights.
         named: Part of the name of a released file, or of its folder -> the `Preprocessing` that
             it was trained for, where that is not the paper's.
-        renamed: A function from the names in a file to a dict of the names that the rules know ->
-            those names.
+        rename: A function from the names in a file to a dict: name that the rules know -> name in
+            the file.
     """
 
     name: str
@@ -247,7 +247,7 @@ class Layout:
     suffix: str
     settings: dict = field(default_factory=dict)
     named: dict = field(default_factory=dict)
-    renamed: Callable = lambda names: {name: name for name in names}
+    rename: Callable = lambda names: {name: name for name in names}
 
     def read(self, arrays):
         """A file's arrays by our paths.
@@ -259,7 +259,7 @@ class Layout:
             Our path -> `(names in the file, our array)`, with a `Misfit` as the array where the
             rule cannot convert the file's.
         """
-        names, found = self.renamed(arrays), {}
+        names, found = self.rename(arrays), {}
         for rule in self.rules:
             for ours, theirs in rule.of_theirs(names):
                 if not all(name in names for name in theirs):
@@ -276,9 +276,9 @@ class Layout:
                 found |= {path: (own, array) for path, array in zip(ours, made, strict=True)}
         return found
 
-    def left_out(self, arrays):
-        """The names of a file's arrays that no weight of ours needs."""
-        names = self.renamed(arrays)
+    def ignored(self, arrays):
+        """The names of the arrays in a file that the layout knows and no weight of ours needs."""
+        names = self.rename(arrays)
         return {
             names[name]
             for rule in self.rules
@@ -312,7 +312,7 @@ class Layout:
 
 
 def choose(layouts, arrays):
-    """The layout that knows most of the names in a file, or None when none knows any."""
+    """The layout that recognises most names in a file; None if none recognises any."""
     known = [len(layout.read(arrays)) for layout in layouts]
     return layouts[known.index(max(known))] if any(known) else None
 

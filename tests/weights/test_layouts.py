@@ -15,8 +15,8 @@ from keras_mixer.weights.layouts import (
     axes,
     joined,
     length_one,
-    one,
     permuted,
+    single,
     split,
     squeezed_to,
 )
@@ -79,20 +79,28 @@ def test_an_order_that_is_no_permutation_is_refused_at_once(order):
 
 # Of each kind of rule: the rule, the shapes of arrays that it cannot convert, and what they need.
 MISFITS = {
-    "axes": (one("w", "a", axes((2, 0, 1))), [(2, 3)], "must have 3 axes"),
-    "dense": (one("w", "a", TRANSPOSED), [(2, 3, 1, 1)], "must have 2 axes"),
-    "no axis to squeeze": (one("w", "a", length_one(0, 1)), [(4,)], "length 1 along axis 0 and 1"),
-    "another length": (one("w", "a", length_one(0)), [(2, 4)], "must have length 1 along axis 0"),
-    "too many axes": (one("w", "a", squeezed_to(1)), [(2, 4)], "must have 1 axes besides those"),
-    "too few axes": (one("w", "a", squeezed_to(2)), [(4,)], "must have 2 axes besides those"),
-    "too long": (one("w", "a", permuted([1, 0])), [(3,)], "must have 2 entries along axis 0"),
-    "too short": (one("w", "a", permuted([1, 0])), [(1,)], "must have 2 entries along axis 0"),
-    "no such axis": (one("w", "a", permuted([0], axis=1)), [(1,)], "must have an axis 1"),
+    "axes": (single("w", "a", axes((2, 0, 1))), [(2, 3)], "must have 3 axes"),
+    "dense": (single("w", "a", TRANSPOSED), [(2, 3, 1, 1)], "must have 2 axes"),
+    "no axis to squeeze": (
+        single("w", "a", length_one(0, 1)),
+        [(4,)],
+        "length 1 along axis 0 and 1",
+    ),
+    "another length": (
+        single("w", "a", length_one(0)),
+        [(2, 4)],
+        "must have length 1 along axis 0",
+    ),
+    "too many axes": (single("w", "a", squeezed_to(1)), [(2, 4)], "must have 1 axes besides those"),
+    "too few axes": (single("w", "a", squeezed_to(2)), [(4,)], "must have 2 axes besides those"),
+    "too long": (single("w", "a", permuted([1, 0])), [(3,)], "must have 2 entries along axis 0"),
+    "too short": (single("w", "a", permuted([1, 0])), [(1,)], "must have 2 entries along axis 0"),
+    "no such axis": (single("w", "a", permuted([0], axis=1)), [(1,)], "must have an axis 1"),
     "uneven parts": (split(("w", "v"), "a"), [(5,)], "must divide into 2 equal parts"),
     "no parts": (split(("w", "v"), "a"), [()], "must divide into 2 equal parts"),
     "other shapes": (joined("w", ("a", "b")), [(2, 3), (2, 5)], "must have the same shape"),
     "a rule's own": (
-        one("w", "a", permuted(lambda length: np.arange(length).reshape(-1, 3).T.ravel())),
+        single("w", "a", permuted(lambda length: np.arange(length).reshape(-1, 3).T.ravel())),
         [(4,)],
         "must be as its rule needs it: cannot reshape",
     ),
@@ -116,8 +124,8 @@ def test_arrays_that_a_rule_cannot_convert_are_given_with_what_they_must_be(name
 @pytest.mark.parametrize(
     ("rule", "shapes"),
     [
-        (one("w", "a", TRANSPOSED), [(2, 3, 4)]),
-        (one("w", "a", permuted([1, 0])), [(3,)]),
+        (single("w", "a", TRANSPOSED), [(2, 3, 4)]),
+        (single("w", "a", permuted([1, 0])), [(3,)]),
         (split(("w", "v"), "a"), [(5, 2), (5, 3)]),
         (joined("w", ("a", "b")), [(5,)]),
     ],
@@ -129,7 +137,7 @@ def test_weights_that_a_rule_cannot_convert_are_named(rule, shapes):
 
 
 def test_a_number_that_comes_twice_in_a_name_is_the_same_number():
-    rule = one("block_{i}/scale", "stages.{i}.block_{i}.scale")
+    rule = single("block_{i}/scale", "stages.{i}.block_{i}.scale")
     assert [*rule.of_theirs(["stages.1.block_1.scale", "stages.1.block_2.scale"])] == [
         (("block_1/scale",), ("stages.1.block_1.scale",))
     ]
@@ -141,7 +149,7 @@ def test_a_number_that_comes_twice_in_a_name_is_the_same_number():
 @pytest.mark.parametrize(("ours", "theirs"), [("a_{i}", "b"), ("a", "b_{i}"), ("a_{i}", "b_{j}")])
 def test_a_rule_with_a_number_on_one_side_only_is_refused(ours, theirs):
     with pytest.raises(ValueError, match=r"the same words in braces .*; got a.* and b"):
-        one(ours, theirs)
+        single(ours, theirs)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +242,7 @@ def test_an_array_with_other_axes_is_an_error_that_gives_its_shape(tmp_path):
     from safetensors.numpy import load_file, save_file
 
     path = tmp_path / "model.safetensors"
-    keras_mixer.save_weights(MIXER.trained(), path)
+    keras_mixer.save_weights(MIXER.trained(gelu="erf"), path)
     arrays = load_file(path)
     arrays["stem.proj.weight"] = arrays["stem.proj.weight"].reshape(24, -1)
     save_file(arrays, path)
