@@ -189,7 +189,7 @@ def mlp_mixer(
             training, in [0, 1). It rises in a straight line from 0 at the first block; the paper
             trains on ImageNet with 0.1.
         gelu: `"tanh"` as in Google's checkpoints, or `"erf"` as in timm's. `None` for the form that
-            goes with `weights`, `"tanh"` without them and for a `.weights.h5`, which does not say.
+            goes with `weights`, `"tanh"` without them.
         remat: Rematerialisation: training computes what is inside the blocks once more for the
             gradient instead of keeping it, for a larger batch in the same memory.
         tokens_first: Whether to compute in [S, B, C] instead of [B, S, C], the same function in the
