@@ -165,7 +165,8 @@ def assemble(
         weights: `None` for random initialisation; the name of released weights, which come with
             the package or are downloaded once; or a checkpoint file, see
             `keras_mixer.load_weights`. Their head is left out, with a warning, where it tells other
-            `classes` apart.
+            `classes` apart. A `.weights.h5` stores neither options nor preprocessing: if the saved
+            model had others than the defaults, give them again.
         input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
         input_shape: `(height, width, channels)` of an image, channels last; `(224, 224, 3)` when
             neither this nor `input_tensor` is given.

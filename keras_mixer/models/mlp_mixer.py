@@ -56,7 +56,7 @@ OFFICIAL = flax.layout(
         "norm": flax.norm("pre_head_layer_norm"),
         "head": flax.dense("head"),
     },
-    settings={"gelu": "tanh"},
+    settings={"gelu": "tanh", "epsilon": EPSILON},
 )
 TOKENS = "Mixer/encoderblock_{i}/token_mixing_phase_0"
 CHANNELS = "Mixer/encoderblock_{i}/channel_mixing_phase_0"
@@ -73,8 +73,8 @@ EARLY = flax.layout(  # before Flax's Linen; big_vision's loader reads it, too
         "norm": flax.norm("Mixer/encoder_norm"),
         "head": flax.dense("head"),
     },
-    settings={"gelu": "tanh"},
-    renamed=flax.before_linen,
+    settings={"gelu": "tanh", "epsilon": EPSILON},
+    rename=flax.before_linen,
 )
 TIMM = pytorch.layout(
     "timm",
@@ -89,7 +89,7 @@ TIMM = pytorch.layout(
         "norm": pytorch.norm("norm"),
         "head": pytorch.dense("head"),
     },
-    settings={"gelu": "erf"},
+    settings={"gelu": "erf", "epsilon": EPSILON},
     named={"miil": MIIL},
 )
 
@@ -208,8 +208,8 @@ def mlp_mixer(
             name=f"block_{i}",
         )(x)
     x = LayerNorm(EPSILON, tokens_first=tokens_first, name="norm")(x)
-    height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size
-    return keras.layers.Reshape((height, width_, width), name="map")(x)
+    rows, columns = image.shape[1] // patch_size, image.shape[2] // patch_size
+    return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
 MIXER = Architecture(

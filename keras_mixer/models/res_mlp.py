@@ -69,19 +69,19 @@ OFFICIAL = pytorch.layout(
         "head": pytorch.dense("head"),
     },
 )
-LEADING = length_one(0, 1)  # alpha and beta are [1, 1, C]
+BROADCAST = length_one(0, 1)  # alpha and beta are [1, 1, C]
 TIMM = pytorch.layout(
     "timm",
     {
         "stem": pytorch.conv("stem.proj"),
-        "block_{i}/token_affine": affine("blocks.{i}.norm1", LEADING),
+        "block_{i}/token_affine": affine("blocks.{i}.norm1", BROADCAST),
         "block_{i}/token_dense": pytorch.dense("blocks.{i}.linear_tokens"),
         "block_{i}/token_scale": pytorch.parameters(gamma="blocks.{i}.ls1"),
-        "block_{i}/channel_affine": affine("blocks.{i}.norm2", LEADING),
+        "block_{i}/channel_affine": affine("blocks.{i}.norm2", BROADCAST),
         "block_{i}/channel_mlp/expand": pytorch.dense("blocks.{i}.mlp_channels.fc1"),
         "block_{i}/channel_mlp/project": pytorch.dense("blocks.{i}.mlp_channels.fc2"),
         "block_{i}/channel_scale": pytorch.parameters(gamma="blocks.{i}.ls2"),
-        "norm": affine("norm", LEADING),
+        "norm": affine("norm", BROADCAST),
         "head": pytorch.dense("head"),
     },
 )
@@ -197,8 +197,8 @@ def res_mlp(
             name=f"block_{i}",
         )(x)
     x = Affine(name="norm")(x)
-    height, width_ = image.shape[1] // patch_size, image.shape[2] // patch_size
-    return keras.layers.Reshape((height, width_, width), name="map")(x)
+    rows, columns = image.shape[1] // patch_size, image.shape[2] // patch_size
+    return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
 RES_MLP = Architecture(

@@ -12,32 +12,34 @@ import keras
 import numpy as np
 
 from keras_mixer._files import whole_file
+from keras_mixer._keras import inner_layers
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
 from keras_mixer.images import Preprocessing, carrier
-from keras_mixer.layers import Residual
+from keras_mixer.layers import ImagePreprocessing, Residual
 from keras_mixer.weights import files, layouts
-from keras_mixer.weights.names import all_layers, named_weights
+from keras_mixer.weights.names import named_layers, named_weights
 
 # Name of an architecture -> its layouts, the official one first.
 LAYOUTS: dict[str, Sequence[layouts.Layout]] = {}
-HEAD = {"head/kernel": 0, "head/bias": 1}  # its weights, and their places in it
+HEAD = {"head/kernel": 0, "head/bias": 1}  # weight of the head -> its index in the layer
 
 
 def register_layouts(architecture: str, known: Sequence[layouts.Layout]) -> None:
-    """Makes an architecture's layouts known to `load_weights` and `save_weights`, by its name."""
+    """Registers an architecture's layouts under its name for `load_weights` and `save_weights`."""
     LAYOUTS[architecture] = known
 
 
 class Checkpoint:
-    """The arrays of one file, to be asked for by our names.
+    """The arrays of one file, found by the names of our weights.
 
     Attributes:
         path: The file.
-        layout: Whose names it uses; None for Keras's own files.
-        settings: The builder's options that go with its layout.
-        preprocessing: The `Preprocessing` that it was trained for, by the `config.json` of timm
-            beside it, or by its name; None where nothing says it.
+        layout: The layout of its names and arrays; None for Keras's own files.
+        settings: What layers are set to where its weights come from: those of its layout, or of the
+            model in a `.keras` file; empty for a `.weights.h5`, which does not say.
+        preprocessing: The `Preprocessing` that it was trained for: the model's in a `.keras` file,
+            or by the `config.json` of timm beside it, or by its name; None where nothing says it.
     """
 
     def __init__(self, path: StrPath, known: Sequence[layouts.Layout]):
@@ -45,14 +47,16 @@ class Checkpoint:
         self.arrays = files.read(path)
         self.layout, self.settings, self.preprocessing = None, {}, None
         if self.path.name.endswith(files.KERAS):
+            if self.path.suffix == ".keras":
+                self._read_configs(files.configs(path), known)
             return
         self.layout = layouts.choose(known, self.arrays)
         if self.layout is None:
             some = ", ".join([*self.arrays][:5]) or "no array at all"
             raise ValueError(
                 f"{path} is not a checkpoint of this architecture: it holds {some}"
-                f"{', ...' if len(self.arrays) > 5 else ''}. Known are "
-                f"{listed(layout.name for layout in known)} and Keras's own files."
+                f"{', ...' if len(self.arrays) > 5 else ''}. It knows "
+                f"the layouts {listed(layout.name for layout in known)}, and Keras's own files."
             )
         self.settings = self.layout.settings
         # As in the cache of huggingface_hub: models--timm--mixer_b16_224.miil_in21k/snapshots/...
@@ -63,40 +67,59 @@ class Checkpoint:
     def __str__(self):
         return self.path.name
 
-    def find(self, path: str, place: int) -> tuple[tuple[str, ...], np.ndarray | None]:
+    def _read_configs(self, configs, known):
+        """Reads settings and `Preprocessing` from the layers of a `.keras` file."""
+        for name, example in {k: v for each in known for k, v in each.settings.items()}.items():
+            values = [config[name] for _, config in configs if name in config]
+            same = all(value == values[0] for value in values)  # as in every model of a builder
+            if values and same and isinstance(values[0], type(example)):
+                self.settings[name] = values[0]
+        images = [config for kind, config in configs if kind == ImagePreprocessing.__name__]
+        fields = Preprocessing().as_dict()
+        try:
+            self.preprocessing = Preprocessing(**{field: images[0][field] for field in fields})
+        except (IndexError, KeyError, TypeError, ValueError):
+            return  # a file from before models had one
+
+    def find(
+        self, path: str, index: int
+    ) -> tuple[tuple[str, ...], np.ndarray | layouts.Misfit | None]:
         """The file's own names of a weight's arrays, and the weight; `()` and None without it.
+
+        The weight is a `layouts.Misfit` if its arrays cannot be converted.
 
         Args:
             path: Our name of the weight.
-            place: Which of its layer's weights it is, counted from 0.
+            index: The weight's index in its layer.
         """
         if self.layout is not None:
             return self._ours.get(path, ((), None))
-        name = f"{path.rpartition('/')[0]}/{place}"
+        name = f"{path.rpartition('/')[0]}/{index}"
         return ((name,), self.arrays[name]) if name in self.arrays else ((), None)
 
     @property
     def head(self):
         """The file's own names of its head's arrays."""
-        return {own for name, place in HEAD.items() for own in self.find(name, place)[0]}
+        return {own for name, index in HEAD.items() for own in self.find(name, index)[0]}
 
     @property
-    def left_out(self):
+    def ignored(self):
         """The file's own names of arrays that no weight needs."""
-        return self.layout.left_out(self.arrays) if self.layout else set()
+        return self.layout.ignored(self.arrays) if self.layout else set()
 
     @property
     def classes(self):
-        """How many classes its head tells apart; None without one."""
+        """The number of classes of its head; None without a head."""
         _, bias = self.find("head/bias", HEAD["head/bias"])
-        return None if bias is None else bias.size
+        return bias.size if isinstance(bias, np.ndarray) else None
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Loads a checkpoint file into a model: every weight, or none and one complete error.
 
     Args:
-        model: A built model of this package, or one that contains such a model's layers.
+        model: A built model of this package, one that contains such a model and no other weights,
+            or, for Keras's own files, any Keras model.
         path: A file of Google's (`.npz`, in the released layout or the one before it), of timm's
             (`.safetensors`, or `.pth`, `.pt`, `.bin`, read without running what is in them), or of
             Keras's own (`.weights.h5`, `.keras`).
@@ -107,23 +130,25 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             that is only in the file, all that is only in the model and every shape that differs.
 
     Warns:
-        UserWarning: The file comes from code with another form of GELU than the model's, or was
-            trained for other images.
+        UserWarning: The file comes from code, or from a saved model, with another form of GELU than
+            the model's or another epsilon, or was trained for other images. A `.weights.h5` says
+            neither, so nothing is compared.
     """
     _check_model(model, "load_weights")
-    checkpoint = Checkpoint(path, layouts_of(model))
+    known = layouts_of(model)
+    if not known and not str(path).endswith(files.KERAS):
+        raise _foreign(model, path, "load_weights")
+    checkpoint = Checkpoint(path, known)
     assign(model, checkpoint, "load_weights")
     _check_images(model, checkpoint)
-    for layer in all_layers(model):
-        for option, value in checkpoint.settings.items():
-            if getattr(layer, option, value) != value:
-                warnings.warn(
-                    f"load_weights: {checkpoint} comes from code with {option}={value!r}, and "
-                    f"'{model.name}' has {option}={getattr(layer, option)!r}: its answers will "
-                    f"differ a little. Build it with {option}={value!r} for the same ones.",
-                    stacklevel=2,
-                )
-                return
+    wanted, has = _differing(model, checkpoint.settings, every_layer=checkpoint.layout is not None)
+    if wanted:
+        comes = "comes from code with" if checkpoint.layout else "was saved from a model with"
+        warnings.warn(
+            f"load_weights: {checkpoint} {comes} {wanted}, and '{model.name}' has {has}: its "
+            f"outputs will differ slightly. For the same outputs it needs {wanted}.",
+            stacklevel=2,
+        )
 
 
 def save_weights(
@@ -136,20 +161,28 @@ def save_weights(
     """Writes a model's weights in the layout of another code base, which can then load them.
 
     Args:
-        model: A built model of this package.
+        model: A built model of this package, or one that contains such a model and no other
+            weights.
         path: Where to write: a `.npz` of Flax's names and arrays, or a `.safetensors` of PyTorch's.
-            It appears there whole or not at all.
-        layout: The layout's name, such as `"timm"`; by default the first one of the model's
-            architecture that is written in such a file, the official code's if there is one.
-        overwrite: Whether a file there may be replaced.
+            It appears there whole or not at all. It holds the weights alone, without the model's
+            `Preprocessing` and its options such as `gelu`.
+        layout: The layout's name, such as `"timm"`; by default the first layout of the model's
+            architecture with such files, the official code's if there is one.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: Something is there already.
-        ValueError: Another suffix or layout, or a model with weights that the layout has no name
+        FileExistsError: The path exists, and `overwrite` is False.
+        ValueError: An unknown suffix or layout, or a model with weights that the layout has no name
             for; nothing is written then.
+
+    Warns:
+        UserWarning: The code base of the layout computes with another form of GELU than the model
+            or another epsilon, so the same weights give other outputs there.
     """
     _check_model(model, "save_weights")
     path, known = Path(path), layouts_of(model)
+    if not known:
+        raise _foreign(model, path, "save_weights")
     fitting = [each for each in known if each.suffix == path.suffix and layout in (None, each.name)]
     if not fitting:
         there = listed(f"{each.suffix} ({each.name})" for each in known)
@@ -158,52 +191,82 @@ def save_weights(
             f"{f' and layout={layout!r}' if layout else ''}. For Keras's own files there are "
             "model.save and model.save_weights."
         )
+    prefix = _prefix(model)
+    weights = dict(named_weights(model))
+    unknown = [name for name in weights if not name.startswith(prefix)]
     arrays = {
-        name: keras.ops.convert_to_numpy(weight).astype(np.float32, copy=False)
-        for name, weight in named_weights(model)
+        name.removeprefix(prefix): keras.ops.convert_to_numpy(w).astype(np.float32, copy=False)
+        for name, w in weights.items()
     }
     try:
-        arrays = fitting[0].write(arrays)
+        if not unknown:
+            arrays = fitting[0].write(arrays)
     except KeyError as error:
+        unknown = [prefix + name for name in error.args]
+    except layouts.MisfitError as error:
         raise ValueError(
-            f"save_weights: the {fitting[0].name} layout has no name for {listed(error.args)} of "
-            f"'{model.name}'; nothing was written."
+            f"save_weights: for the {fitting[0].name} layout {error}; nothing was written."
         ) from None
+    if unknown:
+        advice = f" To save the model inside it, pass {_inside(prefix)}." if prefix else ""
+        raise ValueError(
+            f"save_weights: the {fitting[0].name} layout has no name for {listed(unknown)} of "
+            f"'{model.name}'; nothing was written.{advice}"
+        )
     with whole_file(path, overwrite) as temporary:
         files.write(temporary, arrays)
+    wanted, has = _differing(model, fitting[0].settings)
+    if wanted:
+        same = [each for each in known if not any(_differing(model, each.settings))]
+        cure = f", or save it as {same[0].suffix} in the {same[0].name} layout" if same else ""
+        warnings.warn(
+            f"save_weights: {path.name} has the {fitting[0].name} layout, whose code computes with "
+            f"{wanted}, and '{model.name}' has {has}: its outputs there will differ slightly. For "
+            f"the same outputs train a model with {wanted}{cure}. A model that is built from the "
+            f"file needs {has} to compute what '{model.name}' does.",
+            stacklevel=2,
+        )
 
 
 def assign(
     model: keras.Model, checkpoint: Checkpoint, who: str, *, without: Collection[str] = ()
 ) -> None:
-    """Assigns a checkpoint's arrays to a model's weights, after everything has been compared.
+    """Assigns a checkpoint's arrays to a model's weights, after all names and shapes are compared.
 
     Args:
-        without: Layers to leave alone, in the model and in the file.
+        without: Layers to skip, in the model and in the file.
 
     Raises:
         ValueError: Something does not fit; nothing has been assigned then.
     """
-    places, pairs, used = Counter(), [], checkpoint.left_out
+    prefix = _prefix(model)
+    if checkpoint.layout is None and any(name.startswith(prefix) for name in checkpoint.arrays):
+        prefix = ""  # Keras's files name the models within, too
+    indices, pairs, used = Counter(), [], checkpoint.ignored
     missing, misshapen = {}, {}
     for name, weight in named_weights(model):
         layer = name.rpartition("/")[0]
-        own, array = checkpoint.find(name, places[layer])
-        places[layer] += 1
+        known = name.startswith(prefix)
+        own, array = (
+            checkpoint.find(name.removeprefix(prefix), indices[layer]) if known else ((), None)
+        )
+        indices[layer] += 1
         used |= {*own}
         if layer in without:
             continue
         if array is None:
             missing[name] = tuple(weight.shape)
+        elif isinstance(array, layouts.Misfit):
+            misshapen[name] = (tuple(weight.shape), array, own)
         elif array.shape != tuple(weight.shape):
-            misshapen[name] = (tuple(weight.shape), array.shape)
+            misshapen[name] = (tuple(weight.shape), array.shape, own)
         else:
             pairs.append((weight, array))
     if "head" in without:  # the file may have one where the model has none
         used |= checkpoint.head
     extra = {name: a.shape for name, a in checkpoint.arrays.items() if name not in used}
     if missing or misshapen or extra:
-        raise ValueError(_difference(who, model, checkpoint, missing, misshapen, extra))
+        raise ValueError(_difference(who, model, checkpoint, prefix, missing, misshapen, extra))
     for weight, array in pairs:
         weight.assign(array)
 
@@ -211,17 +274,60 @@ def assign(
 def layouts_of(model):
     """The layouts of the architecture that a model was built by, the official one first.
 
-    A model of our layers that does not say it, such as one from before that was saved, has the
-    architecture whose names fit most of its weights; any other model has no layouts.
+    A model of our layers that does not store its architecture, such as one that an early version
+    saved, has the architecture whose names fit most of its weights. Any other model has no layouts.
     """
     layer = carrier(model)
     if layer is not None and layer.architecture in LAYOUTS:
         return LAYOUTS[layer.architecture]
-    paths = {name: None for name, _ in named_weights(model)}
+    prefix = _prefix(model)
+    paths = {name.removeprefix(prefix): None for name, _ in named_weights(model)}
     known = [
         sum(len(o) for r in own[0].rules for o, _ in r.of_ours(paths)) for own in LAYOUTS.values()
     ]
     return [*LAYOUTS.values()][known.index(max(known))] if any(known) else ()
+
+
+def _foreign(model, path, who):
+    """The error for a model of another package, of whose weights there is no layout."""
+    some = [name for name, _ in named_weights(model)][:3]
+    return ValueError(
+        f"{who} needs a model of this package for {str(path)!r}, because it knows the names of no "
+        f"other model's weights in files of other code. '{model.name}' is another model: its first "
+        f"weights are {listed(some)}. For any model use Keras's own files: "
+        "model.save_weights('model.weights.h5') and model.load_weights."
+    )
+
+
+def _prefix(model):
+    """The names of the models in which our layers are, `"backbone/"`; `""` for the model itself."""
+    prefixes = {
+        prefix
+        for prefix, layer in named_layers(model)
+        if isinstance(layer, Residual) or getattr(layer, "architecture", None) in LAYOUTS
+    }
+    return prefixes.pop() if len(prefixes) == 1 else ""
+
+
+def _inside(prefix):
+    """How to get the model that has a prefix, in Python."""
+    return "model" + "".join(f".get_layer({name!r})" for name in prefix.split("/")[:-1])
+
+
+def _differing(model, settings, every_layer=True):
+    """Settings that layers of a model do not have, as text: what is wanted, and what they have.
+
+    Args:
+        settings: Attribute of a layer -> value.
+        every_layer: Whether to look at every layer with weights, or only at those of this package.
+    """
+    wanted, has = {}, {}
+    for layer in inner_layers(model):
+        ours = keras.saving.get_registered_name(type(layer)).startswith(f"{files.PACKAGE}>")
+        for name, value in settings.items() if layer.weights and (every_layer or ours) else ():
+            if getattr(layer, name, value) != value:
+                wanted[name], has[name] = value, getattr(layer, name)
+    return [listed(f"{k}={v!r}" for k, v in each.items()) if each else "" for each in (wanted, has)]
 
 
 def _check_images(model, checkpoint):
@@ -264,51 +370,114 @@ def _check_model(model, who):
         raise ValueError(f"{who} needs a built Keras model; got {model!r}.")
 
 
-def _difference(who, model, checkpoint, missing, misshapen, extra):
+def _difference(who, model, checkpoint, prefix, missing, misshapen, extra):
     of = f" ({checkpoint.layout.name} layout)" if checkpoint.layout else ""
     lines = [f"{who}: {checkpoint}{of} does not fit '{model.name}'; nothing was loaded."]
     for heading, rows in (
-        ("Only in the file", {name: f"{shape}" for name, shape in extra.items()}),
-        ("Only in the model", {name: f"{shape}" for name, shape in missing.items()}),
-        (
-            "Of another shape",
-            {
-                name: f"{shape} in the model, {in_file} in the file"
-                for name, (shape, in_file) in misshapen.items()
-            },
-        ),
+        ("Only in the file", {name: (f"{shape}",) for name, shape in extra.items()}),
+        ("Only in the model", {name: (f"{shape}",) for name, shape in missing.items()}),
+        ("Of another shape", {name: _shapes(*found) for name, found in misshapen.items()}),
     ):
         if rows:
             lines.append(f"{heading}, {len(rows)}:")
             lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
-    tiled = {x.name for x in all_layers(model) if isinstance(x, Residual) and x.token_axes}
-    if {*misshapen, *missing} <= HEAD.keys() and extra.keys() <= checkpoint.head:
-        lines.append("Given to a builder, as weights=, the file would be loaded but for its head.")
-    elif not missing and not extra and {name.split("/")[0] for name in misshapen} <= tiled:
-        lines.append(
-            "For another image size build the model for the size of the file, load it, then "
-            "keras_mixer.resize(model, size)."
-        )
+    outside = any(not name.startswith(prefix) for name in missing)
+    differing = {name.removeprefix(prefix) for name in (*misshapen, *missing)}
+    if not outside and differing <= HEAD.keys() and extra.keys() <= checkpoint.head:
+        lines.append("To load all but the head, give the file to the builder as weights=.")
+    elif outside:
+        lines.append(f"To load the file into the model inside, pass {_inside(prefix)}.")
+    elif not missing and not extra:
+        lines += _advice(model, misshapen)
     return "\n".join(lines)
 
 
+def _advice(model, misshapen):
+    """What to do where shapes alone differ: a line, or none where the rows say it all."""
+    kinds = {
+        f"{prefix}{layer.name}/{path}": axes
+        for prefix, layer in named_layers(model)
+        if isinstance(layer, Residual)
+        for path, axes in layer.token_axes.items()
+    }
+    pairs = defaultdict(set)  # kind of an axis -> its lengths in the model and in the file
+    for name, (shape, found, _) in misshapen.items():
+        if isinstance(found, layouts.Misfit) or len(found) != len(shape):
+            return
+        axes = kinds.get(name) or ["other"] * len(shape)
+        for kind, ours, theirs in zip(axes, shape, found, strict=True):
+            if ours != theirs:
+                pairs[kind].add((ours, theirs))
+    if pairs.keys() == {"tokens"}:
+        yield (
+            f"For another image size ({_lengths(pairs['tokens'])}) build the model for the size of "
+            "the file, load it, then keras_mixer.resize(model, size)."
+        )
+        return
+    factors = {theirs / ours for lengths in pairs.values() for ours, theirs in lengths}
+    if pairs.keys() <= {"tokens", "units"} and len(factors) == 1:
+        [factor] = factors
+        if factor > 1 and factor.is_integer():
+            yield (
+                f"The file has {factor:.0f} times the hidden units over tokens, as "
+                "keras_mixer.resize makes them: build the model for the image size before, "
+                "resize it as the file's model was, and load the file into that."
+            )
+            return
+    words = {"tokens": "the number of tokens", "units": "the hidden units over tokens"}
+    differing = [f"{words[k]} ({_lengths(pairs[k])})" for k in words if k in pairs]
+    if "other" in pairs:
+        differing.append("widths that do not depend on the image's size")
+    yield f"What differs: {listed(differing)}. Build the model with the sizes of the file."
+
+
+def _lengths(pairs):
+    return listed(f"{theirs} in the file, {ours} in the model" for ours, theirs in sorted(pairs))
+
+
+def _shapes(shape, found, own):
+    """The text of a row, and, if the file's arrays have to be named, their names and more text."""
+    if not isinstance(found, layouts.Misfit):
+        return (f"{shape} in the model, {found} in the file",)
+    return f"{shape} in the model, {listed(found.shapes)} in the file: ", own, f" {found.needed}"
+
+
 def _grouped(rows):
-    """Rows that differ in one number only, and say the same, as one: `block_{0..11}/norm`."""
+    """Merges rows with the same text whose names differ in one number only: `block_{0..11}/norm`.
+
+    Args:
+        rows: Name -> text; or text, names in the file, text.
+
+    Yields:
+        Name and text.
+    """
     groups = defaultdict(list)
-    for name, text in rows.items():
-        number = re.search(r"\d+", name)
-        split = number.span() if number else (len(name), len(name))
-        groups[name[: split[0]], name[split[1] :], text].append(name[slice(*split)])
-    for (before, after, text), numbers in groups.items():
-        yield f"{before}{_ranges(numbers)}{after}", text
+    for name, (text, *more) in rows.items():
+        own, after = more or ((), "")
+        parts = [_at_number(each) for each in (name, *own)]
+        key = text, after, tuple((before, behind) for before, _, behind in parts)
+        groups[key].append([number for _, number, _ in parts])
+    for (text, after, parts), numbers in groups.items():
+        name, *own = [
+            f"{before}{_ranges(found)}{behind}"
+            for (before, behind), found in zip(parts, zip(*numbers, strict=True), strict=True)
+        ]
+        yield name, f"{text}{listed(own) if own else ''}{after}"
+
+
+def _at_number(name):
+    """`"block_3/norm"` -> `("block_", "3", "/norm")`: what is before and behind its number."""
+    number = re.search(r"\d+", name)
+    start, end = number.span() if number else (len(name), len(name))
+    return name[:start], name[start:end], name[end:]
 
 
 def _ranges(numbers):
     """["0", "1", "2", "5"] -> "{0..2, 5}", and one number as it is."""
-    if len(numbers) == 1:
+    if len({*numbers}) == 1:
         return numbers[0]
     runs = []
-    for n in sorted(map(int, numbers)):
+    for n in sorted({*map(int, numbers)}):
         if runs and n == runs[-1][1] + 1:
             runs[-1][1] = n
         else:

@@ -1,6 +1,7 @@
 """Checkpoint files -> named arrays. Nothing in a file is ever run."""
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from keras_mixer._types import StrPath
 from keras_mixer.weights.state_dict import read_state_dict
 
 KERAS = (".weights.h5", ".keras")
+PACKAGE = "keras_mixer"  # under which our layers are registered with Keras
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", *KERAS)
 
 
@@ -53,11 +55,7 @@ def read(path):
     except MemoryError:
         raise
     except Exception as error:  # damaged files fail in whatever code meets the damage
-        hint = "" if type(error) is ValueError else " It may have come incomplete."
-        raise ValueError(
-            f"{path} cannot be read as a {suffix} file, so nothing was loaded: "
-            f"{str(error).rstrip('.') or type(error).__name__}.{hint}"
-        ) from error
+        raise _damaged(path, suffix, error) from error
     for name, array in arrays.items():
         if array.dtype.name == "bfloat16":  # no type of NumPy's own
             arrays[name] = array.astype(np.float32)
@@ -65,6 +63,43 @@ def read(path):
     if wrong:
         raise ValueError(f"{path} holds something else than numbers: {', '.join(wrong)}.")
     return arrays
+
+
+def configs(path):
+    """The configurations of our layers in a `.keras` file, as data; nothing is built from them.
+
+    Returns:
+        Pairs of the name of a layer's class and its configuration, in the order of the file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            rest = [json.loads(archive.read("config.json"))]
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(path, ".keras", error) from error
+    found = []
+    while rest:  # models within models, at any depth
+        value = rest.pop()
+        if isinstance(value, dict):
+            package, _, name = str(value.get("registered_name")).partition(">")
+            if package == PACKAGE and isinstance(value.get("config"), dict):
+                found.append((name, value["config"]))
+            value = [*value.values()]
+        if isinstance(value, list):
+            rest += reversed(value)
+    return found
+
+
+def _damaged(path, suffix, error):
+    hint = "" if type(error) is ValueError else " It may have come incomplete."
+    return ValueError(
+        f"{path} cannot be read as a {suffix} file, so nothing was loaded: "
+        f"{str(error).rstrip('.') or type(error).__name__}.{hint}"
+    )
 
 
 def write(path, arrays):

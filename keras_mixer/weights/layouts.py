@@ -1,4 +1,4 @@
-"""Other people's names and arrays for the same weights: rules that run both ways."""
+"""Layouts: how other code names and stores the same weights, as rules that convert both ways."""
 
 import re
 from collections.abc import Callable
@@ -7,20 +7,47 @@ from functools import cached_property
 
 import numpy as np
 
+from keras_mixer._text import listed
+
+
+class MisfitError(ValueError):
+    """A rule cannot convert an array; the message says what the array must be: `must have ...`."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """In place of a weight: arrays of a file that the weight's rule cannot convert.
+
+    Attributes:
+        shapes: Their shapes, in the order of their names.
+        needed: What they must be: `must have 4 axes`.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    needed: str
+
+
+def _check(fits, needed):
+    if not fits:
+        raise MisfitError(needed)
+
 
 @dataclass(frozen=True)
 class Rule:
-    """Weights of ours, and the arrays in which another code base keeps the same numbers.
+    """Weights of ours, the arrays of another code base with the same numbers, and the conversion.
 
-    `to_ours(*to_theirs(*arrays))` gives back the arrays.
+    `to_ours(*to_theirs(*weights))` returns the weights unchanged.
 
     Attributes:
         ours: The paths of our weights, in which `{i}` or another word in braces stands for a
-            number: `"block_{i}/token_mlp/expand/kernel"`. None for an array that we have no use
-            for.
-        theirs: Their names, with the same words.
-        to_ours: Their arrays -> ours, a tuple.
+            number: `"block_{i}/token_mlp/expand/kernel"`. The same word stands for the same number.
+            `()` for an array that no weight of ours needs.
+        theirs: Their names, with the same words; at least one.
+        to_ours: Their arrays -> ours, a tuple. A `MisfitError` says why arrays do not fit.
         to_theirs: Our arrays -> theirs, a tuple.
+
+    Raises:
+        ValueError: The paths and names do not all have the same words in braces.
     """
 
     ours: tuple[str, ...]
@@ -28,12 +55,20 @@ class Rule:
     to_ours: Callable
     to_theirs: Callable
 
+    def __post_init__(self):
+        templates = (*self.ours, *self.theirs)
+        if not self.theirs or len({frozenset(_words(template)) for template in templates}) > 1:
+            raise ValueError(
+                "A Rule needs at least one name of theirs, and the same words in braces in all of "
+                f"its paths and names; got {listed(templates)}."
+            )
+
     def of_ours(self, paths):
-        """Yields `(our paths, their names)` wherever one of `paths` is the first of the rule's."""
+        """Yields `(our paths, their names)` for every path that matches the rule's first path."""
         yield from self._found(self.ours, self._first_of_ours, paths)
 
     def of_theirs(self, names):
-        """Yields `(our paths, their names)` wherever one of `names` is the first of the rule's."""
+        """Yields `(our paths, their names)` for every name that matches the rule's first name."""
         yield from self._found(self.theirs, self._first_of_theirs, names)
 
     @cached_property
@@ -61,7 +96,7 @@ class Conversion:
     to_theirs: Callable = lambda array: array
 
     def then(self, after):
-        """The conversion that does this one first on the way to ours, and `after` last."""
+        """This conversion to ours followed by `after`; in the other direction the reverse."""
         return Conversion(
             lambda array: after.to_ours(self.to_ours(array)),
             lambda array: self.to_theirs(after.to_theirs(array)),
@@ -69,27 +104,83 @@ class Conversion:
 
 
 SAME = Conversion()
-TRANSPOSED = Conversion(np.transpose, np.transpose)  # of a dense layer: [out, in] and [in, out]
 
 
 def axes(theirs_to_ours):
-    """Axes in another order: that of `np.transpose` on the way to ours."""
-    back = np.argsort(theirs_to_ours)
-    return Conversion(lambda a: a.transpose(theirs_to_ours), lambda a: a.transpose(back))
+    """Axes in another order: `np.transpose(theirs, theirs_to_ours)` is ours."""
+
+    def transposed(order):
+        def transpose(array):
+            _check(array.ndim == len(order), f"must have {len(order)} axes")
+            return array.transpose(order)
+
+        return transpose
+
+    return Conversion(transposed(theirs_to_ours), transposed(np.argsort(theirs_to_ours)))
+
+
+TRANSPOSED = axes((1, 0))  # of a dense layer: [out, in] and [in, out]
 
 
 def length_one(*where):
-    """Axes of length one that only they have."""
-    return Conversion(lambda a: np.squeeze(a, where), lambda a: np.expand_dims(a, where))
+    """Axes of length one that only their array has, given by their indices in it."""
+
+    def squeeze(array):
+        _check(
+            array.ndim > max(where) and all(array.shape[axis] == 1 for axis in where),
+            f"must have length 1 along axis {listed(where)}",
+        )
+        return np.squeeze(array, where)
+
+    return Conversion(squeeze, lambda array: np.expand_dims(array, where))
+
+
+def squeezed_to(count):
+    """Axes of length one that only their array has, anywhere: the weight has `count` axes.
+
+    If more axes than those have length one, the first are removed. To theirs, one axis is added in
+    front.
+    """
+
+    def squeeze(array):
+        ones = [axis for axis, length in enumerate(array.shape) if length == 1]
+        more = array.ndim - count
+        _check(0 <= more <= len(ones), f"must have {count} axes besides those of length 1")
+        return np.squeeze(array, tuple(ones[:more]))
+
+    return Conversion(squeeze, lambda array: array[None])
 
 
 def permuted(order, axis=0):
-    """Entries along an axis in another order: entry `n` of ours is entry `order[n]` of theirs."""
-    back = np.argsort(order)
-    return Conversion(lambda a: np.take(a, order, axis), lambda a: np.take(a, back, axis))
+    """Entries along an axis in another order: entry `n` of ours is entry `order[n]` of theirs.
+
+    Args:
+        order: Each index from 0 once; or a function from the axis's length to such indices, for
+            layers of any width.
+        axis: The axis, in their array as in ours.
+
+    Raises:
+        ValueError: `order` is no permutation.
+    """
+
+    def indices(length):
+        found = np.asarray(order(length) if callable(order) else order)
+        if not np.array_equal(np.sort(found), np.arange(found.size)):
+            raise ValueError(f"permuted needs each index from 0 once; got {found.tolist()}.")
+        _check(found.size == length, f"must have {found.size} entries along axis {axis}")
+        return found
+
+    def permute(array, inverse):
+        _check(-array.ndim <= axis < array.ndim, f"must have an axis {axis}")
+        found = indices(array.shape[axis])
+        return np.take(array, np.argsort(found) if inverse else found, axis)
+
+    if not callable(order):
+        indices(len(order))
+    return Conversion(lambda array: permute(array, False), lambda array: permute(array, True))
 
 
-def one(ours, theirs, conversion=SAME):
+def single(ours, theirs, conversion=SAME):
     """The rule for one array that is one weight."""
     return Rule(
         (ours,),
@@ -104,25 +195,34 @@ def split(ours, theirs, conversion=SAME, axis=-1):
     return Rule(
         tuple(ours),
         (theirs,),
-        lambda array: tuple(np.split(conversion.to_ours(array), len(ours), axis)),
-        lambda *arrays: (conversion.to_theirs(np.concatenate(arrays, axis)),),
+        lambda array: tuple(_parts(conversion.to_ours(array), len(ours), axis)),
+        lambda *arrays: (conversion.to_theirs(_whole(arrays, axis)),),
     )
 
 
 def joined(ours, theirs, conversion=SAME, axis=-1):
     """The rule for several arrays of one shape that are one weight, along an axis of ours."""
-
-    def to_ours(*arrays):
-        return (np.concatenate([*map(conversion.to_ours, arrays)], axis),)
-
-    def to_theirs(array):
-        return tuple(map(conversion.to_theirs, np.split(array, len(theirs), axis)))
-
-    return Rule((ours,), tuple(theirs), to_ours, to_theirs)
+    return Rule(
+        (ours,),
+        tuple(theirs),
+        lambda *arrays: (_whole([*map(conversion.to_ours, arrays)], axis),),
+        lambda array: tuple(map(conversion.to_theirs, _parts(array, len(theirs), axis))),
+    )
 
 
-def left_out(theirs):
-    """The rule for an array that we have no use for, such as a buffer that follows from others."""
+def _parts(array, count, axis):
+    even = -array.ndim <= axis < array.ndim and array.shape[axis] % count == 0
+    _check(even, f"must divide into {count} equal parts")
+    return np.split(array, count, axis)
+
+
+def _whole(arrays, axis):
+    _check(len({array.shape for array in arrays}) == 1, "must have the same shape")
+    return np.concatenate(arrays, axis)
+
+
+def ignored(theirs):
+    """The rule for an array that no weight of ours needs, such as a buffer computed from others."""
     return Rule((), (theirs,), lambda array: (), lambda: ())
 
 
@@ -131,14 +231,15 @@ class Layout:
     """How a paper's weights are named and laid out in the files of one code base.
 
     Attributes:
-        name: What to call it in a message.
+        name: Its name, for `save_weights` and for messages.
         rules: A `Rule` for each weight of each layer.
-        suffix: Of the files that `save_weights` writes in it.
-        settings: The builder's options that make a model compute what that code base does.
+        suffix: The suffix of the files that `save_weights` writes.
+        settings: What layers have to be set to, to compute what that code base does: attribute of a
+            layer -> value. Those that are options of the builder follow the weights.
         named: Part of the name of a released file, or of its folder -> the `Preprocessing` that
             it was trained for, where that is not the paper's.
-        renamed: A function from the names in a file to a dict of the names that the rules know ->
-            those names.
+        rename: A function from the names in a file to a dict: name that the rules know -> name in
+            the file.
     """
 
     name: str
@@ -146,7 +247,7 @@ class Layout:
     suffix: str
     settings: dict = field(default_factory=dict)
     named: dict = field(default_factory=dict)
-    renamed: Callable = lambda names: {name: name for name in names}
+    rename: Callable = lambda names: {name: name for name in names}
 
     def read(self, arrays):
         """A file's arrays by our paths.
@@ -155,10 +256,10 @@ class Layout:
             arrays: Name in the file -> array.
 
         Returns:
-            Our path -> `(names in the file, our array)`. Where an array has not the number of axes
-            that its rule wants, it is given as it is: its shape then fits no weight.
+            Our path -> `(names in the file, our array)`, with a `Misfit` as the array where the
+            rule cannot convert the file's.
         """
-        names, found = self.renamed(arrays), {}
+        names, found = self.rename(arrays), {}
         for rule in self.rules:
             for ours, theirs in rule.of_theirs(names):
                 if not all(name in names for name in theirs):
@@ -167,14 +268,17 @@ class Layout:
                 given = [arrays[name] for name in own]
                 try:
                     made = rule.to_ours(*given)
-                except ValueError:
-                    made = [given[0]] * len(ours)
+                except MisfitError as error:
+                    made = [Misfit(tuple(a.shape for a in given), str(error))] * len(ours)
+                except (ValueError, IndexError) as error:  # of NumPy, in a rule of a paper's own
+                    needed = f"must be as its rule needs it: {str(error).rstrip('.')}"
+                    made = [Misfit(tuple(a.shape for a in given), needed)] * len(ours)
                 found |= {path: (own, array) for path, array in zip(ours, made, strict=True)}
         return found
 
-    def left_out(self, arrays):
-        """The names of a file's arrays that no weight of ours needs."""
-        names = self.renamed(arrays)
+    def ignored(self, arrays):
+        """The names of the arrays in a file that the layout knows and no weight of ours needs."""
+        names = self.rename(arrays)
         return {
             names[name]
             for rule in self.rules
@@ -188,14 +292,19 @@ class Layout:
 
         Raises:
             KeyError: The layout has no name for some of the paths, which are the error's arguments.
+            MisfitError: An array does not have the shape that its rule converts.
         """
         made, known = {}, set()
         for rule in self.rules:
             for ours, theirs in rule.of_ours(arrays):
                 if all(path in arrays for path in ours):
                     known |= {*ours}
-                    given = rule.to_theirs(*(arrays[path] for path in ours))
-                    made |= zip(theirs, given, strict=True)
+                    given = [arrays[path] for path in ours]
+                    try:
+                        made |= zip(theirs, rule.to_theirs(*given), strict=True)
+                    except MisfitError as error:
+                        shapes = listed(array.shape for array in given)
+                        raise MisfitError(f"{listed(ours)} {error}; got {shapes}") from None
         unknown = [path for path in arrays if path not in known]
         if unknown:
             raise KeyError(*unknown)
@@ -203,14 +312,25 @@ class Layout:
 
 
 def choose(layouts, arrays):
-    """The layout that knows most of the names in a file, or None when none knows any."""
+    """The layout that recognises most names in a file; None if none recognises any."""
     known = [len(layout.read(arrays)) for layout in layouts]
     return layouts[known.index(max(known))] if any(known) else None
 
 
+WORD = r"\{(\w+)\}"
+
+
+def _words(template):
+    return re.findall(WORD, template)
+
+
 def _pattern(template):
     """`"blocks.{i}.norm"` as a regular expression with a group `i` of digits."""
-    parts = re.split(r"\{(\w+)\}", template)
-    return re.compile(
-        "".join(rf"(?P<{p}>\d+)" if n % 2 else re.escape(p) for n, p in enumerate(parts))
-    )
+    pattern, known = "", set()
+    for n, part in enumerate(re.split(WORD, template)):
+        if n % 2 == 0:
+            pattern += re.escape(part)
+        else:
+            pattern += f"(?P={part})" if part in known else rf"(?P<{part}>\d+)"
+            known.add(part)
+    return re.compile(pattern)

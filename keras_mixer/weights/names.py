@@ -3,16 +3,25 @@
 import keras
 
 
-def named_weights(model, prefix=""):
+def named_layers(model, prefix=""):
+    """Pairs of a prefix and a layer, for every layer of a model and of the models within it.
+
+    The prefix is the names of the models within, `"backbone/"`; `""` for the model's own layers.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from named_layers(layer, f"{prefix}{layer.name}/")
+        else:
+            yield prefix, layer
+
+
+def named_weights(model):
     """Pairs of a name and a weight, for every weight of a model.
 
     The name is the weight's path, `block_3/token_mlp/expand/kernel`; for a nested model its
     name comes first.
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from named_weights(layer, f"{prefix}{layer.name}/")
-            continue
+    for prefix, layer in named_layers(model):
         for weight in layer.weights:
             yield prefix + path_from(layer, weight), weight
 
@@ -26,11 +35,3 @@ def path_from(layer, weight):
     """A weight's path, beginning with the layer: names of outer models are removed."""
     parts = weight.path.split("/")
     return "/".join(parts[parts.index(layer.name) :])
-
-
-def all_layers(model):
-    """A model's layers, with those of nested models."""
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from all_layers(layer)

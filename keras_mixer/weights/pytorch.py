@@ -5,9 +5,9 @@ from keras_mixer.weights.layouts import (
     TRANSPOSED,
     Layout,
     axes,
+    ignored,
     joined,
-    left_out,
-    one,
+    single,
     split,
 )
 
@@ -24,22 +24,22 @@ def layout(name, layers, buffers=(), **attributes):
     """The layout of a PyTorch model.
 
     Args:
-        name: What to call it in a message.
-        layers: Our layer, `"block_{i}/norm"`, or a tuple of them -> one of the kinds below.
-        buffers: Their names of arrays that we have no use for.
-        **attributes: More of `Layout`.
+        name: Its name, for `save_weights` and for messages.
+        layers: Our layer, `"block_{i}/norm"`, or a tuple of them -> a kind of layer below.
+        buffers: Names of their buffers, which no weight of ours needs.
+        **attributes: Other attributes of `Layout`.
     """
     rules = [rule for ours, kind in layers.items() for rule in kind(ours)]
-    rules += map(left_out, (COUNTER, *buffers))
-    attributes = {"renamed": without_prefixes} | attributes
+    rules += map(ignored, (COUNTER, *buffers))
+    attributes = {"rename": without_prefixes} | attributes
     return Layout(name, tuple(rules), ".safetensors", **attributes)
 
 
 def dense(theirs, kernel=TRANSPOSED):
-    """`nn.Linear`; or any layer of a weight and a bias, with the conversion of its weight."""
+    """`nn.Linear`; or any layer with a weight and a bias, given the conversion of its weight."""
     return lambda ours: [
-        one(f"{ours}/kernel", f"{theirs}.weight", kernel),
-        one(f"{ours}/bias", f"{theirs}.bias"),
+        single(f"{ours}/kernel", f"{theirs}.weight", kernel),
+        single(f"{ours}/bias", f"{theirs}.bias"),
     ]
 
 
@@ -56,8 +56,8 @@ def depthwise(theirs):
 def norm(theirs):
     """`nn.LayerNorm`."""
     return lambda ours: [
-        one(f"{ours}/gamma", f"{theirs}.weight"),
-        one(f"{ours}/beta", f"{theirs}.bias"),
+        single(f"{ours}/gamma", f"{theirs}.weight"),
+        single(f"{ours}/beta", f"{theirs}.bias"),
     ]
 
 
@@ -65,16 +65,16 @@ def batch_norm(theirs):
     """`nn.BatchNorm2d`, with its statistics and without its count of batches."""
     return lambda ours: [
         *norm(theirs)(ours),
-        one(f"{ours}/moving_mean", f"{theirs}.running_mean"),
-        one(f"{ours}/moving_variance", f"{theirs}.running_var"),
-        left_out(f"{theirs}.num_batches_tracked"),
+        single(f"{ours}/moving_mean", f"{theirs}.running_mean"),
+        single(f"{ours}/moving_variance", f"{theirs}.running_var"),
+        ignored(f"{theirs}.num_batches_tracked"),
     ]
 
 
 def parameters(conversion=SAME, **theirs):
-    """Parameters of a module's own: our weight's name -> their name."""
+    """`nn.Parameter`s: our weight's name -> their name."""
     return lambda ours: [
-        one(f"{ours}/{weight}", name, conversion) for weight, name in theirs.items()
+        single(f"{ours}/{weight}", name, conversion) for weight, name in theirs.items()
     ]
 
 
@@ -95,7 +95,7 @@ def joined_dense(*theirs):
 
 
 def without_prefixes(names):
-    """Names without the prefixes of wrappers -> names."""
+    """Names without the prefixes of wrappers -> names in the file."""
     short = {}
     for name in names:
         rest = name

@@ -23,7 +23,7 @@ class Tiles:
 
     Attributes:
         height, width: Size of a tile, in tokens.
-        rows, columns: How many tiles stand below and beside one another.
+        rows, columns: How many tiles the grid has vertically and horizontally.
     """
 
     height: int
@@ -36,15 +36,15 @@ class Tiles:
         return self.rows * self.columns
 
     def grown(self, array, axes):
-        """A weight of one tile for all of them.
+        """The weight for all tiles, from the weight of one tile.
 
-        Each tile has the weight to itself. So where an array has two axes that depend on the tile,
-        it becomes block-diagonal.
+        Every tile has a copy of its own. So an array with two axes that depend on the tile becomes
+        block-diagonal.
 
         Args:
-            array: The weight, each of its axes of one kind.
-            axes: The kinds: `"tokens"`, of which there is one for each place of the grid, in the
-                order of the grid; or `"units"`, which come tile by tile.
+            array: The weight.
+            axes: The kind of each axis: `"tokens"`, one for each position of the grid, in its
+                order; or `"units"`, tile by tile.
         """
         entries = [
             self._entries(kind, length) for kind, length in zip(axes, array.shape, strict=True)
@@ -55,13 +55,13 @@ class Tiles:
         return np.where(same, large, 0).astype(array.dtype)
 
     def _entries(self, kind, length):
-        """Of every entry of a grown axis: its tile, and its place in an axis of that length."""
+        """For every entry of a grown axis: its tile, and its index on the axis of one tile."""
         if kind == "tokens":
-            return self._places()
+            return self._positions()
         return np.repeat(np.arange(self.count), length), np.tile(np.arange(length), self.count)
 
-    def _places(self):
-        """Of every token of the grid, row by row: its tile, and its place within the tile."""
+    def _positions(self):
+        """For every token of the grid, row by row: its tile, and its index within the tile."""
         y, x = np.divmod(
             np.arange(self.count * self.height * self.width), self.columns * self.width
         )
@@ -118,15 +118,15 @@ def resize(model: keras.Model, size: int | Sequence[int]) -> keras.Model:
 
     grid = old  # height and width of the map, or grid of tokens, that comes in
     for operation, arguments, outputs in calls_of(model):
-        taken = next(x.shape for x in keras.tree.flatten(arguments) if id(x) in tensors)
+        shape = next(x.shape for x in keras.tree.flatten(arguments) if id(x) in tensors)
         if not isinstance(operation, keras.layers.Layer):
             copy = fresh_operation(operation)
         elif operation in copies:  # a layer that is called more than once
             copy, _ = copies[operation]
         else:
-            if len(taken) == 4:
-                grid = operation.grid(taken) if isinstance(operation, PatchEmbed) else taken[1:3]
-            copy, _ = copies[operation] = _enlarged(operation, taken, grid, rows, columns)
+            if len(shape) == 4:
+                grid = operation.grid(shape) if isinstance(operation, PatchEmbed) else shape[1:3]
+            copy, _ = copies[operation] = _enlarged(operation, shape, grid, rows, columns)
         args, kwargs = larger(arguments)
         try:
             results = keras.tree.flatten(copy(*args, **kwargs))
@@ -147,7 +147,7 @@ def resize(model: keras.Model, size: int | Sequence[int]) -> keras.Model:
         resized = keras.Model(inputs, outputs, name=model.name)
     if not _keeps_images_apart(resized):
         raise ValueError(
-            f"resize knows no way to enlarge '{model.name}': a reshape within it to a fixed shape, "
+            f"resize cannot enlarge '{model.name}': a reshape within it to a fixed shape, "
             "such as ops.reshape(x, (-1, 768)), does not give one result for one larger image. "
             "Take a layer, such as keras.layers.Reshape or Flatten, which keeps images apart."
         )
@@ -167,12 +167,14 @@ def _keeps_images_apart(model):
     return all(x.shape[0] == 1 for x in outputs)
 
 
-def _enlarged(layer, taken, grid, rows, columns):
+def _enlarged(layer, input_shape, grid, rows, columns):
     """A new layer for the larger image, not built yet, and its weights."""
     config, arrays = layer.get_config(), layer.get_weights()
     if isinstance(layer, Residual) and layer.token_axes:
-        if taken[1] != grid[0] * grid[1]:
-            found = f"It mixes {taken[1]} tokens, and the map before it is {grid[0]} x {grid[1]}."
+        if input_shape[1] != grid[0] * grid[1]:
+            found = (
+                f"It mixes {input_shape[1]} tokens, and the map before it is {grid[0]} x {grid[1]}."
+            )
             raise ValueError(_unknown(layer, found))
         tiles = Tiles(*grid, rows, columns)
         config |= {name: config[name] * tiles.count for name in layer.token_sizes}
@@ -228,7 +230,7 @@ def _set_state(copy, layer, arrays):
 
 def _unknown(operation, why):
     kind = type(operation).__name__
-    return f"resize knows no way to enlarge '{operation.name}' ({kind}). {why}"
+    return f"resize cannot enlarge '{operation.name}' ({kind}). {why}"
 
 
 def _image_size(model):

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import keras_mixer
+from keras_mixer.models import ARCHITECTURES
+from keras_mixer.weights import Checkpoint, files
 from keras_mixer.weights.checkpoint import layouts_of
 from keras_mixer.weights.names import named_weights
 from tests.cases import CASES
@@ -30,6 +32,20 @@ def save(tmp_path):
     return save
 
 
+def options(case, layout):
+    """The builder's options with which a model computes what the code base of a layout does."""
+    known = [option.name for option in ARCHITECTURES[case.architecture].options]
+    return {name: value for name, value in layout.settings.items() if name in known}
+
+
+def other_settings(case, layout):
+    """Yields a setting of a layout as text, and an option with another layout's value of it."""
+    for other in layouts_of(case.tiny()):
+        for name, value in options(case, other).items():
+            if value != layout.settings.get(name):
+                yield f"{name}={layout.settings[name]!r}", {name: value}
+
+
 def test_the_names_of_weights_are_their_paths(case):
     model = case.tiny()
     assert [name for name, _ in named_weights(model)] == [w.path for w in model.weights]
@@ -47,13 +63,90 @@ def test_every_layout_writes_every_weight_and_reads_it_back_bit_equal(case):
 
 
 def test_what_is_saved_in_a_layout_is_loaded_bit_equal(case, tmp_path):
-    model = case.trained()
-    for layout in layouts_of(model):
+    for layout in layouts_of(case.tiny()):
+        model = case.trained(**options(case, layout))
         path = tmp_path / f"{layout.name}{layout.suffix}"
         keras_mixer.save_weights(model, path, layout.name)
         again = case.tiny(weights=path)
         for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
             assert np.array_equal(ours, theirs)
+        assert np.array_equal(again(case.images()), model(case.images()))
+
+
+def test_a_keras_file_brings_its_model_s_settings_and_preprocessing(case, tmp_path):
+    takes = keras_mixer.Preprocessing(0.2, (0.3, 0.4, 0.5), None, "resmall_crop", 0.9, "bicubic")
+    for layout in layouts_of(case.tiny()):
+        chosen = options(case, layout)
+        model = case.trained(**chosen, preprocessing=takes)
+        path = tmp_path / f"{layout.name}.keras"
+        model.save(path)
+        again = case.tiny(weights=path)
+        assert np.array_equal(again(case.images()), model(case.images()))
+        assert keras_mixer.preprocessing(again) == keras_mixer.preprocessing(model)
+        rescaling = case.tiny(weights=path, include_preprocessing=True)
+        assert rescaling.get_layer("preprocessing").preprocessing == takes
+        keras_mixer.load_weights(case.tiny(**chosen, preprocessing=takes), path)  # without warning
+        with pytest.warns(UserWarning, match=r"was trained for images of mean 0\.2 and deviation"):
+            keras_mixer.load_weights(case.tiny(**chosen), path)
+        for other, changed in other_settings(case, layout):
+            explicit = case.tiny(weights=path, **changed)  # the caller's own choice, no warning
+            assert not np.array_equal(explicit(case.images()), model(case.images()))
+            with pytest.warns(UserWarning, match=rf"saved from a model with .*{other}, and '"):
+                keras_mixer.load_weights(case.tiny(**changed, preprocessing=takes), path)
+        own = keras_mixer.Preprocessing(0.1, 0.1)
+        kept = keras_mixer.preprocessing(case.tiny(weights=path, preprocessing=own))
+        assert (kept.mean, kept.std) == (0.1, 0.1)
+
+
+def test_a_keras_file_with_a_model_within_says_the_same(tmp_path):
+    takes = keras_mixer.Preprocessing(0.2, 0.3)
+    model = within(MIXER.trained(gelu="erf", preprocessing=takes), 2)
+    model.save(tmp_path / "model.keras")
+    checkpoint = Checkpoint(tmp_path / "model.keras", layouts_of(model))
+    assert checkpoint.settings == {"gelu": "erf", "epsilon": 1e-6}
+    assert checkpoint.preprocessing == takes
+
+
+def test_a_weights_h5_says_nothing_of_its_model(case, tmp_path):
+    case.trained(preprocessing=keras_mixer.Preprocessing(0.2, 0.3)).save_weights(
+        tmp_path / "model.weights.h5"
+    )
+    checkpoint = Checkpoint(tmp_path / "model.weights.h5", layouts_of(case.tiny()))
+    assert (checkpoint.settings, checkpoint.preprocessing) == ({}, None)
+    keras_mixer.load_weights(case.tiny(), tmp_path / "model.weights.h5")  # without warning
+
+
+def test_a_layout_whose_code_computes_something_else_is_a_warning_when_saved(case, tmp_path):
+    for layout in layouts_of(case.tiny()):
+        path = tmp_path / f"model{layout.suffix}"
+        keras_mixer.save_weights(
+            case.tiny(**options(case, layout)), path, layout.name, overwrite=True
+        )
+        for wanted, changed in other_settings(case, layout):
+            [(name, value)] = changed.items()
+            with pytest.warns(UserWarning, match="save_weights: model") as caught:
+                keras_mixer.save_weights(case.trained(**changed), path, layout.name, overwrite=True)
+            [warning] = [each for each in caught if each.category is UserWarning]
+            message = str(warning.message)
+            assert warning.filename == __file__
+            assert f"has the {layout.name} layout, whose code computes with {wanted}, " in message
+            assert f"'{case.architecture}' has {name}={value!r}: its outputs there" in message
+            assert f"is built from the file needs {name}={value!r} to compute what" in message
+            again = case.tiny(weights=path, **changed)
+            assert np.array_equal(again(case.images()), case.trained(**changed)(case.images()))
+            assert files.read(path)  # it is written all the same
+
+
+def test_another_epsilon_is_a_warning_when_saved_and_when_loaded(tmp_path):
+    model = MIXER.tiny()
+    model.get_layer("block_1").token_norm.epsilon = 1e-5
+    with pytest.warns(UserWarning, match=r"code computes with epsilon=1e-06, and .*=1e-05: its ou"):
+        keras_mixer.save_weights(model, tmp_path / "model.npz")
+    with pytest.warns(UserWarning, match=r"from code with epsilon=1e-06, and .*=1e-05: its outp"):
+        keras_mixer.load_weights(model, tmp_path / "model.npz")
+    MIXER.tiny().save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match=r"a model with epsilon=1e-06, and .*=1e-05: its outputs"):
+        keras_mixer.load_weights(model, tmp_path / "model.keras")
 
 
 def test_what_was_loaded_is_saved_as_it_was(arrays, save, tmp_path):
@@ -119,6 +212,27 @@ def test_the_early_layout_keeps_the_order_of_more_than_ten_blocks(save):
         assert np.array_equal(gamma, arrays[f"MixerBlock_{i}/LayerNorm_1/scale"])
 
 
+@pytest.mark.parametrize("lost", range(3))
+def test_a_block_that_is_missing_is_an_error_in_every_layout(case, lost, tmp_path):
+    """Also for a model of as many blocks as the file has left."""
+    arrays = {path: keras.ops.convert_to_numpy(w) for path, w in named_weights(case.trained())}
+    for layout in layouts_of(case.tiny()):
+        theirs = layout.write(arrays)
+        found = layout.read(theirs).items()
+        block = {
+            n for path, (names, _) in found if path.startswith(f"block_{lost}/") for n in names
+        }
+        path = tmp_path / f"{layout.name}{layout.suffix}"
+        files.write(path, {name: array for name, array in theirs.items() if name not in block})
+        fewer = case.tiny(depth=2, **options(case, layout))
+        if lost == 2:  # the last one: what is left is a model of two blocks
+            keras_mixer.load_weights(fewer, path)
+        else:
+            with unchanged(fewer), pytest.raises(ValueError, match=r"Only in the model") as error:
+                keras_mixer.load_weights(fewer, path)
+            assert f"\n  block_{lost}/" in str(error.value)
+
+
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
 def test_keras_s_own_files_are_loaded_as_strictly(suffix, tmp_path):
     other = MIXER.trained(depth=2, classes=5)
@@ -137,7 +251,9 @@ def test_another_head_alone_is_answered_with_the_builder(arrays, save, arguments
     model = MIXER.trained(**arguments)
     with unchanged(model), pytest.raises(ValueError, match="does not fit") as error:
         keras_mixer.load_weights(model, save(arrays))
-    assert str(error.value).endswith("weights=, the file would be loaded but for its head.")
+    assert str(error.value).endswith(
+        "To load all but the head, give the file to the builder as weights=."
+    )
 
 
 def test_another_image_size_alone_is_answered_with_resize(save):
@@ -145,15 +261,136 @@ def test_another_image_size_alone_is_answered_with_resize(save):
     model = MIXER.trained()
     with (
         unchanged(model),
-        pytest.raises(ValueError, match=r"shape, 9:\n.*\n.*\n.*\nFor another im"),
+        pytest.raises(
+            ValueError,
+            match=r"shape, 9:\n.*\n.*\n.*\nFor another image size \(64 in the file, 32 in the m",
+        ),
     ):
         keras_mixer.load_weights(model, path)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "tokens", "advice"),
+    [
+        (
+            {"token_mlp_dim": 30},
+            32,
+            "What differs: the hidden units over tokens (30 in the file, 20 in the model). Build",
+        ),
+        (
+            {"token_mlp_dim": 30},
+            64,
+            "What differs: the number of tokens (64 in the file, 32 in the model) and the hidden "
+            "units over tokens (30 in the file, 20 in the model). Build",
+        ),
+        ({"channel_mlp_dim": 40}, 32, "What differs: widths that do not depend on the image"),
+        (
+            {"channel_mlp_dim": 40},
+            64,
+            "What differs: the number of tokens (64 in the file, 32 in the model) and widths that",
+        ),
+        ({"token_mlp_dim": 80}, 128, "The file has 4 times the hidden units over tokens, as ker"),
+        ({"token_mlp_dim": 80}, 32, "The file has 4 times the hidden units over tokens, as ker"),
+    ],
+)
+def test_other_sizes_are_told_from_another_image_size(save, sizes, tokens, advice):
+    path = save(official.checkpoint(HALF | sizes, tokens=tokens, classes=7))
+    with pytest.raises(ValueError, match="Of another shape") as error:
+        keras_mixer.load_weights(MIXER.tiny(), path)
+    assert str(error.value).splitlines()[-1].startswith(advice)
+
+
+def test_an_image_size_is_told_by_the_axes_of_tokens_in_every_architecture(case, tmp_path):
+    keras_mixer.save_weights(case.tiny(input_shape=(32, 32, 3)), path := saved(case, tmp_path))
+    with pytest.raises(ValueError, match=r"\nFor another image size \(64 in the file, 32 in the"):
+        case.tiny(weights=path)
+    keras_mixer.save_weights(case.tiny(width=16), path, overwrite=True)
+    with pytest.raises(ValueError, match=r"\nWhat differs: widths that do not depend on the im"):
+        case.tiny(weights=path)
+
+
+def test_what_resize_made_is_loaded_after_the_same_resize(tmp_path):
+    larger = keras_mixer.resize(MIXER.trained(), (32, 32))
+    keras_mixer.save_weights(larger, tmp_path / "larger.npz")
+    with pytest.raises(ValueError, match="2 times the hidden units over tokens, as keras"):
+        MIXER.tiny(input_shape=(32, 32, 3), weights=tmp_path / "larger.npz")
+    again = keras_mixer.resize(MIXER.tiny(), (32, 32))
+    keras_mixer.load_weights(again, tmp_path / "larger.npz")
+    assert np.array_equal(again.get_weights()[2], larger.get_weights()[2])
+
+
 def test_a_file_of_another_architecture_is_an_error_that_says_what_it_holds(save):
     path = save({"conv1/kernel": np.zeros(3), "conv1/bias": np.zeros(3)})
-    with pytest.raises(ValueError, match=r"holds conv1/kernel, conv1/bias\. Known are off"):
+    with pytest.raises(
+        ValueError, match=r"holds conv1/kernel, conv1/bias\. It knows the layouts off"
+    ):
         keras_mixer.load_weights(MIXER.tiny(), path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth", ".weights.h5", ".keras"])
+def test_a_model_of_another_package_is_told_what_it_can_load_and_save(suffix, tmp_path):
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.layers.Dense(2, name="other")(image), name="foreign")
+    path = tmp_path / f"model{suffix}"
+    message = rf"needs a model of this package for '.*model{suffix}', .* 'foreign' is another mod.*"
+    message += r"other/kernel and other/bias\. For any model use Keras's own files"
+    with pytest.raises(ValueError, match=f"save_weights {message}"):
+        keras_mixer.save_weights(model, path)
+    if suffix not in (".weights.h5", ".keras"):
+        with pytest.raises(ValueError, match=f"load_weights {message}"):
+            keras_mixer.load_weights(model, path)
+    else:
+        (model.save if suffix == ".keras" else model.save_weights)(path)
+        keras_mixer.load_weights(model, path)
+
+
+def saved(case, folder):
+    """A path with the suffix of the official layout."""
+    return folder / f"model{layouts_of(case.tiny())[0].suffix}"
+
+
+def within(model, depth=1):
+    for n in range(depth):
+        image = keras.Input(model.input_shape[1:])
+        model = keras.Sequential([image, model], name=f"outer_{n}")
+    return model
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_model_that_only_wraps_ours_is_saved_and_loaded_as_ours(case, depth, tmp_path):
+    for layout in layouts_of(case.tiny()):
+        inner = case.trained(**options(case, layout))
+        path = tmp_path / f"{layout.name}{layout.suffix}"
+        keras_mixer.save_weights(within(inner, depth), path, layout.name)
+        direct = tmp_path / f"direct{layout.name}{layout.suffix}"
+        keras_mixer.save_weights(inner, direct, layout.name)
+        assert files.read(path).keys() == files.read(direct).keys()
+        again = within(case.tiny(**options(case, layout)), depth)
+        keras_mixer.load_weights(again, direct)
+        for ours, theirs in zip(again.get_weights(), inner.get_weights(), strict=True):
+            assert np.array_equal(ours, theirs)
+    for name in ("plain.keras", "plain.weights.h5"):
+        (inner.save if name == "plain.keras" else inner.save_weights)(tmp_path / name)
+        again = within(case.tiny(**options(case, layout)), depth)
+        keras_mixer.load_weights(again, tmp_path / name)
+        assert np.array_equal(again.get_weights()[0], inner.get_weights()[0])
+
+
+def test_weights_beside_a_model_within_are_answered_with_how_to_pass_it(arrays, save, tmp_path):
+    model = keras.Sequential([within(MIXER.trained(), 1), keras.layers.Dense(3, name="top")])
+    model.build((None, *MIXER.images().shape[1:]))
+    inner = "pass model.get_layer('outer_0').get_layer('mlp_mixer')."
+    with unchanged(model), pytest.raises(ValueError, match="does not fit") as error:
+        keras_mixer.load_weights(model, save(arrays))
+    assert str(error.value).splitlines()[1:] == [
+        "Only in the model, 2:",
+        "  top/kernel: (7, 3)",
+        "  top/bias: (3,)",
+        f"To load the file into the model inside, {inner}",
+    ]
+    with pytest.raises(ValueError, match="no name for top/kernel and top/bias of 'seq") as error:
+        keras_mixer.save_weights(model, tmp_path / "x.npz")
+    assert str(error.value).endswith(f"To save the model inside it, {inner}")
 
 
 def test_a_model_within_a_model_keeps_its_own_names(tmp_path):

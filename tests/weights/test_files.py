@@ -1,5 +1,6 @@
 """What is read from a file, and what is refused."""
 
+import json
 import pickle
 import zipfile
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_mixer
+from keras_mixer import Preprocessing
 from tests.cases import CASES
 from tests.weights.unchanged import unchanged
 
@@ -200,13 +202,48 @@ def test_what_training_leaves_in_a_file_is_passed_over(tmp_path):
         assert np.array_equal(ours, theirs)
 
 
-def test_a_keras_archive_is_read_without_its_configuration(model, saved):
-    """So that no class that it names is imported and no code of its is run."""
-    with zipfile.ZipFile(saved / "model.keras") as old:
+def with_config(path, config):
+    """Replaces the configuration in a `.keras` file."""
+    with zipfile.ZipFile(path) as old:
         weights = old.read("model.weights.h5")
-    with zipfile.ZipFile(saved / "model.keras", "w") as new:
-        new.writestr("config.json", '{"module": "os", "class_name": "system"}')
+    with zipfile.ZipFile(path, "w") as new:
+        new.writestr("config.json", config)
         new.writestr("model.weights.h5", weights)
+    return path
+
+
+def ours(kind, **config):
+    """The configuration of a layer of this package."""
+    return json.dumps({"registered_name": f"keras_mixer>{kind}", "config": config})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"module": "os", "class_name": "system", "registered_name": "os>system", "config": {}}',
+        "[]",
+        "3",
+        ours("MixerBlock", gelu=3),
+        ours("MixerBlock", gelu={"class_name": "system"}),
+        ours("ImagePreprocessing", mean="no number"),
+        ours("ImagePreprocessing", **Preprocessing().as_dict() | {"crop": "os.system"}),
+        ours("ImagePreprocessing", **Preprocessing().as_dict() | {"std": [0, 0, 0]}),
+    ],
+)
+def test_the_configuration_of_a_keras_archive_is_read_as_data(model, saved, config):
+    """No class that it names is imported and no code of its is run, and nonsense is passed over."""
+    path = with_config(saved / "model.keras", config)
     other = MIXER.tiny()
-    keras_mixer.load_weights(other, saved / "model.keras")
+    keras_mixer.load_weights(other, path)
     assert np.array_equal(other(MIXER.images()), model(MIXER.images()))
+    again = MIXER.tiny(weights=path)
+    assert np.array_equal(again(MIXER.images()), model(MIXER.images()))
+    assert keras_mixer.preprocessing(again) == keras_mixer.preprocessing(model)
+
+
+@pytest.mark.parametrize("config", ["no JSON", "[" * 100_000, b"\xff"])
+def test_a_keras_archive_whose_configuration_is_damaged_is_one_error(model, saved, config):
+    path = with_config(saved / "model.keras", config)
+    refusal = r"model\.keras cannot be read as a \.keras file, so nothing was loaded: "
+    with unchanged(model), pytest.raises(ValueError, match=refusal):
+        keras_mixer.load_weights(model, path)

@@ -6,7 +6,20 @@ import pytest
 import keras_mixer
 from keras_mixer.models import ARCHITECTURES
 from keras_mixer.weights import flax, pytorch
-from keras_mixer.weights.layouts import SAME, TRANSPOSED, axes, joined, length_one, permuted, split
+from keras_mixer.weights.layouts import (
+    SAME,
+    TRANSPOSED,
+    Layout,
+    Misfit,
+    MisfitError,
+    axes,
+    joined,
+    length_one,
+    permuted,
+    single,
+    split,
+    squeezed_to,
+)
 from keras_mixer.weights.names import named_weights
 from tests.cases import CASES
 
@@ -18,6 +31,8 @@ CONVERSIONS = {
     "length one": length_one(0, 1),
     "permuted": permuted([2, 0, 1, 4, 3]),
     "permuted columns": permuted([1, 2, 0], axis=1),
+    "permuted at any length": permuted(lambda length: np.arange(length)[::-1], axis=-1),
+    "squeezed": squeezed_to(2),
     "one after another": length_one(0).then(TRANSPOSED).then(permuted([2, 0, 1, 4, 3])),
 }
 
@@ -32,6 +47,109 @@ def test_a_conversion_undoes_its_inverse(name):
     array = np.random.default_rng(0).normal(size=shape)
     conversion = CONVERSIONS[name]
     assert np.array_equal(conversion.to_ours(conversion.to_theirs(array)), array)
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (1, 5), (1, 1), (1,)])
+def test_axes_of_length_one_that_ours_has_too_are_kept(shape):
+    early, array = squeezed_to(len(shape)), np.arange(np.prod(shape)).reshape(shape)
+    assert early.to_theirs(array).ndim == len(shape) + 1
+    for theirs in (early.to_theirs(array), array):
+        assert np.array_equal(early.to_ours(theirs), array)
+
+
+def test_a_dense_layer_of_before_linen_may_have_one_unit_only():
+    layout = flax.layout("test", {"layer": flax.early_dense("mlp", 1)})
+    arrays = {"layer/kernel": np.ones((5, 1)), "layer/bias": np.ones(1)}
+    again = layout.read(layout.write(arrays))
+    assert equal([array for _, array in again.values()], arrays.values())
+
+
+def test_a_permutation_that_follows_the_width_is_one_rule_for_every_width():
+    # As CycleMLP's reweighting: theirs counts the 3 branches fastest, ours the channels.
+    by_branch = permuted(lambda length: np.arange(length).reshape(-1, 3).T.ravel())
+    assert by_branch.to_ours(np.arange(6)).tolist() == [0, 3, 1, 4, 2, 5]
+    assert by_branch.to_theirs(by_branch.to_ours(np.arange(9))).tolist() == [*range(9)]
+
+
+@pytest.mark.parametrize("order", [[0, 2], [1, 2, 3], [0, 0, 1], [0.5, 1]])
+def test_an_order_that_is_no_permutation_is_refused_at_once(order):
+    with pytest.raises(ValueError, match="needs each index from 0 once; got"):
+        permuted(order)
+
+
+# Of each kind of rule: the rule, the shapes of arrays that it cannot convert, and what they need.
+MISFITS = {
+    "axes": (single("w", "a", axes((2, 0, 1))), [(2, 3)], "must have 3 axes"),
+    "dense": (single("w", "a", TRANSPOSED), [(2, 3, 1, 1)], "must have 2 axes"),
+    "no axis to squeeze": (
+        single("w", "a", length_one(0, 1)),
+        [(4,)],
+        "length 1 along axis 0 and 1",
+    ),
+    "another length": (
+        single("w", "a", length_one(0)),
+        [(2, 4)],
+        "must have length 1 along axis 0",
+    ),
+    "too many axes": (single("w", "a", squeezed_to(1)), [(2, 4)], "must have 1 axes besides those"),
+    "too few axes": (single("w", "a", squeezed_to(2)), [(4,)], "must have 2 axes besides those"),
+    "too long": (single("w", "a", permuted([1, 0])), [(3,)], "must have 2 entries along axis 0"),
+    "too short": (single("w", "a", permuted([1, 0])), [(1,)], "must have 2 entries along axis 0"),
+    "no such axis": (single("w", "a", permuted([0], axis=1)), [(1,)], "must have an axis 1"),
+    "uneven parts": (split(("w", "v"), "a"), [(5,)], "must divide into 2 equal parts"),
+    "no parts": (split(("w", "v"), "a"), [()], "must divide into 2 equal parts"),
+    "other shapes": (joined("w", ("a", "b")), [(2, 3), (2, 5)], "must have the same shape"),
+    "a rule's own": (
+        single("w", "a", permuted(lambda length: np.arange(length).reshape(-1, 3).T.ravel())),
+        [(4,)],
+        "must be as its rule needs it: cannot reshape",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_arrays_that_a_rule_cannot_convert_are_given_with_what_they_must_be(name):
+    rule, shapes, needed = MISFITS[name]
+    layout = Layout("test", (rule,), ".npz")
+    arrays = {theirs: np.zeros(s) for theirs, s in zip(rule.theirs, shapes, strict=True)}
+    found = layout.read(arrays)
+    assert {*found} == {*rule.ours}
+    for names, misfit in found.values():
+        assert names == rule.theirs
+        assert isinstance(misfit, Misfit)
+        assert misfit.shapes == tuple(shapes)
+        assert needed in misfit.needed
+
+
+@pytest.mark.parametrize(
+    ("rule", "shapes"),
+    [
+        (single("w", "a", TRANSPOSED), [(2, 3, 4)]),
+        (single("w", "a", permuted([1, 0])), [(3,)]),
+        (split(("w", "v"), "a"), [(5, 2), (5, 3)]),
+        (joined("w", ("a", "b")), [(5,)]),
+    ],
+)
+def test_weights_that_a_rule_cannot_convert_are_named(rule, shapes):
+    arrays = {path: np.zeros(shape) for path, shape in zip(rule.ours, shapes, strict=True)}
+    with pytest.raises(MisfitError, match=rf"^{rule.ours[0]} .*must .*; got \({shapes[0][0]},"):
+        Layout("test", (rule,), ".npz").write(arrays)
+
+
+def test_a_number_that_comes_twice_in_a_name_is_the_same_number():
+    rule = single("block_{i}/scale", "stages.{i}.block_{i}.scale")
+    assert [*rule.of_theirs(["stages.1.block_1.scale", "stages.1.block_2.scale"])] == [
+        (("block_1/scale",), ("stages.1.block_1.scale",))
+    ]
+    assert [*rule.of_ours(["block_12/scale"])] == [
+        (("block_12/scale",), ("stages.12.block_12.scale",))
+    ]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("a_{i}", "b"), ("a", "b_{i}"), ("a_{i}", "b_{j}")])
+def test_a_rule_with_a_number_on_one_side_only_is_refused(ours, theirs):
+    with pytest.raises(ValueError, match=r"the same words in braces .*; got a.* and b"):
+        single(ours, theirs)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +242,33 @@ def test_an_array_with_other_axes_is_an_error_that_gives_its_shape(tmp_path):
     from safetensors.numpy import load_file, save_file
 
     path = tmp_path / "model.safetensors"
-    keras_mixer.save_weights(MIXER.trained(), path)
+    keras_mixer.save_weights(MIXER.trained(gelu="erf"), path)
     arrays = load_file(path)
     arrays["stem.proj.weight"] = arrays["stem.proj.weight"].reshape(24, -1)
     save_file(arrays, path)
-    with pytest.raises(ValueError, match=r"stem/kernel: \(4, 4, 3, 24\) in the model, \(24, 48\)"):
+    row = r"  stem/kernel: \(4, 4, 3, 24\) in the model, \(24, 48\) in the file: "
+    with pytest.raises(ValueError, match=row + r"stem\.proj\.weight must have 4 axes$"):
         MIXER.tiny(weights=path)
+
+
+def test_affines_with_the_axes_of_another_code_base_are_one_line_that_names_their_arrays(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "model.safetensors"
+    res_mlp = next(case for case in CASES if case.architecture == "res_mlp")
+    keras_mixer.save_weights(res_mlp.trained(), path, "timm")
+    arrays = {
+        name: array.reshape(-1) if name.endswith("norm2.alpha") else array
+        for name, array in load_file(path).items()
+    }
+    save_file(arrays, path)
+    with pytest.raises(ValueError, match="nothing was loaded") as error:
+        res_mlp.tiny(weights=path)
+    assert str(error.value).splitlines()[1:3] == [
+        "Of another shape, 3:",
+        "  block_{0..2}/channel_affine/alpha: (24,) in the model, (24,) in the file: "
+        "blocks.{0..2}.norm2.alpha must have length 1 along axis 0 and 1",
+    ]
 
 
 def test_a_layout_that_is_not_there_is_answered_with_those_that_are(tmp_path):
