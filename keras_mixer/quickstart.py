@@ -164,9 +164,11 @@ def train(model, training, held_out, epochs, console):
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=1.0),
         keras.losses.CategoricalCrossentropy(),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=jit_compile(),
     )
+    # With all variables there before it, TensorFlow traces the training step once instead of twice.
+    model.optimizer.build(model.trainable_variables)
     images, labels = held_out
     with ProgressBar(steps, console) as bar:
         history = model.fit(

@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import atexit
+import gc
 import os
 import shutil
 import subprocess
@@ -33,6 +34,11 @@ from tests.cases import CASES
 from tests.pictures import labelled
 
 ROOT = Path(__file__).parents[1]
+
+# What was imported stays; tracing makes so many objects that looking through all of them again and
+# again costs a tenth of the time.
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(params=CASES, ids=[case.architecture for case in CASES])
@@ -108,7 +114,7 @@ def quickstarted(tmp_path_factory, worker_id, command):
     with FileLock(shared / "quickstarted.lock"):
         if not folder.exists():
             folder.mkdir()
-            done = command("quickstart", "--epochs", 10, cwd=folder)
+            done = command("quickstart", "--epochs", 5, cwd=folder)
             folder.joinpath("output.txt").write_text(done.stdout)
     return folder
 

@@ -13,6 +13,7 @@ import keras_mixer
 from keras_mixer._backend import predict
 from keras_mixer.cli import Recipe, main
 from keras_mixer.cli.errors import is_mistake
+from tests.cases import CASES
 from tests.weights.official import checkpoint
 
 COMMANDS = (
@@ -93,28 +94,26 @@ def test_predict_shows_the_best_classes(here, quickstarted, held_out, tmp_path):
     assert done.stderr == ""
 
 
-def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(
-    here, quickstarted, held_out, tmp_path
-):
-    folder = quickstarted / "quickstart"
+def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(here, tmp_path):
+    CASES[0].trained().save(tmp_path / "model.keras")
     some = tmp_path / "some.npy"
-    np.save(some, held_out[0][:16])
+    np.save(some, CASES[0].images(16))
     arguments = ["model.keras", "--recipe", "static_int8", "--calibration", some]
-    done = here("sensitivity", *arguments, "--data", some, "--count", 4, cwd=folder)
+    done = here("sensitivity", *arguments, "--data", some, "--count", 4, cwd=tmp_path)
     rows = [line.split() for line in done.stdout.splitlines() if "%" in line]
     errors = [float(error.rstrip("%")) for _, error, _ in rows]
-    assert len(rows) == 6 * 4 + 2  # every product: four a block, the stem and the head
+    assert len(rows) == 2 * 4 + 2  # every product: four a block, the stem and the head
     assert errors == sorted(errors, reverse=True)
     assert done.stderr == ""
 
     arguments += ["--output", tmp_path]
-    here("export", *arguments, cwd=folder)
+    here("export", *arguments, cwd=tmp_path)
     file = tmp_path / "model_static_int8.tflite"
     size = file.stat().st_size
     kept = [part for layer, *_ in rows[:2] for part in ("--keep-float", layer)]
-    here("export", *arguments, *kept, "--overwrite", cwd=folder)
+    here("export", *arguments, *kept, "--overwrite", cwd=tmp_path)
     assert file.stat().st_size > size
-    done = here("verify", "model.keras", file, "--data", some, "--layers", cwd=folder)
+    done = here("verify", "model.keras", file, "--data", some, "--layers", cwd=tmp_path)
     assert "block_0/token_mlp/expand" in done.stdout
     assert "error above 10%" in done.stdout
 

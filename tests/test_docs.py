@@ -15,6 +15,7 @@ import keras_mixer
 from keras_mixer import cli, training
 from keras_mixer.tflite import RECIPES
 from tests.conftest import ROOT
+from tests.marks import slow
 from tests.pictures import class_folders, encoded, noise
 from tests.weights.official import checkpoint
 
@@ -43,11 +44,7 @@ def blocks(page, language):
 
 def pages(language):
     """The pages with code in a language, those that take long marked as slow."""
-    return [
-        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
-        for page in PAGES
-        if blocks(page, language)
-    ]
+    return [slow(page) if page in SLOW else page for page in PAGES if blocks(page, language)]
 
 
 def tables(page):
@@ -160,7 +157,14 @@ def test_the_page_on_training_runs_but_for_one_epoch(names, tmp_path, monkeypatc
     assert (tmp_path / "runs/notebook/last.keras").exists()
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p != "tflite/README.md" and blocks(p, "")])
+@pytest.mark.parametrize(
+    "page",
+    [
+        slow(page) if page in ("docs/export.md", "docs/tpu.md") else page
+        for page in PAGES
+        if page != "tflite/README.md" and blocks(page, "")
+    ],
+)
 def test_the_commands_of_a_page_run_after_quickstart(page, here, quickstarted):
     lines = [line for block in blocks(page, "") for line in block.splitlines()]
     for line in lines:

@@ -45,7 +45,7 @@ def test_a_unit_s_weights_are_drawn_where_its_patches_lie():
 
 def test_blocks_stand_side_by_side_by_name():
     figure = keras_mixer.show_weights(MIXER.trained(), (2, 0))
-    assert [axes.get_title() for axes in figure.axes] == ["block_2", "block_0"]
+    assert [axes.get_title() for axes in figure.axes] == ["block_1", "block_0"]
 
 
 def test_the_grid_of_a_resized_model_is_the_larger_one():
@@ -57,7 +57,7 @@ def test_the_grid_of_a_resized_model_is_the_larger_one():
 @pytest.mark.parametrize(
     ("blocks", "units", "message"),
     [
-        ([7], 8, "has block_0, block_1, block_2; got block_7"),
+        ([7], 8, "has block_0, block_1; got block_7"),
         ([], 8, "got none"),
         ([0], 1, "units to be 2 or more; got 1"),
     ],

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_mixer import data
 from keras_mixer._backend import settings
+from tests.marks import slow
 from tests.pictures import labelled
 
 SEED = tf.constant([5, 6], tf.int64)
@@ -60,7 +61,11 @@ def through(layer, seed=SEED, times=1):
     return [tuple(part.numpy() for part in pair) for pair in dataset]
 
 
-@pytest.mark.parametrize("name", LAYERS)
+# In the default run, those that mix labels, draw integers, warp, and hold others.
+DEFAULT = ("CutMix", "MixUp", "RandomPosterization", "RandomRotation", "Sequential")
+
+
+@pytest.mark.parametrize("name", [name if name in DEFAULT else slow(name) for name in LAYERS])
 def test_a_layer_s_random_numbers_follow_the_seed_alone(name):
     layer = LAYERS[name]()
     [(images, labels), (again, labels_again)] = through(layer, times=2)
@@ -79,14 +84,7 @@ def told(floatx="float32", policy="float32", layout="channels_last"):
     keras.config.set_image_data_format(layout)
 
 
-# All layers in the long run; here those that mix labels, draw integers, warp, and hold others.
-FEW = ("CutMix", "MixUp", "RandomPosterization", "RandomRotation", "Sequential")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in LAYERS],
-)
+@pytest.mark.parametrize("name", [name if name in DEFAULT else slow(name) for name in LAYERS])
 def test_a_layer_computes_in_float32_whatever_keras_was_told_before(name):
     [(images, labels)] = through(LAYERS[name]())
     for floatx, policy in (("float32", "mixed_bfloat16"), ("float16", "float16")):

@@ -14,6 +14,7 @@ import pytest
 import keras_mixer
 from keras_mixer.tpu import preflight
 from tests.conftest import ROOT
+from tests.marks import slow
 from tests.tpu.layers import Subclassed, Thrice, Twice
 
 ENVIRONMENT = import_module("keras_mixer.tpu.preflight").ENVIRONMENT
@@ -41,10 +42,8 @@ def program(*arguments, backend="jax"):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(
-    ("model", "batch"),
-    [("MixerTi4", 64), pytest.param("MixerB16", 1024, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "batch"), [("MixerTi4", 64), ("MixerB16", 1024)])
 def test_it_says_what_a_direct_compile_of_the_same_step_says(command, tmp_path, model, batch):
     done = command(*("preflight", model, "--tpu", "v3-8", "--batch", batch, "--json"), cwd=tmp_path)
     found = json.loads(done.stdout)
@@ -59,7 +58,8 @@ def test_it_says_what_a_direct_compile_of_the_same_step_says(command, tmp_path, 
     assert "compiling for v3-8" in done.stderr
 
 
-@pytest.mark.parametrize("model", ["MixerTi4", pytest.param("MixerB16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["MixerTi4", "MixerB16"])
 def test_tensorflow_s_train_step_has_the_same_operations(model):
     jax, tensorflow = (
         program("tests.tpu.operations", model, 64, backend=backend)
@@ -78,6 +78,7 @@ def test_what_does_not_fit_says_so_with_exit_code_3(command, tmp_path):
     assert found["estimated_cycles"] is None
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_the_next_does_not():
     layers = keras.layers
     model = keras.Sequential(
@@ -124,6 +125,7 @@ def test_layers_and_models_of_one_s_own_are_found_in_their_module():
     assert preflight(model, "v3-8", 8).fits
 
 
+@pytest.mark.slow
 def test_a_file_is_compiled_as_the_model_in_it(tmp_path):
     model = keras_mixer.MixerTi4(include_top=False, pooling="avg")
     model.save(tmp_path / "model.keras")
@@ -136,6 +138,7 @@ def test_a_file_is_compiled_as_the_model_in_it(tmp_path):
     or subprocess.run(["unshare", "--map-root-user", "--net", "true"]).returncode != 0,
     reason="no network of one's own here",
 )
+@pytest.mark.slow
 def test_two_at_once_do_not_collide_and_no_network_is_needed():
     # Each in a network of its own, in which there is nothing.
     code = (
@@ -158,12 +161,12 @@ def test_two_at_once_do_not_collide_and_no_network_is_needed():
         ("MixerTi4", {"batch": 12}, r"v3-8 has 8 cores.* multiple of 8; got 12"),
         ("MixerTi5", {}, r"no model called 'MixerTi5'.*'MixerTi4'"),
         ("MixerTi4", {"options": {"dept": 3}}, r"unexpected keyword argument 'dept'"),
-        ("MixerTi4", {"optimizer": "adamx"}, r"no optimizer 'adamx'.*adamw, .*sgd"),
-        ("MixerTi4", {"image_size": 30}, r"multiples of 4; got 30 x 30"),
+        slow("MixerTi4", {"optimizer": "adamx"}, r"no optimizer 'adamx'.*adamw, .*sgd"),
+        slow("MixerTi4", {"image_size": 30}, r"multiples of 4; got 30 x 30"),
         (dense(), {"precision": "float32"}, r"any other model is compiled as it is"),
         (dense(keras.layers.Lambda(lambda x: x)), {}, r"Lambda"),
-        (ANY_SIZE, {}, r"fixed shapes.*'any' takes \[None, None, None, 3\].*input_shape"),
-        (Subclassed(name="own"), {}, r"'own' was never built"),
+        slow(ANY_SIZE, {}, r"fixed shapes.*'any' takes \[None, None, None, 3\].*input_shape"),
+        slow(Subclassed(name="own"), {}, r"'own' was never built"),
         ("nothing.keras", {}, r"nothing\.keras"),
         (keras_mixer.MixerTi4, {}, r"by name; got function"),
     ],

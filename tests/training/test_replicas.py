@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from functools import partial
 
 import keras
 import numpy as np
@@ -16,9 +15,9 @@ from keras_mixer import training
 from keras_mixer._backend import LOAD, jit_compile
 from keras_mixer.training.devices import jit_compile_for_training
 from tests.conftest import ROOT
+from tests.marks import slow
 
 CLOSE = 1e-4  # relative; sums in another order differ by about 1e-7
-slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def program(name, *arguments):

@@ -22,6 +22,7 @@ from keras_mixer import training
 from keras_mixer._runs import LOG, STATE
 from keras_mixer.training import run as running
 from tests.conftest import ROOT
+from tests.marks import slow
 from tests.training import runs
 from tests.training.runs import BUILD, RECIPE, sources, train
 
@@ -110,7 +111,7 @@ def test_steps_that_are_done_at_once_are_the_same_steps(whole, tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, -2, marks=pytest.mark.slow)],
+    [(signal.SIGTERM, 143), slow(signal.SIGINT, -2)],
 )
 def test_a_signal_keeps_the_state_and_ends_the_process(whole, tmp_path, number, code):
     process = start(tmp_path, 1e9, "without")
@@ -148,10 +149,7 @@ class Terminate(keras.callbacks.Callback):
     ("where", "epoch"),
     [
         ("training", 0),
-        *(
-            pytest.param(*moment, marks=pytest.mark.slow)
-            for moment in (("evaluation", 0), ("training", 3), ("evaluation", 3))
-        ),
+        *(slow(*moment) for moment in (("evaluation", 0), ("training", 3), ("evaluation", 3))),
     ],
 )
 def test_a_signal_at_the_end_of_a_round_loses_neither_the_round_nor_its_row(
@@ -190,7 +188,7 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(whole, tmp_path
 
 
 @pytest.mark.slow
-def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
+def test_kill_9_at_random_moments_changes_nothing(tmp_path):
     moments, changes = random.Random(0), ["epochs=40"]
 
     def to_its_end(name):
@@ -205,7 +203,7 @@ def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
     epoch = (float(last["seconds"]) - float(first["seconds"])) / 39
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload([__name__])  # TensorFlow is imported once, and not yet used
-    for i in range(10):
+    for i in range(4):
         output = tmp_path / f"output{i}.txt"
         process = forks.Process(
             target=from_a_fork, args=(output, tmp_path / "killed", 0.05, "xla", *changes)
@@ -223,6 +221,7 @@ def test_kill_9_at_ten_random_moments_changes_nothing(tmp_path):
     assert same(tmp_path / "killed", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_state_before_it(tmp_path, monkeypatch, whole):
     save, calls = running.save_file, []
 

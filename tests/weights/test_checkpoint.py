@@ -242,7 +242,7 @@ def test_keras_s_own_files_are_loaded_as_strictly(suffix, tmp_path):
     with unchanged(model), pytest.raises(ValueError, match=f"model{suffix} does not fit") as error:
         keras_mixer.load_weights(model, path)
     assert "Only in the model, 12:" in str(error.value)
-    assert "block_2/channel_mlp/expand/kernel: (24, 48)" in str(error.value)
+    assert "block_1/channel_mlp/expand/kernel: (24, 48)" in str(error.value)
     assert "head/kernel: (24, 7) in the model, (24, 5) in the file" in str(error.value)
 
 

@@ -10,6 +10,7 @@ import keras_mixer
 from keras_mixer.models import BUILDERS
 from tests import oracles
 from tests.conftest import ROOT
+from tests.marks import slow
 from tests.weights import official
 
 # float32 against float64 or another order of summation, relative to the largest logit
@@ -20,9 +21,7 @@ def random_images(count=1):
     return np.random.default_rng(1).uniform(-1, 1, (count, 224, 224, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "name", ["MixerS32", "MixerB16", pytest.param("MixerL16", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["MixerS32", slow("MixerB16"), slow("MixerL16")])
 def test_an_official_checkpoint_gives_the_logits_of_the_official_code(name, tmp_path):
     builder = BUILDERS[name]
     arrays = official.checkpoint(builder.sizes)
@@ -43,7 +42,7 @@ def test_an_early_official_checkpoint_is_the_same_model(tmp_path):
         assert np.array_equal(ours, theirs)
 
 
-@pytest.fixture(scope="module", params=["mixer_s32_224", "mixer_b16_224"])
+@pytest.fixture(scope="module", params=["mixer_s32_224", slow("mixer_b16_224")])
 def timm(request, tmp_path_factory):
     """A folder with the files and answers of a timm model, and our builder of the same size."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -16,6 +16,7 @@ from keras_mixer.tflite.convert.rewrite import gelu_in_steps
 from keras_mixer.tflite.file.interpreter import activations, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES, randomised
+from tests.marks import slow
 
 CASE = CASES[0]
 
@@ -35,17 +36,12 @@ TOLERANCES = {
 # Of every architecture one recipe that keeps activations in float, and one that does not; all
 # recipes of the first, and in the long run of all.
 ROW = ("float32", "int8")
-slow = pytest.mark.slow
 
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param((c, r), marks=[] if c is CASES[0] or r in ROW else slow)
-        for c in CASES
-        for r in RECIPES
-    ],
-    ids=lambda p: f"{p[0].architecture}-{p[1]}",
+    params=[(c, r) if c is CASES[0] or r in ROW else slow((c, r)) for c in CASES for r in RECIPES],
+    ids=lambda row: f"{row[0].architecture}-{row[1]}",
 )
 def converted(request):
     case, recipe = request.param
@@ -114,20 +110,22 @@ def test_with_integer_inputs_and_outputs_nothing_is_left_in_float(recipe, kind):
     )
 
 
-def test_layers_that_are_kept_compute_in_float():
+@pytest.mark.parametrize(
+    "recipe", ["int8", *map(slow, ("dynamic_int8", "dynamic_int4", "float16"))]
+)
+def test_layers_that_are_kept_compute_in_float(recipe):
     model, images = CASE.trained(classifier_activation=None), CASE.images(8)
     [*_, head] = model.layers
     floats = Runner(convert(model))(images[0])
-    for recipe in ("dynamic_int8", "int8", "dynamic_int4", "float16"):
-        calibration = images if RECIPES[recipe].calibrated else None
-        kept = [
-            convert(model, recipe, calibration=calibration, keep_float=layers)
-            for layers in ((), "block_1/*_mlp", ["block_1/*_mlp", head.name], ["*"])
-        ]
-        sizes = [*map(len, kept)]
-        assert sizes == sorted(set(sizes))  # the more is kept, the larger
-        everything = Runner(kept[-1])(images[0])
-        assert np.abs(everything - floats).max() < 1e-5
+    calibration = images if RECIPES[recipe].calibrated else None
+    kept = [
+        convert(model, recipe, calibration=calibration, keep_float=layers)
+        for layers in ((), "block_1/*_mlp", ["block_1/*_mlp", head.name], ["*"])
+    ]
+    sizes = [*map(len, kept)]
+    assert sizes == sorted(set(sizes))  # the more is kept, the larger
+    everything = Runner(kept[-1])(images[0])
+    assert np.abs(everything - floats).max() < 1e-5
 
 
 def test_what_can_go_into_a_neighbour_s_weights_is_not_computed(case):

@@ -11,6 +11,7 @@ import keras_mixer
 from keras_mixer._keras import inner_layers
 from keras_mixer.tflite import convert, sensitivity, verify
 from keras_mixer.tflite.file.interpreter import open_interpreter
+from tests.marks import slow
 
 SHAPE = (32, 32, 3)
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, *SHAPE)).astype(np.float32)
@@ -364,7 +365,15 @@ def scores_of(content, images):
     return np.concatenate([run(image=image[None])["scores"] for image in images])
 
 
-@pytest.mark.parametrize("name", MODELS)
+# In the default run, one of each kind.
+DEFAULT = {
+    *("operations", "gelus", "caffe", "normalization", "rescaling_by_channel", "batch_norm_first"),
+    *("augmentation_within", "nested", "dicts", "without_kwargs", "a_class", "attention"),
+    *("an_activation_that_is_a_lambda", "lora", "uint8", "fixed_batch"),
+}
+
+
+@pytest.mark.parametrize("name", [name if name in DEFAULT else slow(name) for name in MODELS])
 def test_the_file_gives_what_keras_gives_and_the_model_is_as_before(name):
     keras.utils.set_random_seed(0)
     model = randomised_weights(MODELS[name]())
