@@ -195,6 +195,7 @@ def test_one_array_without_a_name_is_an_error(model, tmp_path):
 def test_what_training_leaves_in_a_file_is_passed_over(tmp_path):
     model = MIXER.trained(drop_path_rate=0.5)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.optimizer.build(model.trainable_variables)  # or the step is traced twice
     model.fit(MIXER.images(), np.arange(4), verbose=0)
     model.save(tmp_path / "model.keras")
     again = MIXER.tiny(weights=tmp_path / "model.keras")
