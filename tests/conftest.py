@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import io
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets
 from filelock import FileLock
+from rich.console import Console
 
 from keras_mixer import cli
 from keras_mixer.weights import releases
@@ -105,17 +107,25 @@ def here(monkeypatch, capfd):
 
 
 @pytest.fixture(scope="session")
-def quickstarted(tmp_path_factory, worker_id, command):
-    """A folder in which a short `keras-mixer quickstart` was run; `.ci/run` runs the whole."""
+def quickstarted(tmp_path_factory, worker_id):
+    """A folder in which `quickstart` was run, shorter and with two blocks; `.ci/run` runs it whole.
+
+    Its files are those of a user's, and its model learns the digits, too.
+    """
     shared = tmp_path_factory.getbasetemp()
     if worker_id != "master":  # the first of pytest-xdist's workers runs it for all of them
         shared = shared.parent
     folder = shared / "quickstarted"
     with FileLock(shared / "quickstarted.lock"):
         if not folder.exists():
-            folder.mkdir()
-            done = command("quickstart", "--epochs", 5, cwd=folder)
-            folder.joinpath("output.txt").write_text(done.stdout)
+            module = import_module("keras_mixer.quickstart")
+            build, output = module.MlpMixer, io.StringIO()
+            two_blocks = lambda **sizes: build(**sizes | {"depth": 2})  # noqa: E731
+            with mock.patch.object(module, "MlpMixer", two_blocks):
+                module.quickstart(
+                    folder / "quickstart", epochs=8, console=Console(file=output, width=120)
+                )
+            folder.joinpath("output.txt").write_text(output.getvalue())
     return folder
 
 

@@ -150,7 +150,9 @@ def test_what_is_no_picture_is_refused_by_every_way_in_the_same_words(folder):
         assert i >= 5 or f"{path.name}: {reason}" in warning
 
 
-@pytest.mark.parametrize("recipe", ["float32", "float16", "dynamic_int8", "static_int8", "int8"])
+@pytest.mark.parametrize(
+    "recipe", ["float32", *map(slow, ("float16", "dynamic_int8", "static_int8")), "int8"]
+)
 def test_mediapipe_and_a_file_agree_on_what_an_app_feeds_it(folder, tmp_path, recipe):
     # How channels are scaled is in the metadata of a float and of an integer file alike.
     both = recipe in ("float32", "int8")

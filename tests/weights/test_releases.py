@@ -184,6 +184,7 @@ def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing(bucket, cache):
     assert kept(cache) == []
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_fetches_and_the_other_waits(bucket, cache):
     bucket.hold = True
     first = fetching(bucket.release)

@@ -8,6 +8,7 @@ from keras_mixer.tflite import RECIPES, convert
 from keras_mixer.tflite.file.interpreter import dequantised, quantised
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
+from tests.marks import slow
 from tests.tflite.convert.test_convert import TOLERANCES
 
 runtime = pytest.importorskip(
@@ -23,8 +24,8 @@ EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
     ("case", "recipe", "integer_io"),
     [
         *((case, "int8", True) for case in CASES),
-        *((CASES[0], recipe, False) for recipe in EVERY_OP),
-        (CASES[0], "int16x8", True),
+        *(slow(CASES[0], recipe, False) for recipe in EVERY_OP),
+        slow(CASES[0], "int16x8", True),
     ],
     ids=lambda value: getattr(value, "architecture", str(value)),
 )

@@ -154,7 +154,7 @@ def test_it_is_json_when_it_is_asked_for(files):
     found = json.loads(json.dumps(inspect(files["int8"]).as_dict()))
     assert found["inputs"][0]["shape"] == [1, 16, 32, 3]
     assert found["metadata"]["name"] == "Letters"
-    assert found["outside"]["RSQRT"] == 14
+    assert found["outside"]["RSQRT"] == 10
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, 5000, 20_000])

@@ -8,6 +8,7 @@ from keras_mixer.tflite import RECIPES, convert, verify
 from keras_mixer.tflite.convert.layer_names import layer_paths
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
+from tests.marks import slow
 
 CASE = CASES[0]
 IMAGES = CASE.images(32)
@@ -55,7 +56,7 @@ def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model, conten
     assert f"at image {report.worst_image}" in str(report)
 
 
-@pytest.mark.parametrize("recipe", ["float32", "dynamic_int8", "static_int8", "int8"])
+@pytest.mark.parametrize("recipe", ["float32", slow("dynamic_int8"), slow("static_int8"), "int8"])
 def test_the_layers_of_a_good_file_do_not_depart(model, recipe):
     calibration = IMAGES if RECIPES[recipe].calibrated else None
     integer_io = RECIPES[recipe].every_op
