@@ -69,6 +69,7 @@ class Residual(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="drop_path",
         )
+        self.drop_path.build(input_shape)  # `Model.quantize` refuses a layer that is not built
         self.built = True
 
     def part(self, kind, name, shape, *arguments):
