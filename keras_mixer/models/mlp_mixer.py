@@ -39,7 +39,7 @@ EPSILON = 1e-6  # Flax's LayerNorm default, with which the weights were trained;
 # to size. Without one they are squeezed whole, as MediaPipe does on a phone.
 PREPROCESSING = Preprocessing(mean=0.5, std=0.5)
 # What Ridnik et al. 2021 trained, which timm calls mixer_b16_224.miil_in21k and ..._ft_in1k.
-MIIL = Preprocessing(0.0, 1.0, None, "resmall_crop", 0.875, "bilinear", antialias=True)
+MIIL = Preprocessing(0.0, 1.0, None, "resmall_crop", 0.875, "bilinear", library="pillow")
 
 # Each code base's weights go with its GELU: Flax's nn.gelu is the tanh form, PyTorch's nn.GELU the
 # exact one.

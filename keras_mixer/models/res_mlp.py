@@ -39,8 +39,8 @@ from keras_mixer.weights.layouts import SAME, length_one
 
 MEAN, STD = IMAGENET
 PREPROCESSING = Preprocessing(MEAN, STD)
-# The official README's evaluation; it makes the shorter side int(224 / 0.9) = 248 pixels.
-EVALUATION = Preprocessing(MEAN, STD, None, "resmall_crop", 224 / 248, "bicubic", antialias=True)
+# The official README's evaluation, by torchvision: the shorter side becomes int(224 / 0.9) = 248.
+EVALUATION = Preprocessing(MEAN, STD, None, "resmall_crop", 0.9, "bicubic", library="pillow")
 # The official code's trunc_normal_ cuts off at -2 and 2, a hundred deviations away.
 NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
 # PyTorch's default for a convolution, which the official code leaves as it is: uniform within
@@ -214,15 +214,15 @@ RES_MLP = Architecture(
 
 # Released weights, trained on ImageNet-1k: with its labels, by distillation, and without labels.
 # "imagenet22k" was trained on ImageNet-22k and then fine-tuned on ImageNet-1k.
-def meta(**files):
+def from_meta(**files):
     url = "https://dl.fbaipublicfiles.com/deit"
     return {name: Release(f"{url}/{file}.pth", None, EVALUATION) for name, file in files.items()}
 
 
-S12 = meta(imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino")
-S24 = meta(imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino")
-S36 = meta(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
-B24 = meta(
+S12 = from_meta(imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino")
+S24 = from_meta(imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino")
+S36 = from_meta(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
+B24 = from_meta(
     imagenet1k="resmlpB_24_no_dist",
     distilled="resmlpB_24_dist",
     imagenet22k="resmlpB_24_22k",

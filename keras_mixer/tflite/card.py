@@ -156,6 +156,7 @@ def _cut(takes, width, height):
     how = (
         f"{takes.interpolation} interpolation, with{'' if takes.antialias else 'out'} antialiasing"
     )
+    how += ", as Pillow does" if takes.library == "pillow" else ""
     size = f"{width} x {height} (width x height)"
     if takes == takes.cut("resize"):
         return (
@@ -163,7 +164,7 @@ def _cut(takes, width, height):
             "it. The model was trained and evaluated in this way. MediaPipe does nearly the same, "
             "shifted by half a pixel of the result."
         )
-    larger = [round(side / takes.crop_share) for side in (width, height)]
+    larger = takes.enlarged((width, height))
     if takes.crop == "resize":
         trained = f"Resize the whole picture to {size}, {how}."
     elif takes.crop == "resize_crop":

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ import numpy as np
 from keras_mixer._files import whole_file
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
-from keras_mixer.images import Preprocessing, carrier
+from keras_mixer.images import IMAGENET, Preprocessing, carrier
 from keras_mixer.layers import Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.names import all_layers, named_weights
@@ -36,14 +37,12 @@ class Checkpoint:
         path: The file.
         layout: Whose names it uses; None for Keras's own files.
         settings: The builder's options that go with its layout.
-        preprocessing: The `Preprocessing` that it was trained for, by the `config.json` of timm
-            beside it, or by its name; None where nothing says it.
     """
 
     def __init__(self, path: StrPath, known: Sequence[layouts.Layout]):
         self.path = Path(path)
         self.arrays = files.read(path)
-        self.layout, self.settings, self.preprocessing = None, {}, None
+        self.layout, self.settings = None, {}
         if self.path.name.endswith(files.KERAS):
             return
         self.layout = layouts.choose(known, self.arrays)
@@ -55,13 +54,22 @@ class Checkpoint:
                 f"{listed(layout.name for layout in known)} and Keras's own files."
             )
         self.settings = self.layout.settings
-        # As in the cache of huggingface_hub: models--timm--mixer_b16_224.miil_in21k/snapshots/...
-        named = [p for part, p in self.layout.named.items() if part in str(self.path.absolute())]
-        self.preprocessing = _beside(self.path) or next(iter(named), None)
         self._ours = self.layout.read(self.arrays)
 
     def __str__(self):
         return self.path.name
+
+    @cached_property
+    def preprocessing(self):
+        """The `Preprocessing` that it was trained for; None where nothing says it.
+
+        It is found in the `config.json` of timm beside the file, or by the file's name.
+        """
+        if self.layout is None:
+            return None
+        words = _words_of_name(self.path)
+        named = (takes for word, takes in self.layout.named.items() if word in words)
+        return _beside(self.path) or next(named, None)
 
     def find(self, path: str, place: int) -> tuple[tuple[str, ...], np.ndarray | None]:
         """The file's own names of a weight's arrays, and the weight; `()` and None without it.
@@ -239,24 +247,81 @@ def _check_images(model, checkpoint):
         )
 
 
+# What timm takes for a field that is missing or empty; `resolve_data_config` in its data/config.py.
+TIMM = {
+    "mean": IMAGENET[0],
+    "std": IMAGENET[1],
+    "crop_pct": 0.875,
+    "crop_mode": "center",
+    "interpolation": "bicubic",
+    "crop_border_pixels": 0,
+}
+# timm's names -> ours. "border" pads a picture, "box" and "hamming" weigh pixels otherwise.
+TIMM_CROPS = {"center": "resmall_crop", "squash": "resize_crop"}
+TIMM_INTERPOLATIONS = {
+    **{name: name for name in ("bicubic", "bilinear", "nearest")},
+    "lanczos": "lanczos3",
+}
+
+
 def _beside(path):
     """The `Preprocessing` in timm's `config.json` beside a file of weights, or None.
 
-    Source: `save_for_hf` in timm/models/_hub.py.
+    A field that is missing has the value that timm takes for it. What cannot be followed is named
+    in a warning, with what is used instead; the other fields are followed all the same.
+
+    Source: `save_for_hf` in timm/models/_hub.py, `transforms_imagenet_eval` in
+    timm/data/transforms_factory.py.
     """
+    config = path.with_name("config.json")
     try:
-        told = json.loads(path.with_name("config.json").read_text("utf-8"))
-        told = told.get("pretrained_cfg", told)
-        return Preprocessing(
-            mean=told["mean"],
-            std=told["std"],
-            crop="resmall_crop" if told.get("crop_mode", "center") == "center" else "resize",
-            crop_share=told["crop_pct"],
-            interpolation=told.get("interpolation", "bicubic"),
-            antialias=True,  # as Pillow's, with which timm resizes
+        fields = json.loads(config.read_text("utf-8"))
+        fields = fields.get("pretrained_cfg", fields)
+        if not fields.keys() & TIMM.keys():
+            return None  # the config.json of somebody else
+    except (OSError, ValueError, AttributeError):
+        return None  # the same, or there is none
+    fields = {key: fields.get(key) or value for key, value in TIMM.items()}
+    used = {
+        "crop_mode": (TIMM_CROPS, "center"),
+        "interpolation": (TIMM_INTERPOLATIONS, "bicubic"),
+        "crop_border_pixels": ((0,), 0),
+    }
+    wrong = [key for key, (known, _) in used.items() if fields[key] not in [*known]]
+    for key in ("mean", "std", "crop_pct"):
+        try:
+            Preprocessing(**{"crop_share" if key == "crop_pct" else key: fields[key]})
+        except ValueError:
+            wrong.append(key)
+            used[key] = (), TIMM[key]
+    if wrong:
+        instead = [f"{key} {fields[key]!r}, so {used[key][1]!r} is used" for key in wrong]
+        warnings.warn(
+            f"{config} has {'; '.join(instead)}. Accuracy may be lower than timm's. Pass "
+            "preprocessing=keras_mixer.Preprocessing(...) to crop images in another way.",
+            stacklevel=2,
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None  # the config.json of somebody else, or none
+        fields |= {key: used[key][1] for key in wrong}
+    try:
+        return Preprocessing(
+            mean=fields["mean"],
+            std=fields["std"],
+            crop=TIMM_CROPS[fields["crop_mode"]],
+            crop_share=fields["crop_pct"],
+            interpolation=TIMM_INTERPOLATIONS[fields["interpolation"]],
+            library="pillow",
+        )
+    except ValueError as error:  # mean and std of different numbers of channels
+        raise ValueError(f"{config}: {error} Correct it, or move it away.") from None
+
+
+def _words_of_name(path):
+    """The words in a file's name, and in that of its folder in the cache of huggingface_hub.
+
+    That folder is called `models--timm--mixer_b16_224.miil_in21k`, and snapshots of it are inside.
+    """
+    names = [path.name, *(name for name in path.absolute().parts if name.startswith("models--"))]
+    return {word for name in names for word in re.split(r"[\W_]+", name.lower())}
 
 
 def _check_model(model, who):

@@ -135,8 +135,8 @@ class Layout:
         rules: A `Rule` for each weight of each layer.
         suffix: Of the files that `save_weights` writes in it.
         settings: The builder's options that make a model compute what that code base does.
-        named: Part of the name of a released file, or of its folder -> the `Preprocessing` that
-            it was trained for, where that is not the paper's.
+        named: A word in the name of a released file, or of its folder in Hugging Face's cache ->
+            the `Preprocessing` that it was trained for, where that is not the paper's.
         renamed: A function from the names in a file to a dict of the names that the rules know ->
             those names.
     """
