@@ -139,10 +139,10 @@ class MixerBlock(Residual):
     def build(self, input_shape):
         batch, tokens, width = input_shape
         by_channel = batch, width, tokens
-        self.token_norm = self.part(LayerNorm, "token_norm", input_shape, EPSILON)
-        self.token_mlp = self.part(Mlp, "token_mlp", by_channel, self.token_mlp_dim, self.gelu)
-        self.channel_norm = self.part(LayerNorm, "channel_norm", input_shape, EPSILON)
-        self.channel_mlp = self.part(
+        self.token_norm = self.sublayer(LayerNorm, "token_norm", input_shape, EPSILON)
+        self.token_mlp = self.sublayer(Mlp, "token_mlp", by_channel, self.token_mlp_dim, self.gelu)
+        self.channel_norm = self.sublayer(LayerNorm, "channel_norm", input_shape, EPSILON)
+        self.channel_mlp = self.sublayer(
             Mlp, "channel_mlp", input_shape, self.channel_mlp_dim, self.gelu
         )
         super().build(input_shape)

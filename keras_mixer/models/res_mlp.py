@@ -126,19 +126,21 @@ class ResMlpBlock(Residual):
 
     def build(self, input_shape):
         batch, tokens, width = input_shape
-        self.token_affine = self.part(Affine, "token_affine", input_shape)
-        self.token_dense = self.part(
+        self.token_affine = self.sublayer(Affine, "token_affine", input_shape)
+        self.token_dense = self.sublayer(
             partial(keras.layers.Dense, kernel_initializer=NORMAL),
             "token_dense",
             (batch, width, tokens),
             tokens,
         )
-        self.token_scale = self.part(LayerScale, "token_scale", input_shape, self.layer_scale)
-        self.channel_affine = self.part(Affine, "channel_affine", input_shape)
-        self.channel_mlp = self.part(
+        self.token_scale = self.sublayer(LayerScale, "token_scale", input_shape, self.layer_scale)
+        self.channel_affine = self.sublayer(Affine, "channel_affine", input_shape)
+        self.channel_mlp = self.sublayer(
             Mlp, "channel_mlp", input_shape, self.channel_mlp_dim, "erf", NORMAL
         )
-        self.channel_scale = self.part(LayerScale, "channel_scale", input_shape, self.layer_scale)
+        self.channel_scale = self.sublayer(
+            LayerScale, "channel_scale", input_shape, self.layer_scale
+        )
         super().build(input_shape)
 
     def branches(self):
@@ -214,15 +216,19 @@ RES_MLP = Architecture(
 
 # Released weights, trained on ImageNet-1k: with its labels, by distillation, and without labels.
 # "imagenet22k" was trained on ImageNet-22k and then fine-tuned on ImageNet-1k.
-def from_meta(**files):
+def meta_releases(**files):
     url = "https://dl.fbaipublicfiles.com/deit"
     return {name: Release(f"{url}/{file}.pth", None, EVALUATION) for name, file in files.items()}
 
 
-S12 = from_meta(imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino")
-S24 = from_meta(imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino")
-S36 = from_meta(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
-B24 = from_meta(
+S12 = meta_releases(
+    imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino"
+)
+S24 = meta_releases(
+    imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino"
+)
+S36 = meta_releases(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
+B24 = meta_releases(
     imagenet1k="resmlpB_24_no_dist",
     distilled="resmlpB_24_dist",
     imagenet22k="resmlpB_24_22k",
