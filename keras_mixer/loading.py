@@ -36,7 +36,9 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
     if path.suffix != ".keras":
         return create_model(str(model), weights=weights)
     if weights is not None:
-        raise ValueError(f"{path} has weights of its own; --weights goes with a model's name.")
+        raise ValueError(
+            f"{path} has weights of its own; weights= (--weights) goes with a model's name."
+        )
     if not path.is_file():
         raise FileNotFoundError(f"There is no Keras model at {str(path)!r}.")
     try:

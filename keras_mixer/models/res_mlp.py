@@ -216,19 +216,15 @@ RES_MLP = Architecture(
 
 # Released weights, trained on ImageNet-1k: with its labels, by distillation, and without labels.
 # "imagenet22k" was trained on ImageNet-22k and then fine-tuned on ImageNet-1k.
-def meta_releases(**files):
+def deit(**files):
     url = "https://dl.fbaipublicfiles.com/deit"
     return {name: Release(f"{url}/{file}.pth", None, EVALUATION) for name, file in files.items()}
 
 
-S12 = meta_releases(
-    imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino"
-)
-S24 = meta_releases(
-    imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino"
-)
-S36 = meta_releases(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
-B24 = meta_releases(
+S12 = deit(imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino")
+S24 = deit(imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino")
+S36 = deit(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
+B24 = deit(
     imagenet1k="resmlpB_24_no_dist",
     distilled="resmlpB_24_dist",
     imagenet22k="resmlpB_24_22k",
