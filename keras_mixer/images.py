@@ -4,6 +4,8 @@ A model stores this in its first layer, a `keras_mixer.layers.ImagePreprocessing
 evaluation, export, `verify` and `Classifier` all read it with `preprocessing(model)`.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -26,6 +28,11 @@ CROPS = {
 MEDIAPIPE = "bilinear_from_corners"
 # The methods that do not change a picture of the right size.
 INTERPOLATIONS = (*("area", "bicubic", "bilinear", "lanczos3", "lanczos5", "nearest", MEDIAPIPE),)
+# Library whose rules of resizing are followed -> the interpolations that it has.
+LIBRARIES = {
+    "tensorflow": INTERPOLATIONS,
+    "pillow": ("bicubic", "bilinear", "lanczos3", "nearest"),
+}
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of its pixels / 255
 
 
@@ -43,8 +50,12 @@ class Preprocessing:
         crop_share: Side of the centre over the side of the resized picture; 224 / 256 in the Mixer
             paper.
         interpolation: A method of `tf.image.resize`, or `"bilinear_from_corners"` as in MediaPipe;
-            by default `"area"` for `"resmall_crop"` and `"bilinear"` for the others.
-        antialias: Whether a picture is smoothed before it is made smaller.
+            by default `"area"` for `"resmall_crop"` and `"bilinear"` for the others. Pillow has
+            `"bicubic"`, its default, `"bilinear"`, `"lanczos3"` and `"nearest"`.
+        antialias: Whether a picture is smoothed before it is made smaller; Pillow always does.
+        library: Whose rules pictures are resized by: `"tensorflow"`, as in Google's code, or
+            `"pillow"`, as in torchvision and timm. They round pixels, the sides of the resized
+            picture and the place of the centre differently, see `keras_mixer.data.resmall_crop`.
 
     Raises:
         ValueError: A value is out of range.
@@ -57,6 +68,7 @@ class Preprocessing:
     crop_share: float = 224 / 256
     interpolation: str | None = None
     antialias: bool = False
+    library: str = "tensorflow"
 
     def __post_init__(self):
         def put(name, value):
@@ -80,13 +92,21 @@ class Preprocessing:
             raise ValueError(
                 f"Preprocessing needs crop_share above 0 and up to 1; got {self.crop_share!r}."
             )
-        if self.interpolation is None:
-            put("interpolation", CROPS[self.crop])
-        if self.interpolation not in INTERPOLATIONS:
+        if self.library not in LIBRARIES:
             raise ValueError(
-                f"Preprocessing interpolates by {', '.join(INTERPOLATIONS)}; got "
+                f"Preprocessing needs library to be {' or '.join(map(repr, LIBRARIES))}; got "
+                f"{self.library!r}."
+            )
+        pillow = self.library == "pillow"
+        if self.interpolation is None:
+            put("interpolation", "bicubic" if pillow else CROPS[self.crop])
+        if self.interpolation not in LIBRARIES[self.library]:
+            by = "with Pillow interpolates" if pillow else "interpolates"
+            raise ValueError(
+                f"Preprocessing {by} by {', '.join(LIBRARIES[self.library])}; got "
                 f"{self.interpolation!r}."
             )
+        put("antialias", bool(self.antialias or pillow))
         if self.size is not None:
             size = tuple(np.broadcast_to(self.size, 2).tolist())
             if not all(isinstance(n, int) and n > 0 for n in size):
@@ -150,7 +170,12 @@ class Preprocessing:
             crop_share=cut.crop_share,
             interpolation=cut.interpolation,
             antialias=cut.antialias,
+            library=cut.library,
         )
+
+    def enlarged(self, size: Sequence[int]) -> list[int]:
+        """The sides of the resized picture from whose centre an image of `size` is cut."""
+        return enlarged(size, self.crop_share, self.library)
 
     def on_device(self) -> "Preprocessing":
         """The same, cropped as by MediaPipe's image classifier: the whole picture is resized.
@@ -168,7 +193,18 @@ class Preprocessing:
             "crop_share": self.crop_share,
             "interpolation": self.interpolation,
             "antialias": self.antialias,
+            "library": self.library,
         }
+
+
+def enlarged(size: Sequence[int], share: float, library: str) -> list[int]:
+    """Sides divided by a share: rounded to the nearest, or down as torchvision's users do.
+
+    Source: `transforms_imagenet_eval` in timm/data/transforms_factory.py.
+    """
+    return [
+        math.floor(side / share) if library == "pillow" else round(side / share) for side in size
+    ]
 
 
 def preprocessing(model: keras.Model, *, input_range: InputRange | None = None) -> Preprocessing:
@@ -218,14 +254,14 @@ def said(model, input_range=None):
     found = _said(model)
     if input_range is None:
         return found
-    told = (found or Preprocessing(size=_size(model))).ranging(input_range)
-    counts = {len(end) for end in told.input_range if isinstance(end, tuple)}
+    ranging = (found or Preprocessing(size=_size(model))).ranging(input_range)
+    counts = {len(end) for end in ranging.input_range if isinstance(end, tuple)}
     if counts - {model.inputs[0].shape[-1]}:
         raise ValueError(
             f"input_range needs numbers for the {model.inputs[0].shape[-1]} channels that "
             f"'{model.name}' takes; got {input_range!r}."
         )
-    return told
+    return ranging
 
 
 def _said(model):

@@ -1,5 +1,6 @@
 """The command line, run as a shell runs it, on the files of a quickstart."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import keras_mixer
@@ -217,6 +219,16 @@ def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_ou
         ("predict cut.tflite digit.png", "cut.tflite does not load"),
         ("predict model_int8.tflite report.json", "'report.json' is not a picture"),
         ("predict model_int8.tflite nowhere.png", "no picture at 'nowhere.png'"),
+        (
+            "predict model.keras digit.png --weights imagenet1k",
+            "model.keras has weights of its own; weights= (--weights) goes with a model's name.",
+        ),
+        (
+            "predict two.keras digit.png --input-range 0 1",
+            "Classifier needs a model with one input and one output; 'two' has 1 and 2.",
+        ),
+        ("predict map.keras digit.png --input-range 0 1", "'map' gives (None, 8, 8, 1)."),
+        ("export two.keras --output x --input-range 0 1", "'two' has 1 and 2"),
         ("models Mixer*9", "No model's name matches 'Mixer*9'"),
     ],
 )
@@ -304,6 +316,41 @@ def test_only_what_this_package_raises_counts_as_a_mistake(fail, mistake, mistak
     assert is_mistake(caught.value) == mistake
 
 
+def behind_another():
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device", "last.keras")
+    except OSError as error:
+        raise RuntimeError("cannot write") from error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), "not enough memory"),
+        (MemoryError(), "not enough memory. Use a smaller batch: --batch-size"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), "not enough memory (RESOURCE_EXHAU"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.npz"), "disk is full, at a.npz. Free"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "state; No space left on device"),
+            "The disk is full.",
+        ),
+        (behind_another, "The disk is full, at last.keras"),
+    ],
+)
+def test_a_machine_that_is_too_small_is_one_line_with_the_cure(error, message, monkeypatch, capsys):
+    def fail(**arguments):
+        if callable(error):
+            error()
+        raise error
+
+    monkeypatch.setattr("keras_mixer.cli.app", fail)
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
 def test_the_package_runs_as_the_command(mistakes):
     arguments = [sys.executable, "-m", "keras_mixer.cli", "inspect", "nowhere.tflite"]
     done = subprocess.run(arguments, cwd=mistakes, capture_output=True, text=True)
@@ -331,6 +378,9 @@ def mistakes(quickstarted, tmp_path_factory):
     image = keras.Input((8, 8, 1))
     code = keras.layers.Lambda(lambda x: x)  # a model file that would run code
     keras.Model(image, code(image)).save(folder / "lambda.keras")
+    scores = keras.layers.Flatten()(keras.layers.AveragePooling2D((1, 8))(image))
+    keras.Model(image, [scores, -scores], name="two").save(folder / "two.keras")
+    keras.Model(image, -image, name="map").save(folder / "map.keras")
     (folder / "three.txt").write_text("a\nb\nc\n")
     nan = np.zeros((2, 8, 8, 1), np.float32)
     nan[1, 0, 0] = np.nan

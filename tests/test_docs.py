@@ -246,7 +246,9 @@ def test_the_crops_of_released_weights_are_the_package_s():
             family = "ResMLP" if name.startswith("ResMlp") else "Mixer"
             models = name if release == "cifar10" else family
             share = "all" if p.crop == "resize" else f"{p.crop_share:.3f}"
-            interpolation = f"{p.interpolation}`, antialiased" if p.antialias else p.interpolation
+            interpolation = (
+                f"{p.interpolation}`, by Pillow" if p.library == "pillow" else p.interpolation
+            )
             found.setdefault((models, p.crop, share, interpolation), set()).add(release)
     rows = table("docs/models.md", "crop of released weights")
     assert {tuple(row[1:]): set(row[0].split("`, `")) for row in rows} == found

@@ -1,5 +1,7 @@
 """A model says what images it takes, also behind other layers, or the user is asked."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import keras
@@ -12,13 +14,17 @@ import keras_mixer
 from keras_mixer import Preprocessing, data, preprocessing, training
 from keras_mixer.images import IMAGENET
 from keras_mixer.layers import ImagePreprocessing
+from keras_mixer.models.mlp_mixer import MIIL
+from keras_mixer.models.mlp_mixer import MIXER as MIXER_PAPER
 from keras_mixer.tflite import Classifier, convert, export, read_metadata, verify
+from keras_mixer.weights.checkpoint import Checkpoint
 from tests.cases import CASES
 from tests.pictures import encoded, noise
 
 CASE = CASES[0]
 SHAPE = (16, 32, 3)
 PIXELS, UNIT, MIXER = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
+TIMM = Preprocessing(*IMAGENET, crop="resmall_crop", crop_share=0.9, library="pillow")
 NORMALISED = Preprocessing(*IMAGENET, crop="resmall_crop", interpolation="bicubic", antialias=True)
 
 
@@ -371,8 +377,6 @@ def test_released_weights_bring_their_own(tmp_path):
 
 def test_timm_s_weights_bring_their_own(tmp_path):
     """By the config.json beside them, or by the name under which they were released."""
-    from keras_mixer.models.mlp_mixer import MIIL
-
     model = CASE.trained(gelu="erf")
     size = {"size": SHAPE[:2]}
 
@@ -391,13 +395,86 @@ def test_timm_s_weights_bring_their_own(tmp_path):
     told = tmp_path / "told" / "model.safetensors"
     told.parent.mkdir()
     told.with_name("config.json").write_text(config)
-    expected = replace(NORMALISED, crop_share=0.9, **size)
-    assert preprocessing(loaded(told)) == expected
+    assert preprocessing(loaded(told)) == replace(TIMM, **size)
     with pytest.warns(UserWarning, match="was trained for images of mean 0.0 and deviation 1.0"):
         keras_mixer.load_weights(CASE.tiny(gelu="erf"), named)
     for other in ('{"hidden_size": 3}', "no JSON", "[1]", '{"pretrained_cfg": 3}'):
         told.with_name("config.json").write_text(other)
         assert preprocessing(loaded(told)).mean == 0.5
+
+
+@pytest.fixture(scope="module")
+def timm_file(tmp_path_factory):
+    """A file of timm's; a test may write a config.json beside it."""
+    path = tmp_path_factory.mktemp("timm") / "model.safetensors"
+    keras_mixer.save_weights(CASE.tiny(), path, layout="timm")
+    return path
+
+
+def beside(timm_file, **fields):
+    """The `Preprocessing` of a file beside which timm's configuration has these fields."""
+    cfg = {"mean": IMAGENET[0], "std": IMAGENET[1], "crop_pct": 0.9, "interpolation": "bicubic"}
+    cfg = {key: value for key, value in {**cfg, **fields}.items() if value is not ...}
+    timm_file.with_name("config.json").write_text(json.dumps({"pretrained_cfg": cfg}))
+    return Checkpoint(timm_file, MIXER_PAPER.layouts).preprocessing
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"crop_mode": "squash"}, {"crop": "resize_crop"}),
+        ({"interpolation": "lanczos"}, {"interpolation": "lanczos3"}),
+        ({"crop_pct": ...}, {"crop_share": 0.875}),  # what timm takes for what is missing
+        ({"crop_pct": None}, {"crop_share": 0.875}),
+        ({"interpolation": ""}, {}),
+        ({"mean": ..., "std": ...}, {}),
+        ({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, {"mean": 0.5, "std": 0.5}),
+        ({"crop_border_pixels": 0, "crop_mode": None}, {}),
+    ],
+)
+def test_every_field_of_timm_s_configuration_is_followed(timm_file, fields, expected):
+    assert beside(timm_file, **fields) == replace(TIMM, **expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected", "message"),
+    [
+        ({"crop_mode": "border"}, {}, "crop_mode 'border', so 'center' is used"),
+        ({"crop_mode": ["squash"]}, {}, r"crop_mode \['squash'\], so 'center' is used"),
+        ({"interpolation": "box"}, {}, "interpolation 'box', so 'bicubic' is used"),
+        ({"crop_border_pixels": 4}, {}, "crop_border_pixels 4, so 0 is used"),
+        ({"crop_pct": 1.15}, {"crop_share": 0.875}, "crop_pct 1.15, so 0.875 is used"),
+        (
+            {"mean": "none", "crop_mode": "border", "crop_pct": 0.95},
+            {"crop_share": 0.95},
+            r"crop_mode 'border', so 'center' is used; mean 'none', so \(0.485, .* is used",
+        ),
+    ],
+)
+def test_what_cannot_be_followed_is_named_and_the_rest_is_kept(
+    timm_file, fields, expected, message
+):
+    with pytest.warns(UserWarning, match=rf"config\.json has {message}"):
+        found = beside(timm_file, **fields)
+    assert found == replace(TIMM, **expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "known"),
+    [
+        ("mixer_b16_224_miil-9229a591.safetensors", True),
+        ("Mixer-MIIL.safetensors", True),
+        ("models--timm--mixer_b16_224.miil_in21k/snapshots/0/model.safetensors", True),
+        ("emiil/model.safetensors", False),
+        ("miil/model.safetensors", False),  # a user's folder may hold anything
+        ("smiiley.safetensors", False),
+    ],
+)
+def test_a_released_name_counts_as_a_whole_word_in_its_place(timm_file, tmp_path, place, known):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(timm_file, path)
+    assert Checkpoint(path, MIXER_PAPER.layouts).preprocessing == (MIIL if known else None)
 
 
 @pytest.mark.parametrize(
@@ -413,6 +490,8 @@ def test_timm_s_weights_bring_their_own(tmp_path):
         ({"crop_share": 0}, "crop_share above 0"),
         ({"crop_share": 1.5}, "crop_share above 0"),
         ({"interpolation": "box"}, "interpolates by area.*got 'box'"),
+        ({"library": "PIL"}, "library to be 'tensorflow' or 'pillow'; got 'PIL'"),
+        ({"library": "pillow", "interpolation": "area"}, "with Pillow interpolates by bicubic"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, message):

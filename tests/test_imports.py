@@ -30,7 +30,7 @@ MAY = {
         "weights",
     },
     "images": {"_keras"},
-    "layers": {"images"},
+    "layers": {"images", "_keras"},
     "weights": {"images", "layers", "_files", "_keras", "_text"},
     "models": {"images", "layers", "weights", "_text"},
     "imagenet": {"images", "layers"},

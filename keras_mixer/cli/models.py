@@ -70,7 +70,7 @@ def predict(
     source = file
     if file.suffix != ".tflite":
         source = load(file, weights)
-        count = source.output_shape[-1]
+        count = source.outputs[0].shape[-1]
         labels = labels or loading.class_names(file, weights, count=count)
     with quiet():
         classifier = Classifier(source, labels=labels, threads=threads, input_range=input_range)

@@ -1,4 +1,4 @@
-"""Functions with gradients of their own, for training in 16 bits.
+"""Functions with gradients of their own, written for training in 16 bits.
 
 They save time and memory on a TPU, because XLA compiles a gradient as it is written.
 `python -m benchmarks.tpu_estimates` compares the programs with those of the official code.
@@ -6,8 +6,10 @@ They save time and memory on a TPU, because XLA compiles a gradient as it is wri
 
 import math
 
+import keras
 from keras import ops
 
+from keras_mixer._keras import is_quantised
 from keras_mixer.layers.norm import one_pass_variance
 
 ROOT = math.sqrt(2 / math.pi)
@@ -49,19 +51,27 @@ def norm_dense(x, norm, dense):
 
     It computes `x W / deviation + beta kernel + bias`, where `W` is `gamma * kernel` minus its mean
     over the channels. `x W` does not depend on the mean of `x`; a correction removes the rounding
-    error of `W`. Statistics are computed in one pass, in float32. The gradient recomputes the
+    error of `W`. Statistics are computed in float32 or better. The gradient recomputes the
     normalised `x`, so that it need not be stored.
 
+    For 16-bit inputs the variance is computed in one pass, as by `LayerNorm`. Other inputs are
+    centred first, because a large mean would take digits from both the variance and `x W`.
+
     Args:
-        x: A tensor of 16 bits.
+        x: A tensor of floating-point numbers.
         norm: A `LayerNorm` with gamma and beta, built.
-        dense: A `keras.layers.Dense` without activation, built.
+        dense: A `keras.layers.Dense` without activation, built. One that `Model.quantize` has
+            quantised is called behind the norm, because its kernel holds integers.
     """
+    if is_quantised(dense):
+        return dense(norm(x))
     axes = tuple(range(len(x.shape) - 1))
-    dtype = x.dtype
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    wide = keras.backend.result_type(dtype, "float32")
+    of_16_bits = dtype != wide
 
     def full(x):
-        return ops.cast(x, "float32")
+        return ops.cast(x, wide)
 
     def half(x):
         return ops.cast(x, dtype)
@@ -70,7 +80,13 @@ def norm_dense(x, norm, dense):
     def function(x, gamma, beta, kernel, bias):
         z = full(x)
         mean = ops.mean(z, axis=-1, keepdims=True)
-        scale = ops.rsqrt(one_pass_variance(z, mean) + norm.epsilon)
+        if of_16_bits:
+            variance = one_pass_variance(z, mean)
+        else:
+            x = z - mean
+            mean = ops.mean(x, axis=-1, keepdims=True)  # what rounding left of it
+            variance = ops.mean(x * x, axis=-1, keepdims=True)
+        scale = ops.rsqrt(variance + norm.epsilon)
 
         def gradient(*arguments, upstream=None):
             upstream = arguments[0] if upstream is None else upstream  # a keyword on PyTorch

@@ -16,8 +16,8 @@ class ImagePreprocessing(keras.layers.Layer):
         y = (x / 255 - mean) / std
 
     Args:
-        mean, std, crop, crop_share, interpolation, antialias: Of the images for the following
-            layers, see `keras_mixer.Preprocessing`.
+        mean, std, crop, crop_share, interpolation, antialias, library: Of the images for the
+            following layers, see `keras_mixer.Preprocessing`.
         rescale: Whether it normalises pixels itself, so that the model takes 0 to 255.
         architecture: Name of the architecture that the model was built by, one of
             `keras_mixer.models.ARCHITECTURES`; None for any other model.
@@ -38,11 +38,12 @@ class ImagePreprocessing(keras.layers.Layer):
         antialias=False,
         rescale=False,
         architecture=None,
+        library="tensorflow",
         **kwargs,
     ):
         super().__init__(**{"dtype": "float32"} | kwargs)
         self.preprocessing = Preprocessing(
-            mean, std, None, crop, crop_share, interpolation, antialias
+            mean, std, None, crop, crop_share, interpolation, antialias, library
         )
         self.rescale = rescale
         self.architecture = architecture

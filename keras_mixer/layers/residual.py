@@ -69,9 +69,10 @@ class Residual(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="drop_path",
         )
+        self.drop_path.build(input_shape)  # `Model.quantize` refuses a layer that is not built
         self.built = True
 
-    def part(self, kind, name, shape, *arguments):
+    def sublayer(self, kind, name, shape, *arguments):
         """A built layer of the block, of the block's data type: `kind(*arguments)`."""
         layer = kind(*arguments, dtype=self.dtype_policy, name=name)
         layer.build(shape)

@@ -6,14 +6,16 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral  # NumPy's whole numbers too: classes=labels.max() + 1
 from typing import Any, Literal
 
 import keras
+import numpy as np
 
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer.images import Preprocessing
 from keras_mixer.layers import ImagePreprocessing
+from keras_mixer.models._arguments import activation, checked, image_shape, model_name, or_none
+from keras_mixer.models._arguments import include_top as check_include_top
 from keras_mixer.weights import (
     Checkpoint,
     Release,
@@ -24,6 +26,7 @@ from keras_mixer.weights import (
     register_layouts,
 )
 from keras_mixer.weights.layouts import Layout
+from keras_mixer.weights.names import named_weights
 
 POOLINGS = {
     "avg": keras.layers.GlobalAveragePooling2D,
@@ -179,11 +182,25 @@ def assemble(
         name: Name of the model.
     """
     who = builder.__name__
-    if pooling is not None and pooling not in POOLINGS:
-        raise ValueError(f"{who} needs pooling to be None, 'avg' or 'max'; got {pooling!r}.")
-    if classes is not None and (not isinstance(classes, Integral) or classes < 1):
-        raise ValueError(f"{who} needs classes to be a whole number from 1 up; got {classes!r}.")
     architecture = builder.architecture
+    by_hint = [builder.__signature__.parameters[name] for name in ("pooling", "classes")]
+    arguments = checked(
+        who,
+        options
+        | {
+            "include_top": include_top,
+            "pooling": pooling,
+            "classes": classes,
+            "classifier_activation": classifier_activation,
+            "name": name,
+        },
+        [*by_hint, *architecture.sizes, *architecture.options],
+        include_top=("True or False", check_include_top),
+        classifier_activation=("None, the name of a Keras activation or a function", activation),
+        name=or_none("a string without '/', not empty", model_name),
+    )
+    include_top, classes = arguments["include_top"], arguments["classes"]
+    options = {key: arguments[key] for key in options}
     image = _image(input_tensor, input_shape, builder)
     checkpoint = (
         None if weights is None else Checkpoint(_file(weights, builder), architecture.layouts)
@@ -194,14 +211,14 @@ def assemble(
         options = trained | {k: v for k, v in options.items() if v is not None or k not in trained}
 
     if preprocessing is None:
-        preprocessing = _said_of(weights, checkpoint, builder) if checkpoint else None
+        preprocessing = _preprocessing_of(weights, checkpoint, builder) if checkpoint else None
     preprocessing = preprocessing or architecture.preprocessing
-    x = _first_layer(preprocessing, include_preprocessing, builder)(image)
+    x = _first_layer(preprocessing, include_preprocessing, image.shape[-1], builder)(image)
     x = architecture.body(x, **options)
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
         x = keras.layers.Dense(
-            int(classes or 1000),
+            classes or 1000,
             activation=classifier_activation,
             kernel_initializer=architecture.head_initializer,
             dtype=keras.config.dtype_policy().variable_dtype,
@@ -214,7 +231,8 @@ def assemble(
     model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
     if checkpoint:
         fits = include_top and checkpoint.classes == model.output_shape[-1]
-        assign(model, checkpoint, who, without=() if fits else ("head",))
+        without = _layers_before(image, checkpoint) | (set() if fits else {"head"})
+        assign(model, checkpoint, who, without=without)
         if include_top and not fits:
             theirs = checkpoint.classes
             has = f"a head for {theirs:,} classes" if theirs else "no head"
@@ -246,14 +264,24 @@ def _file(weights, builder):
     )
 
 
-def _said_of(weights, checkpoint, builder):
+def _layers_before(image, checkpoint):
+    """Layers before the model, by their paths, that have weights and are not in a checkpoint."""
+    inputs = keras.utils.get_source_inputs(image)
+    if any(image is each for each in inputs):
+        return set()
+    front = keras.Model(inputs, image)
+    paths = {name.rpartition("/")[0] for name, _ in named_weights(front)}
+    return {path for path in paths if checkpoint.find(f"{path}/weight", 0)[1] is None}
+
+
+def _preprocessing_of(weights, checkpoint, builder):
     """The `Preprocessing` that goes with weights, or None where nobody says it."""
     if weights in builder.releases:
         return builder.releases[weights].preprocessing
     return checkpoint.preprocessing
 
 
-def _first_layer(preprocessing, include_preprocessing, builder):
+def _first_layer(preprocessing, include_preprocessing, channels, builder):
     """The layer that says what images a model takes, and normalises them if it is to."""
     who = builder.__name__
     if not isinstance(preprocessing, Preprocessing):
@@ -261,6 +289,8 @@ def _first_layer(preprocessing, include_preprocessing, builder):
             f"{who} needs preprocessing to be None or a keras_mixer.Preprocessing; got "
             f"{preprocessing!r}."
         )
+    if isinstance(include_preprocessing, np.bool_):
+        include_preprocessing = bool(include_preprocessing)
     rescale = include_preprocessing is not False
     if not isinstance(include_preprocessing, bool):
         try:
@@ -271,6 +301,14 @@ def _first_layer(preprocessing, include_preprocessing, builder):
                 f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
                 f"{include_preprocessing!r}."
             ) from None
+    for values in (preprocessing.mean, preprocessing.std):
+        if isinstance(values, tuple) and len(values) != channels:
+            raise ValueError(
+                f"{who} needs preprocessing for images whose number of channels is {channels}; "
+                f"got mean {preprocessing.mean} and std {preprocessing.std}. Pass "
+                "preprocessing=keras_mixer.Preprocessing(mean, std) with numbers, or with one for "
+                "each channel."
+            )
     return ImagePreprocessing(
         **preprocessing.as_dict(),
         rescale=rescale,
@@ -282,23 +320,24 @@ def _first_layer(preprocessing, include_preprocessing, builder):
 def _image(input_tensor, input_shape, builder):
     who = builder.__name__
     if input_tensor is None:
-        shape = builder.input_shape if input_shape is None else tuple(input_shape)
-        if len(shape) != 3 or not all(isinstance(n, Integral) and n > 0 for n in shape):
-            raise ValueError(
-                f"{who} mixes a fixed number of tokens, so it needs input_shape to be three "
-                f"positive whole numbers, (height, width, channels); got {shape}."
-            )
-        return keras.Input([int(n) for n in shape], name="image")
+        shape = builder.input_shape if input_shape is None else input_shape
+        return keras.Input(image_shape(shape, who), name="image")
     if not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
             f"{who} needs input_tensor to be a Keras tensor, the output of keras.Input or of a "
             f"layer; got {type(input_tensor).__name__}. To run the model on data, build it first "
             "and call it."
         )
-    if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
+    shape = tuple(input_tensor.shape[1:])
+    if len(shape) != 3 or None in shape:
         raise ValueError(
-            f"{who} was given an input_tensor of shape {tuple(input_tensor.shape[1:])} and "
-            f"input_shape={tuple(input_shape)}; leave input_shape out."
+            f"{who} mixes a fixed number of tokens, so it needs input_tensor to be images [batch, "
+            f"height, width, channels] of a fixed size; got shape {tuple(input_tensor.shape)}."
+        )
+    if input_shape is not None and image_shape(input_shape, who) != shape:
+        raise ValueError(
+            f"{who} was given an input_tensor of shape {shape} and input_shape="
+            f"{tuple(input_shape)}; leave input_shape out."
         )
     return input_tensor
 

@@ -39,7 +39,7 @@ EPSILON = 1e-6  # Flax's LayerNorm default, used to train the weights; Keras's i
 # a release, the whole picture is resized, as by MediaPipe on a phone.
 PREPROCESSING = Preprocessing(mean=0.5, std=0.5)
 # Weights of Ridnik et al. 2021: mixer_b16_224.miil_in21k and ..._ft_in1k in timm.
-MIIL = Preprocessing(0.0, 1.0, None, "resmall_crop", 0.875, "bilinear", antialias=True)
+MIIL = Preprocessing(0.0, 1.0, None, "resmall_crop", 0.875, "bilinear", library="pillow")
 
 # Weights need the GELU that they were trained with: the tanh form for Flax's nn.gelu, the exact
 # form for PyTorch's nn.GELU.
@@ -139,10 +139,10 @@ class MixerBlock(Residual):
     def build(self, input_shape):
         batch, tokens, width = input_shape
         by_channel = batch, width, tokens
-        self.token_norm = self.part(LayerNorm, "token_norm", input_shape, EPSILON)
-        self.token_mlp = self.part(Mlp, "token_mlp", by_channel, self.token_mlp_dim, self.gelu)
-        self.channel_norm = self.part(LayerNorm, "channel_norm", input_shape, EPSILON)
-        self.channel_mlp = self.part(
+        self.token_norm = self.sublayer(LayerNorm, "token_norm", input_shape, EPSILON)
+        self.token_mlp = self.sublayer(Mlp, "token_mlp", by_channel, self.token_mlp_dim, self.gelu)
+        self.channel_norm = self.sublayer(LayerNorm, "channel_norm", input_shape, EPSILON)
+        self.channel_mlp = self.sublayer(
             Mlp, "channel_mlp", input_shape, self.channel_mlp_dim, self.gelu
         )
         super().build(input_shape)

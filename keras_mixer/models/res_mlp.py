@@ -39,8 +39,8 @@ from keras_mixer.weights.layouts import SAME, length_one
 
 MEAN, STD = IMAGENET
 PREPROCESSING = Preprocessing(MEAN, STD)
-# The evaluation of the official README; the shorter side becomes int(224 / 0.9) = 248 pixels.
-EVALUATION = Preprocessing(MEAN, STD, None, "resmall_crop", 224 / 248, "bicubic", antialias=True)
+# The official README's evaluation, by torchvision; the shorter side becomes int(224 / 0.9) = 248.
+EVALUATION = Preprocessing(MEAN, STD, None, "resmall_crop", 0.9, "bicubic", library="pillow")
 # The official code's trunc_normal_ truncates at -2 and 2, a hundred standard deviations away.
 NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
 # PyTorch's default for a convolution, as in the official code: uniform within 1 / sqrt(fan_in).
@@ -125,19 +125,21 @@ class ResMlpBlock(Residual):
 
     def build(self, input_shape):
         batch, tokens, width = input_shape
-        self.token_affine = self.part(Affine, "token_affine", input_shape)
-        self.token_dense = self.part(
+        self.token_affine = self.sublayer(Affine, "token_affine", input_shape)
+        self.token_dense = self.sublayer(
             partial(keras.layers.Dense, kernel_initializer=NORMAL),
             "token_dense",
             (batch, width, tokens),
             tokens,
         )
-        self.token_scale = self.part(LayerScale, "token_scale", input_shape, self.layer_scale)
-        self.channel_affine = self.part(Affine, "channel_affine", input_shape)
-        self.channel_mlp = self.part(
+        self.token_scale = self.sublayer(LayerScale, "token_scale", input_shape, self.layer_scale)
+        self.channel_affine = self.sublayer(Affine, "channel_affine", input_shape)
+        self.channel_mlp = self.sublayer(
             Mlp, "channel_mlp", input_shape, self.channel_mlp_dim, "erf", NORMAL
         )
-        self.channel_scale = self.part(LayerScale, "channel_scale", input_shape, self.layer_scale)
+        self.channel_scale = self.sublayer(
+            LayerScale, "channel_scale", input_shape, self.layer_scale
+        )
         super().build(input_shape)
 
     def branches(self):
@@ -213,15 +215,15 @@ RES_MLP = Architecture(
 # Released weights, trained on ImageNet-1k: with its labels, by distillation, and without labels.
 # "imagenet22k" was trained on ImageNet-22k and then fine-tuned on ImageNet-1k. The official code
 # loads "dino" into a model with a head for 1,000 classes, but DINO does not train this head.
-def meta(**files):
+def deit(**files):
     url = "https://dl.fbaipublicfiles.com/deit"
     return {name: Release(f"{url}/{file}.pth", None, EVALUATION) for name, file in files.items()}
 
 
-S12 = meta(imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino")
-S24 = meta(imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino")
-S36 = meta(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
-B24 = meta(
+S12 = deit(imagenet1k="resmlp_12_no_dist", distilled="resmlp_12_dist", dino="resmlp_12_dino")
+S24 = deit(imagenet1k="resmlp_24_no_dist", distilled="resmlp_24_dist", dino="resmlp_24_dino")
+S36 = deit(imagenet1k="resmlp_36_no_dist", distilled="resmlp_36_dist")
+B24 = deit(
     imagenet1k="resmlpB_24_no_dist",
     distilled="resmlpB_24_dist",
     imagenet22k="resmlpB_24_22k",

@@ -155,6 +155,7 @@ def _crop(preprocessing, width, height):
     """How a picture is cropped to the image's size, and how most apps do it instead."""
     antialias = "with" if preprocessing.antialias else "without"
     how = f"{preprocessing.interpolation} interpolation, {antialias} antialiasing"
+    how += ", as Pillow does" if preprocessing.library == "pillow" else ""
     size = f"{width} x {height} (width x height)"
     if preprocessing == preprocessing.cut("resize"):
         return (
@@ -162,7 +163,7 @@ def _crop(preprocessing, width, height):
             "it. The model was trained and evaluated in this way. MediaPipe does nearly the same, "
             "shifted by half a pixel of the result."
         )
-    larger = [round(side / preprocessing.crop_share) for side in (width, height)]
+    larger = preprocessing.enlarged((width, height))
     if preprocessing.crop == "resize":
         trained = f"Resize the whole picture to {size}, {how}."
     elif preprocessing.crop == "resize_crop":

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_mixer import data
 from keras_mixer._backend import jit_compile, settings
 from keras_mixer._keras import graph_of
+from keras_mixer._text import listed
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data.sources import Source
 from keras_mixer.images import Preprocessing, preprocessing, said
@@ -93,6 +94,12 @@ def evaluate(
         raise ValueError(
             f"evaluate needs a model of one image [B, H, W, C]; '{model.name}' takes "
             f"{model.input_shape}."
+        )
+    outputs = [tuple(x.shape) for x in model.outputs]
+    if [len(shape) for shape in outputs] != [2]:
+        raise ValueError(
+            f"evaluate needs a model with one output, scores [B, classes]; '{model.name}' gives "
+            f"{listed(outputs)}."
         )
     _, height, width, channels = model.input_shape
     classes = len(images.classes)

@@ -1,11 +1,13 @@
 """Named arrays -> a model's weights: all of them, or one complete error and none."""
 
+import contextlib
 import json
 import os
 import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -15,7 +17,7 @@ from keras_mixer._files import whole_file
 from keras_mixer._keras import inner_layers
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
-from keras_mixer.images import Preprocessing, carrier
+from keras_mixer.images import IMAGENET, Preprocessing, carrier
 from keras_mixer.layers import ImagePreprocessing, Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.names import named_layers, named_weights
@@ -38,14 +40,12 @@ class Checkpoint:
         layout: The layout of its names and arrays; None for Keras's own files.
         settings: What layers are set to where its weights come from: those of its layout, or of the
             model in a `.keras` file; empty for a `.weights.h5`, which does not say.
-        preprocessing: The `Preprocessing` that it was trained for: the model's in a `.keras` file,
-            or by the `config.json` of timm beside it, or by its name; None where nothing says it.
     """
 
     def __init__(self, path: StrPath, known: Sequence[layouts.Layout]):
         self.path = Path(path)
         self.arrays = files.read(path)
-        self.layout, self.settings, self.preprocessing = None, {}, None
+        self.layout, self.settings, self._saved = None, {}, None
         if self.path.name.endswith(files.KERAS):
             if self.path.suffix == ".keras":
                 self._read_configs(files.configs(path), known)
@@ -59,9 +59,6 @@ class Checkpoint:
                 f"the layouts {listed(layout.name for layout in known)}, and Keras's own files."
             )
         self.settings = self.layout.settings
-        # As in the cache of huggingface_hub: models--timm--mixer_b16_224.miil_in21k/snapshots/...
-        named = [p for part, p in self.layout.named.items() if part in str(self.path.absolute())]
-        self.preprocessing = _beside(self.path) or next(iter(named), None)
         self._ours = self.layout.read(self.arrays)
 
     def __str__(self):
@@ -75,11 +72,25 @@ class Checkpoint:
             if values and same and isinstance(values[0], type(example)):
                 self.settings[name] = values[0]
         images = [config for kind, config in configs if kind == ImagePreprocessing.__name__]
-        fields = Preprocessing().as_dict()
-        try:
-            self.preprocessing = Preprocessing(**{field: images[0][field] for field in fields})
-        except (IndexError, KeyError, TypeError, ValueError):
+        if not images or "mean" not in images[0]:
             return  # a file from before models had one
+        fields = images[0].keys() & Preprocessing().as_dict().keys()
+        # Fields of a later date, such as `library`, have the values of before by default.
+        with contextlib.suppress(TypeError, ValueError):
+            self._saved = Preprocessing(**{field: images[0][field] for field in fields})
+
+    @cached_property
+    def preprocessing(self):
+        """The `Preprocessing` that it was trained for; None where nothing says it.
+
+        That of the model in a `.keras` file; for other files it is found in the `config.json` of
+        timm beside the file, or by the file's name.
+        """
+        if self.layout is None:
+            return self._saved
+        words = _words_of_name(self.path)
+        named = (found for word, found in self.layout.named.items() if word in words)
+        return _beside(self.path) or next(named, None)
 
     def find(
         self, path: str, index: int
@@ -345,24 +356,81 @@ def _check_images(model, checkpoint):
         )
 
 
+# What timm takes for a field that is missing or empty; `resolve_data_config` in its data/config.py.
+TIMM = {
+    "mean": IMAGENET[0],
+    "std": IMAGENET[1],
+    "crop_pct": 0.875,
+    "crop_mode": "center",
+    "interpolation": "bicubic",
+    "crop_border_pixels": 0,
+}
+# timm's names -> ours. "border" pads a picture, "box" and "hamming" weigh pixels otherwise.
+TIMM_CROPS = {"center": "resmall_crop", "squash": "resize_crop"}
+TIMM_INTERPOLATIONS = {
+    **{name: name for name in ("bicubic", "bilinear", "nearest")},
+    "lanczos": "lanczos3",
+}
+
+
 def _beside(path):
     """The `Preprocessing` in timm's `config.json` beside a file of weights, or None.
 
-    Source: `save_for_hf` in timm/models/_hub.py.
+    A field that is missing has the value that timm takes for it. What cannot be followed is named
+    in a warning, with what is used instead; the other fields are followed all the same.
+
+    Source: `save_for_hf` in timm/models/_hub.py, `transforms_imagenet_eval` in
+    timm/data/transforms_factory.py.
     """
+    config = path.with_name("config.json")
     try:
-        told = json.loads(path.with_name("config.json").read_text("utf-8"))
-        told = told.get("pretrained_cfg", told)
-        return Preprocessing(
-            mean=told["mean"],
-            std=told["std"],
-            crop="resmall_crop" if told.get("crop_mode", "center") == "center" else "resize",
-            crop_share=told["crop_pct"],
-            interpolation=told.get("interpolation", "bicubic"),
-            antialias=True,  # as Pillow's, with which timm resizes
+        fields = json.loads(config.read_text("utf-8"))
+        fields = fields.get("pretrained_cfg", fields)
+        if not fields.keys() & TIMM.keys():
+            return None  # the config.json of somebody else
+    except (OSError, ValueError, AttributeError):
+        return None  # the same, or there is none
+    fields = {key: fields.get(key) or value for key, value in TIMM.items()}
+    used = {
+        "crop_mode": (TIMM_CROPS, "center"),
+        "interpolation": (TIMM_INTERPOLATIONS, "bicubic"),
+        "crop_border_pixels": ((0,), 0),
+    }
+    wrong = [key for key, (known, _) in used.items() if fields[key] not in [*known]]
+    for key in ("mean", "std", "crop_pct"):
+        try:
+            Preprocessing(**{"crop_share" if key == "crop_pct" else key: fields[key]})
+        except ValueError:
+            wrong.append(key)
+            used[key] = (), TIMM[key]
+    if wrong:
+        instead = [f"{key} {fields[key]!r}, so {used[key][1]!r} is used" for key in wrong]
+        warnings.warn(
+            f"{config} has {'; '.join(instead)}. Accuracy may be lower than timm's. Pass "
+            "preprocessing=keras_mixer.Preprocessing(...) to crop images in another way.",
+            stacklevel=2,
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None  # the config.json of somebody else, or none
+        fields |= {key: used[key][1] for key in wrong}
+    try:
+        return Preprocessing(
+            mean=fields["mean"],
+            std=fields["std"],
+            crop=TIMM_CROPS[fields["crop_mode"]],
+            crop_share=fields["crop_pct"],
+            interpolation=TIMM_INTERPOLATIONS[fields["interpolation"]],
+            library="pillow",
+        )
+    except ValueError as error:  # mean and std of different numbers of channels
+        raise ValueError(f"{config}: {error} Correct it, or move it away.") from None
+
+
+def _words_of_name(path):
+    """The words in a file's name, and in that of its folder in the cache of huggingface_hub.
+
+    That folder is called `models--timm--mixer_b16_224.miil_in21k`, and snapshots of it are inside.
+    """
+    names = [path.name, *(name for name in path.absolute().parts if name.startswith("models--"))]
+    return {word for name in names for word in re.split(r"[\W_]+", name.lower())}
 
 
 def _check_model(model, who):

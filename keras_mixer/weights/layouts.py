@@ -236,8 +236,8 @@ class Layout:
         suffix: The suffix of the files that `save_weights` writes.
         settings: What layers have to be set to, to compute what that code base does: attribute of a
             layer -> value. Those that are options of the builder follow the weights.
-        named: Part of the name of a released file, or of its folder -> the `Preprocessing` that
-            it was trained for, where that is not the paper's.
+        named: A word in the name of a released file, or of its folder in Hugging Face's cache ->
+            the `Preprocessing` that it was trained for, where that is not the paper's.
         rename: A function from the names in a file to a dict: name that the rules know -> name in
             the file.
     """

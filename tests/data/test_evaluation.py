@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_mixer import Preprocessing
 from keras_mixer.data import resize_crop, resmall_crop
+from keras_mixer.data.evaluation import fitted
+from tests.data import on_torchvision
 
 CROPS = [resize_crop, resmall_crop]
 
@@ -84,3 +87,47 @@ def test_images_of_unknown_size_come_out_of_a_pipeline_with_a_known_one(crop):
 def test_a_batch_is_an_error(crop):
     with pytest.raises(ValueError, match=r"One image \[H, W, C\].*got shape \(2, 300, 400, 3\)"):
         crop(np.zeros((2, 300, 400, 3), np.uint8))
+
+
+@pytest.mark.parametrize("case", range(len(on_torchvision.CASES)))
+def test_with_pillow_s_rules_pixels_are_torchvision_s(case):
+    shape, size, share, crop, interpolation = on_torchvision.CASES[case]
+    takes = Preprocessing(
+        size=size,
+        crop={"center": "resmall_crop", "squash": "resize_crop"}[crop],
+        crop_share=share,
+        interpolation={"lanczos": "lanczos3"}.get(interpolation, interpolation),
+        library="pillow",
+    )
+    found = fitted(on_torchvision.picture(*shape), takes).numpy()
+    off = np.abs(found - np.load(on_torchvision.PATH)[str(case)])
+    # Pillow's weights have 22 binary digits: a half may be rounded otherwise, in either pass.
+    assert off.max() <= 1
+    assert (off > 0).mean() < 0.01
+
+
+def test_with_pillow_s_rules_floats_are_not_rounded():
+    image = on_torchvision.picture(97, 141).astype(np.float32)
+    found = resmall_crop(image, 48, method="bicubic", library="pillow").numpy()
+    assert (found != np.round(found)).mean() > 0.9
+    whole = resmall_crop(image.astype(np.uint8), 48, method="bicubic", library="pillow")
+    # Rounding to whole levels, twice, and in the first pass cutting off beyond 0 and 255.
+    assert np.abs(found.clip(0, 255) - whole.numpy()).mean() < 0.5
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_another_library_or_what_pillow_has_not_is_an_error(crop):
+    with pytest.raises(ValueError, match="library to be 'tensorflow' or 'pillow'; got 'PIL'"):
+        crop(photograph(8, 8), 4, library="PIL")
+    with pytest.raises(ValueError, match=r"Pillow interpolates by bicubic.*got 'area'"):
+        crop(photograph(8, 8), 4, method="area", library="pillow")
+
+
+def test_sides_are_rounded_as_the_library_does():
+    """224 / 0.9 is 248.9."""
+    takes = {
+        n: Preprocessing(crop="resmall_crop", crop_share=0.9, interpolation="bicubic", library=n)
+        for n in ("tensorflow", "pillow")
+    }
+    assert takes["tensorflow"].enlarged((224, 112)) == [249, 124]
+    assert takes["pillow"].enlarged((224, 112)) == [248, 124]

@@ -57,6 +57,35 @@ def test_a_norm_in_a_product_and_its_gradients(shape, mean):
     assert_near(found, expected, 1e-4 if mean else 2e-6)
 
 
+@pytest.mark.parametrize("mean", [0, 1e2, 1e4])
+def test_in_float32_a_norm_in_a_product_is_as_exact_as_before_it(mean):
+    norm, dense = LayerNorm(), keras.layers.Dense(7)
+    wide, wide_dense = LayerNorm(dtype="float64"), keras.layers.Dense(7, dtype="float64")
+    for layer in (norm, dense, wide, wide_dense):
+        layer.build((64, 24))
+        randomised(layer)
+    # A tenth is the tokens' deviation, and float32 keeps a thousandth beside a mean of 10,000.
+    x = (0.1 * values(64, 24) + mean).astype(np.float32)
+
+    def all_of(function, x, norm, dense):
+        weights = [w.value for w in (*norm.weights, *dense.weights)]
+        found = gradients(function, x, weights=weights)
+        return [np.asarray(y, float) for y in found]
+
+    exact = all_of(lambda x: wide_dense(wide(x)), x.astype(float), wide, wide_dense)
+    before = all_of(lambda x: dense(norm(x)), x, norm, dense)
+    inside = all_of(lambda x: norm_dense(x, norm, dense), x, norm, dense)
+    in_float64 = all_of(
+        lambda x: norm_dense(x, wide, wide_dense), x.astype(float), wide, wide_dense
+    )
+    rounding = np.finfo(np.float32).eps
+    for found, other, double, true in zip(inside, before, in_float64, exact, strict=True):
+        size = np.abs(true).max()
+        # No worse than twice the error of the two layers, or a few roundings of sums of 64.
+        assert np.abs(found - true).max() <= 2 * np.abs(other - true).max() + 8 * rounding * size
+        assert np.abs(double - true).max() <= 1e-9 * size  # 1e-16, times mean / deviation
+
+
 @pytest.mark.parametrize("mean", [0, 10, 100])
 def test_in_16_bits_a_norm_in_a_product_is_as_good_as_before_it(mean):
     shape = (64, 128)

@@ -3,12 +3,14 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import keras_mixer
+from keras_mixer import Preprocessing
 from keras_mixer.models import ARCHITECTURES, BUILDERS
 from keras_mixer.weights.checkpoint import layouts_of
 from tests.cases import CASES
@@ -59,6 +61,89 @@ def test_a_misspelt_argument_is_a_type_error_that_names_it(name):
 
 def _required(parameter):
     return parameter.default is parameter.empty
+
+
+SIZES = 0, -1, True, 1.0, "4", None
+SWITCHES = 1, "yes", None
+# Wrong values of every argument, whatever the builder.
+WRONG = {
+    "include_top": ("imagenet1k", Path("file.npz"), 10, 1.0, None),
+    **dict.fromkeys(("patch_size", "width", "depth", "token_mlp_dim", "channel_mlp_dim"), SIZES),
+    "layer_scale": (True, "0.1", np.inf, np.nan, None, 1j),
+    "include_preprocessing": (1, None, "yes", (0.5,), (0.5, 0), ("a", 1)),
+    "preprocessing": ((0.5, 0.5), "resize", True, Preprocessing((0, 1), 1)),
+    "weights": (5, True, b"imagenet1k", "no_release"),
+    "input_tensor": (np.zeros((1, 32, 32, 3)), (32, 32, 3), keras.KerasTensor((None, 32, 32))),
+    "input_shape": (224, True, "224", (224, 224), (None, 224, 3), (224.0, 224, 3), (True, 1, 3)),
+    "pooling": ("sum", True, ["avg"]),
+    "classes": (0, -1, True, 10.0, "10"),
+    "classifier_activation": ("sofmax", 5, True),
+    "name": (5, "", "a/b"),
+    "drop_path_rate": (1, 1.5, -0.1, "0.1", True, None, np.nan),
+    "gelu": ("", "relu", True),
+    "remat": SWITCHES,
+    "tokens_first": SWITCHES[:2],
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_wrong_value_of_any_argument_is_an_error_that_names_it(name):
+    builder = BUILDERS[name]
+    parameters = inspect.signature(builder).parameters.values()
+    sizes = dict.fromkeys((p.name for p in parameters if _required(p)), 4)
+    for argument in (p.name for p in parameters):
+        for value in WRONG[argument]:
+            with pytest.raises(ValueError, match=f"^{name} (?=.*{argument}).*got") as caught:
+                builder(**{**sizes, argument: value})
+            assert "\n" not in str(caught.value), (argument, value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("distilled",), r"MixerB16 .*got 'distilled'\. Did you mean weights='distilled'\?"),
+        ((10,), r"got 10\. Did you mean classes=10\?"),
+        ({"input_shape": 96}, r"got 96\. Did you mean \(96, 96, 3\)\?"),
+        (
+            {"classes": 0, "remat": "x"},
+            "classes to be .*got 0.*remat to be .*got 'x'",
+        ),
+    ],
+)
+def test_a_value_in_the_wrong_place_is_answered_with_the_right_one(arguments, message):
+    positional = arguments if isinstance(arguments, tuple) else ()
+    with pytest.raises(ValueError, match=message):
+        keras_mixer.MixerB16(*positional, **({} if positional else arguments))
+
+
+def test_numpy_s_numbers_build_a_model_that_can_be_saved(case, tmp_path):
+    keywords = {"classes": 7, "depth": 1, "drop_path_rate": 0.25, **case.tiny.keywords}
+    as_numpy = {key: np.array(value)[()] for key, value in keywords.items()}
+    model = case.tiny(**as_numpy, remat=np.True_, include_top=np.True_)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".weights.h5"])
+def test_weights_are_loaded_behind_layers_that_have_weights_too(case, suffix, tmp_path):
+    trained, image = case.trained(), keras.Input(case.images().shape[1:])
+    path = tmp_path / f"model{suffix}"
+    if suffix == ".safetensors":
+        keras_mixer.save_weights(trained, path)
+    else:
+        trained.save_weights(path)
+    front = keras.Sequential([keras.layers.Normalization(), keras.layers.Conv2D(3, 1)])
+    model = case.tiny(input_tensor=front(image), input_shape=None, weights=path)
+    alone = case.tiny(weights=path)
+    assert np.array_equal(model(case.images()), alone(front(case.images())))
+    if suffix == ".weights.h5":  # a file that has all of it
+        model.save_weights(tmp_path / "all.weights.h5")
+        before = front.get_weights()
+        front.set_weights([0 * w for w in before])
+        case.tiny(input_tensor=front(image), input_shape=None, weights=tmp_path / "all.weights.h5")
+        for one, other in zip(front.get_weights(), before, strict=True):
+            assert np.array_equal(one, other)
 
 
 def test_logits_equal_an_independent_computation_in_float64(case):
@@ -192,6 +277,17 @@ def test_tokens_first_is_another_order_of_the_same_arithmetic(case):
     )
     # float32 rounding, relative to the largest logit
     assert np.abs(ours - theirs).max() < 1e-5 * np.abs(ours).max()
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_a_quantised_model_computes_the_same_with_tokens_first(case):
+    images, found = case.images(), {}
+    for order in (False, True):
+        model = case.trained(classifier_activation=None, tokens_first=order, depth=1)
+        model.quantize("int8")
+        found[order] = keras.ops.convert_to_numpy(model(images))
+    # the same integers; an activation that rounds to the next one may differ by a step of 127
+    assert np.abs(found[True] - found[False]).max() < 1e-2 * np.abs(found[False]).max()
 
 
 def test_a_saved_model_remembers_its_architecture(case, tmp_path):

@@ -85,6 +85,16 @@ def test_the_card_says_what_was_done_and_what_came_of_it(run):
         assert said in card, card
 
 
+def test_evaluation_of_a_model_with_two_outputs_says_so():
+    image = keras.Input((8, 8, 1))
+    scores = keras.layers.Dense(3)(keras.layers.Flatten()(image))
+    model = keras.Model(image, [scores, scores])
+    with pytest.raises(
+        ValueError, match=r"one output, scores .* gives \(None, 3\) and \(None, 3\)"
+    ):
+        training.evaluate(model, sources()[1])
+
+
 def test_evaluation_is_what_numpy_computes(run):
     folder, *_ = run
     images, labels = labelled(43, seed=1)

@@ -10,6 +10,7 @@ from keras_mixer._backend import predict
 from keras_mixer._extras import needs
 from keras_mixer._types import InputRange, Labels, Tflite
 from keras_mixer.images import PIXELS, Preprocessing, said
+from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches, picture
 from keras_mixer.tflite.file.labels import read_labels
 from keras_mixer.tflite.file.metadata import Metadata
@@ -145,7 +146,13 @@ class _Keras:
     def __init__(self, model):
         self.model = model
         self.name = model.name
-        self.shape = tuple(model.inputs[0].shape[1:])  # also if the input is in a dict
+        self.shape = image_shape(model, "Classifier")
+        output = tuple(model.outputs[0].shape)
+        if len(output) != 2:
+            raise ValueError(
+                f"Classifier needs a model that gives scores, [B, classes]; '{model.name}' gives "
+                f"{output}."
+            )
         self.classes = model.outputs[0].shape[-1]
         self.metadata, self.preprocessing = None, said(model)
 
