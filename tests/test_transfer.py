@@ -69,7 +69,7 @@ def test_freeze_leaves_the_head():
 
 def test_freeze_up_to_a_layer_leaves_those_after_it():
     model = MIXER.tiny()
-    keras_mixer.freeze(model, until="block_1")
+    keras_mixer.freeze(model, until="block_0")
     assert trainable(model) == {"block_1", "norm", "head"}
 
 

@@ -125,6 +125,7 @@ def test_numpy_s_numbers_build_a_model_that_can_be_saved(case, tmp_path):
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
 
 
+@pytest.mark.filterwarnings("ignore:save_weights.*gelu")  # both models then have the file's
 @pytest.mark.parametrize("suffix", [".safetensors", ".weights.h5"])
 def test_weights_are_loaded_behind_layers_that_have_weights_too(case, suffix, tmp_path):
     trained, image = case.trained(), keras.Input(case.images().shape[1:])

@@ -265,9 +265,9 @@ def test_affines_with_the_axes_of_another_code_base_are_one_line_that_names_thei
     with pytest.raises(ValueError, match="nothing was loaded") as error:
         res_mlp.tiny(weights=path)
     assert str(error.value).splitlines()[1:3] == [
-        "Of another shape, 3:",
-        "  block_{0..2}/channel_affine/alpha: (24,) in the model, (24,) in the file: "
-        "blocks.{0..2}.norm2.alpha must have length 1 along axis 0 and 1",
+        "Of another shape, 2:",
+        "  block_{0..1}/channel_affine/alpha: (24,) in the model, (24,) in the file: "
+        "blocks.{0..1}.norm2.alpha must have length 1 along axis 0 and 1",
     ]
 
 
