@@ -231,7 +231,7 @@ def preprocessing(model: keras.Model, *, input_range: InputRange | None = None) 
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"preprocessing needs a Keras model; got {type(model).__name__}.")
-    found = said(model, input_range)
+    found = find_preprocessing(model, input_range)
     if found is None:
         raise ValueError(
             f"Nothing in '{model.name}' says what it takes for black and for white. Pass "
@@ -249,9 +249,9 @@ def carrier(model):
     return None
 
 
-def said(model, input_range=None):
+def find_preprocessing(model, input_range=None):
     """As `preprocessing`, but returns None if nothing is found."""
-    found = _said(model)
+    found = _found_in(model)
     if input_range is None:
         return found
     ranging = (found or Preprocessing(size=_size(model))).ranging(input_range)
@@ -264,7 +264,7 @@ def said(model, input_range=None):
     return ranging
 
 
-def _said(model):
+def _found_in(model):
     if not getattr(model, "inputs", None) or len(model.inputs[0].shape) != 4:
         return None
     front = _Front(*(n or 64 for n in model.inputs[0].shape[1:]))

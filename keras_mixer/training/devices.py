@@ -128,7 +128,7 @@ def process():
     return jax.process_index(), jax.process_count()
 
 
-def part():
+def batch_share():
     """This process's share of every batch, as `data.training_batches` takes it."""
     number, count = process()
     return {"process": number, "processes": count}

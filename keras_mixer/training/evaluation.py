@@ -15,8 +15,8 @@ from keras_mixer._keras import graph_of
 from keras_mixer._text import listed
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data.sources import Source
-from keras_mixer.images import Preprocessing, preprocessing, said
-from keras_mixer.training.devices import part, replicas
+from keras_mixer.images import Preprocessing, find_preprocessing, preprocessing
+from keras_mixer.training.devices import batch_share, replicas
 from keras_mixer.training.heads import last_activation
 from keras_mixer.training.optimizers import metrics
 from keras_mixer.training.record import held_out_every, record_of
@@ -87,7 +87,7 @@ def evaluate(
         ValueError: The model has other classes or channels, or does not say what images it takes.
     """
     record = record_of(run) if run else None
-    if record and input_range is None and said(model) is None:
+    if record and input_range is None and find_preprocessing(model) is None:
         input_range = Preprocessing(**record["preprocessing"]).input_range
         crop = crop or record["recipe"].evaluation_crop
     if not isinstance(model.input_shape, tuple) or len(model.input_shape) != 4:
@@ -116,7 +116,7 @@ def evaluate(
     count = replicas(strategy) if strategy else 1
     batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
     batches = data.evaluation_batches(
-        images, batch_size, (height, width), crop=crop, preprocessing=takes, **part()
+        images, batch_size, (height, width), crop=crop, preprocessing=takes, **batch_share()
     )
     with _scope(model), settings():
         measured = {

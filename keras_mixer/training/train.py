@@ -21,10 +21,10 @@ from keras_mixer.data.sources import Source
 from keras_mixer.images import carrier, preprocessing
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
+    batch_share,
     jit_compile_for_training,
     mirrored,
     on_a_tpu,
-    part,
     process,
     replicas,
     wait_for_all,
@@ -344,12 +344,14 @@ def _training(recipe, plan, images, augment, seed, start, takes):
         preprocessing=takes,
         seed=seed,
         start=start,
-        **part(),
+        **batch_share(),
     )
 
 
 def _held_out(plan, held_out, takes):
-    return evaluation_batches(held_out, plan.batch_size, takes.size, preprocessing=takes, **part())
+    return evaluation_batches(
+        held_out, plan.batch_size, takes.size, preprocessing=takes, **batch_share()
+    )
 
 
 def _tensorboard(folder):

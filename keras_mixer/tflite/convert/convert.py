@@ -7,7 +7,7 @@ import keras
 
 from keras_mixer._extras import needs
 from keras_mixer._types import Images, InputRange
-from keras_mixer.images import PIXELS, preprocessing, said
+from keras_mixer.images import PIXELS, find_preprocessing, preprocessing
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
 from keras_mixer.tflite.convert.checks import check_float16
 from keras_mixer.tflite.convert.float_file import checked_float_file
@@ -101,7 +101,7 @@ def convert(
     recipe = find(recipe)
     shape = image_shape(model, "convert")
     who = f"convert with recipe '{recipe.name}'"
-    takes = said(model, input_range)
+    takes = find_preprocessing(model, input_range)
     images = calibration_images(recipe, calibration, shape, who, takes)
     if integer_io and not recipe.every_op:
         every = ", ".join(f"'{r.name}'" for r in RECIPES.values() if r.every_op)

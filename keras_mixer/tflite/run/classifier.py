@@ -9,7 +9,7 @@ import numpy as np
 from keras_mixer._backend import predict
 from keras_mixer._extras import needs
 from keras_mixer._types import InputRange, Labels, Tflite
-from keras_mixer.images import PIXELS, Preprocessing, said
+from keras_mixer.images import PIXELS, Preprocessing, find_preprocessing
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches, picture
 from keras_mixer.tflite.file.labels import read_labels
@@ -154,7 +154,7 @@ class _Keras:
                 f"{output}."
             )
         self.classes = model.outputs[0].shape[-1]
-        self.metadata, self.preprocessing = None, said(model)
+        self.metadata, self.preprocessing = None, find_preprocessing(model)
 
     def __call__(self, image):
         return predict(self.model, image[None])[0]

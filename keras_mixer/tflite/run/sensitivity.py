@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_mixer._types import Images, InputRange
-from keras_mixer.images import said
+from keras_mixer.images import find_preprocessing
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
 from keras_mixer.tflite.convert.checks import check_float16
 from keras_mixer.tflite.convert.float_file import checked_float_file
@@ -73,7 +73,7 @@ def sensitivity(
     if recipe.name == "float32":
         raise ValueError(f"{who}: nothing is quantised; choose another recipe.")
     shape = image_shape(model, "sensitivity")
-    preprocessing = said(model, input_range)
+    preprocessing = find_preprocessing(model, input_range)
     example = calibration_images(recipe, calibration, shape, who, preprocessing)
     images = [image for batch, _ in batches(data, shape, who, preprocessing) for image in batch][
         :count

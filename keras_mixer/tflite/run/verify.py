@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mixer._backend import predict
 from keras_mixer._types import Images, InputRange, Tflite
-from keras_mixer.images import PIXELS, said
+from keras_mixer.images import PIXELS, find_preprocessing
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
@@ -152,7 +152,7 @@ def verify(
     expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
-    preprocessing = said(model, input_range)
+    preprocessing = find_preprocessing(model, input_range)
     if cut_as and preprocessing:
         preprocessing = preprocessing.on_device()
     theirs = _other_scale(preprocessing, runner)
