@@ -221,7 +221,7 @@ def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_ou
         ("predict model_int8.tflite nowhere.png", "no picture at 'nowhere.png'"),
         (
             "predict model.keras digit.png --weights imagenet1k",
-            "model.keras has weights of its own; weights= (--weights) goes with a model's name.",
+            "model.keras has weights of its own; pass weights (--weights) only with a model's name.",
         ),
         (
             "predict two.keras digit.png --input-range 0 1",
@@ -393,7 +393,7 @@ def test_show_weights_draws_a_picture(here, quickstarted, tmp_path):
         "show-weights",
         quickstarted / "quickstart" / "model.keras",
         "--blocks",
-        "5",
+        "1",
         "--output",
         "weights.png",
         cwd=tmp_path,

@@ -245,7 +245,7 @@ def test_the_crops_of_released_weights_are_the_package_s():
             p = file.preprocessing
             family = "ResMLP" if name.startswith("ResMlp") else "Mixer"
             models = name if release == "cifar10" else family
-            share = "all" if p.crop == "resize" else f"{p.crop_share:.3f}"
+            share = "all" if p.crop == "resize" else f"{p.crop_share:g}"
             interpolation = (
                 f"{p.interpolation}`, by Pillow" if p.library == "pillow" else p.interpolation
             )
