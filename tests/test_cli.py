@@ -221,7 +221,7 @@ def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_ou
         ("predict model_int8.tflite nowhere.png", "no picture at 'nowhere.png'"),
         (
             "predict model.keras digit.png --weights imagenet1k",
-            "model.keras has weights of its own; pass weights (--weights) only with a model's name.",
+            "has weights of its own; pass weights (--weights) only with a model's name.",
         ),
         (
             "predict two.keras digit.png --input-range 0 1",
