@@ -7,7 +7,7 @@ evaluation, export, `verify` and `Classifier` all read it with `preprocessing(mo
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -86,12 +86,21 @@ class Preprocessing:
             raise ValueError(
                 f"Preprocessing needs std to be above 0, or below if inverted; got {self.std}."
             )
+        for name in ("crop", "interpolation", "library"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise ValueError(f"Preprocessing needs {name} to be a string; got {value!r}.")
+        if not isinstance(self.antialias, bool | np.bool_):
+            raise ValueError(
+                f"Preprocessing needs antialias to be True or False; got {self.antialias!r}."
+            )
         if self.crop not in CROPS:
             raise ValueError(f"Preprocessing crops by {', '.join(CROPS)}; got {self.crop!r}.")
         if not isinstance(self.crop_share, Real) or not 0 < self.crop_share <= 1:
             raise ValueError(
                 f"Preprocessing needs crop_share above 0 and up to 1; got {self.crop_share!r}."
             )
+        put("crop_share", float(self.crop_share))
         if self.library not in LIBRARIES:
             raise ValueError(
                 f"Preprocessing needs library to be {' or '.join(map(repr, LIBRARIES))}; got "
@@ -108,13 +117,15 @@ class Preprocessing:
             )
         put("antialias", bool(self.antialias or pillow))
         if self.size is not None:
-            size = tuple(np.broadcast_to(self.size, 2).tolist())
-            if not all(isinstance(n, int) and n > 0 for n in size):
+            sides = np.asarray(self.size, object)
+            size = tuple(np.broadcast_to(sides, 2)) if sides.shape in ((), (1,), (2,)) else ()
+            whole = [isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in size]
+            if not size or not all(whole):
                 raise ValueError(
                     f"Preprocessing needs size to be a height and a width in pixels; got "
                     f"{self.size!r}."
                 )
-            put("size", size)
+            put("size", tuple(map(int, size)))
 
     @property
     def scale(self):

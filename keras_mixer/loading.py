@@ -8,7 +8,7 @@ import keras
 from keras_mixer._runs import LABELS, model_file
 from keras_mixer.imagenet import CLASSES, classes
 from keras_mixer.models import BUILDERS, create_model
-from keras_mixer.weights import Shipped, fetch
+from keras_mixer.weights import Shipped, fetch, is_file
 
 
 def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = None) -> keras.Model:
@@ -34,6 +34,11 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
     """
     path = model_file(model)
     if path.suffix != ".keras":
+        if is_file(str(model)):
+            raise ValueError(
+                f"There is no model called {str(model)!r}, and no run's folder there; a model's "
+                "file ends in .keras."
+            )
         return create_model(str(model), weights=weights)
     if weights is not None:
         raise ValueError(

@@ -486,6 +486,11 @@ def test_a_released_name_counts_as_a_whole_word_in_its_place(timm_file, tmp_path
         ({"std": 0}, "std to be above 0"),
         ({"size": (3, 0)}, "height and a width"),
         ({"size": 2.5}, "height and a width"),
+        ({"size": (1, 2, 3)}, "height and a width"),
+        ({"size": (True, 1)}, "height and a width"),
+        ({"antialias": "yes"}, "antialias to be True or False; got 'yes'"),
+        ({"crop": ["resize"]}, "crop to be a string"),
+        ({"library": ["pillow"]}, "library to be a string"),
         ({"crop": "center"}, "crops by resize, resize_crop, resmall_crop; got 'center'"),
         ({"crop_share": 0}, "crop_share above 0"),
         ({"crop_share": 1.5}, "crop_share above 0"),
@@ -497,6 +502,14 @@ def test_a_released_name_counts_as_a_whole_word_in_its_place(timm_file, tmp_path
 def test_what_cannot_be_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**arguments)
+
+
+def test_numpy_s_numbers_are_python_s():
+    numbers = np.float32(0.5), np.float64(2), np.int64(8), np.float32(0.5), np.True_
+    mean, std, size, share, antialias = numbers
+    found = Preprocessing(mean, std, size, crop_share=share, antialias=antialias)
+    assert found == Preprocessing(0.5, 2.0, 8, crop_share=0.5, antialias=True)
+    assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
 
 
 @pytest.mark.parametrize("wrong", [(1, 1), (0, np.inf), 3, "ab", (0, 1, 2), ((0, 0), (1, 0))])

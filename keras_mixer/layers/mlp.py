@@ -55,6 +55,7 @@ class Mlp(keras.layers.Layer):
         self.expand.build(input_shape)
         self.project = dense(input_shape[-1], "project")
         self.project.build((*input_shape[:-1], self.hidden_dim))
+        self.expand.trainable = self.project.trainable = self.trainable  # as in `Residual`
 
     def call(self, x):
         return self.project(self.activation(self.expand(x)))

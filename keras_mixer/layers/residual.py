@@ -76,6 +76,7 @@ class Residual(keras.layers.Layer):
         """A built layer of the block, of the block's data type: `kind(*arguments)`."""
         layer = kind(*arguments, dtype=self.dtype_policy, name=name)
         layer.build(shape)
+        layer.trainable = self.trainable  # a frozen block that is loaded or cloned stays frozen
         return layer
 
     def call(self, x, training=False):

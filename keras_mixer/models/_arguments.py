@@ -116,7 +116,7 @@ def model_name(value):
     """A name that Keras takes for a model."""
     if not isinstance(value, str) or not value or "/" in value:
         raise ValueError
-    return value
+    return str(value)  # NumPy's strings cannot be saved
 
 
 def image_shape(shape, who):

@@ -144,7 +144,7 @@ def _read_h5(file):
                 weight = inside(weights, place)
                 if weight.external or weight.is_virtual:
                     raise ValueError(f"{weight.name} points into another file")
-                arrays[f"{path}/{place}"] = weight[()]
+                arrays[f"{path}/{place}"] = _values(weight)
         for key in group:
             # State of training: of the optimizer and of random generators.
             if key in ("vars", "optimizer", "seed_generator"):
@@ -157,6 +157,14 @@ def _read_h5(file):
     with h5py.File(file, "r") as file:
         visit(file, "")
     return arrays
+
+
+def _values(weight):
+    """The values of a data set; of bfloat16, which HDF5 does not have, Keras writes the bytes."""
+    values = weight[()]
+    if values.dtype == "V2" and weight.attrs.get("dtype") == "bfloat16":
+        return (np.asarray(values).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return values
 
 
 READERS = {

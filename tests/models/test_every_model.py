@@ -170,6 +170,20 @@ def test_every_weight_receives_a_gradient(case):
     assert without == []
 
 
+@pytest.mark.parametrize("until", [None, "block_0"])
+def test_frozen_layers_stay_frozen_when_loaded_and_cloned(case, until, tmp_path):
+    model = case.tiny()
+    keras_mixer.freeze(model, until=until)
+    expected = [w.path for w in model.trainable_weights]
+    assert 0 < len(expected) < len(model.weights)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for again in (loaded, keras.models.clone_model(model)):
+        assert [w.path for w in again.trainable_weights] == expected
+    keras_mixer.unfreeze(loaded)
+    assert len(loaded.trainable_weights) == len(case.tiny().trainable_weights)
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_a_saved_model_comes_back_bit_equal(case, suffix, tmp_path):
     model, images = case.trained(drop_path_rate=0.2), case.images()

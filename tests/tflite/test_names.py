@@ -18,6 +18,8 @@ def test_old_names_of_arguments_and_fields_work_and_name_the_new_ones():
         pytest.raises(ValueError, match="integer_io needs 'int8'"),
     ):
         tflite.convert(CASES[0].tiny(), "dynamic_int8", integer_ends=True)
+    with pytest.raises(ValueError, match="not both"):
+        tflite.convert(CASES[0].tiny(), "int8", integer_ends=False, integer_io=True)
     numbers = dict.fromkeys(("keras_accuracy", "accuracy", "agreement", "max_abs_difference"), 0.0)
     report = tflite.Report(1, 1, **numbers, worst_image=0, ms_per_image=1.0, layers=(("a", 0.2),))
     with pytest.warns(DeprecationWarning, match="use Report.first_wrong_layer"):

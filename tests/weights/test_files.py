@@ -5,11 +5,13 @@ import pickle
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
 import keras_mixer
 from keras_mixer import Preprocessing
+from keras_mixer._backend import settings
 from tests.cases import CASES
 from tests.weights.unchanged import unchanged
 
@@ -190,6 +192,19 @@ def test_one_array_without_a_name_is_an_error(model, tmp_path):
         np.save(file, np.zeros(3))
     with pytest.raises(ValueError, match="one array without a name"):
         keras_mixer.load_weights(model, tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_a_file_of_a_model_in_pure_bfloat16_is_read_to_the_bit(tmp_path, suffix):
+    with settings():  # which are put back afterwards
+        keras.config.set_dtype_policy("bfloat16")
+        model = MIXER.trained()
+    path = tmp_path / f"model{suffix}"
+    (model.save if suffix == ".keras" else model.save_weights)(path)
+    again = MIXER.tiny(weights=path)
+    for ours, theirs in zip(model.weights, again.get_weights(), strict=True):
+        assert ours.dtype == "bfloat16"
+        assert np.array_equal(keras.ops.convert_to_numpy(ours).astype(np.float32), theirs)
 
 
 def test_what_training_leaves_in_a_file_is_passed_over(tmp_path):

@@ -92,6 +92,8 @@ def convert(
         ImportError: The extra `tflite` is not installed.
     """
     if integer_ends is not None:
+        if integer_io:
+            raise ValueError("convert takes integer_io or its old name integer_ends, not both.")
         warnings.warn(
             "convert's integer_ends is deprecated; use integer_io.",
             DeprecationWarning,
