@@ -37,8 +37,8 @@ from tests.pictures import labelled
 
 ROOT = Path(__file__).parents[1]
 
-# What was imported stays; tracing makes so many objects that looking through all of them again and
-# again costs a tenth of the time.
+# What was imported stays, and tracing makes many objects: the collector need not look through all
+# of them again and again.
 gc.freeze()
 gc.set_threshold(100_000, 50, 100)
 
@@ -120,7 +120,10 @@ def quickstarted(tmp_path_factory, worker_id):
         if not folder.exists():
             module = import_module("keras_mixer.quickstart")
             build, output = module.MlpMixer, io.StringIO()
-            two_blocks = lambda **sizes: build(**sizes | {"depth": 2})  # noqa: E731
+
+            def two_blocks(**sizes):
+                return build(**sizes | {"depth": 2})
+
             with mock.patch.object(module, "MlpMixer", two_blocks):
                 module.quickstart(
                     folder / "quickstart", epochs=8, console=Console(file=output, width=120)
