@@ -1,11 +1,10 @@
 """Named arrays -> a model's weights: all of them, or one complete error and none."""
 
 import contextlib
-import json
 import os
 import re
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +16,15 @@ from keras_mixer._files import whole_file
 from keras_mixer._keras import inner_layers
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
-from keras_mixer.images import IMAGENET, Preprocessing, carrier
+from keras_mixer.images import Preprocessing, carrier
 from keras_mixer.layers import ImagePreprocessing, Residual
 from keras_mixer.weights import files, layouts
-from keras_mixer.weights.names import named_layers, named_weights
+from keras_mixer.weights.difference import difference, inside
+from keras_mixer.weights.names import HEAD, named_layers, named_weights
+from keras_mixer.weights.timm import preprocessing_beside
 
 # Name of an architecture -> its layouts, the official one first.
 LAYOUTS: dict[str, Sequence[layouts.Layout]] = {}
-HEAD = {"head/kernel": 0, "head/bias": 1}  # weight of the head -> its index in the layer
 
 
 def register_layouts(architecture: str, known: Sequence[layouts.Layout]) -> None:
@@ -90,7 +90,7 @@ class Checkpoint:
             return self._saved
         words = _words_of_name(self.path)
         named = (found for word, found in self.layout.named.items() if word in words)
-        return _beside(self.path) or next(named, None)
+        return preprocessing_beside(self.path) or next(named, None)
 
     def find(
         self, path: str, index: int
@@ -219,7 +219,7 @@ def save_weights(
             f"save_weights: for the {fitting[0].name} layout {error}; nothing was written."
         ) from None
     if unknown:
-        advice = f" To save the model inside it, pass {_inside(prefix)}." if prefix else ""
+        advice = f" To save the model inside it, pass {inside(prefix)}." if prefix else ""
         raise ValueError(
             f"save_weights: the {fitting[0].name} layout has no name for {listed(unknown)} of "
             f"'{model.name}'; nothing was written.{advice}"
@@ -277,7 +277,7 @@ def assign(
         used |= checkpoint.head
     extra = {name: a.shape for name, a in checkpoint.arrays.items() if name not in used}
     if missing or misshapen or extra:
-        raise ValueError(_difference(who, model, checkpoint, prefix, missing, misshapen, extra))
+        raise ValueError(difference(who, model, checkpoint, prefix, missing, misshapen, extra))
     for weight, array in pairs:
         weight.assign(array)
 
@@ -320,11 +320,6 @@ def _prefix(model):
     return prefixes.pop() if len(prefixes) == 1 else ""
 
 
-def _inside(prefix):
-    """How to get the model that has a prefix, in Python."""
-    return "model" + "".join(f".get_layer({name!r})" for name in prefix.split("/")[:-1])
-
-
 def _differing(model, settings, every_layer=True):
     """Settings that layers of a model do not have, as text: what is wanted, and what they have.
 
@@ -356,74 +351,6 @@ def _check_images(model, checkpoint):
         )
 
 
-# What timm takes for a field that is missing or empty; `resolve_data_config` in its data/config.py.
-TIMM = {
-    "mean": IMAGENET[0],
-    "std": IMAGENET[1],
-    "crop_pct": 0.875,
-    "crop_mode": "center",
-    "interpolation": "bicubic",
-    "crop_border_pixels": 0,
-}
-# timm's names -> ours. "border" pads a picture, "box" and "hamming" weigh pixels otherwise.
-TIMM_CROPS = {"center": "resmall_crop", "squash": "resize_crop"}
-TIMM_INTERPOLATIONS = {
-    **{name: name for name in ("bicubic", "bilinear", "nearest")},
-    "lanczos": "lanczos3",
-}
-
-
-def _beside(path):
-    """The `Preprocessing` in timm's `config.json` beside a file of weights, or None.
-
-    A field that is missing has the value that timm takes for it. What cannot be followed is named
-    in a warning, with what is used instead; the other fields are followed all the same.
-
-    Source: `save_for_hf` in timm/models/_hub.py, `transforms_imagenet_eval` in
-    timm/data/transforms_factory.py.
-    """
-    config = path.with_name("config.json")
-    try:
-        fields = json.loads(config.read_text("utf-8"))
-        fields = fields.get("pretrained_cfg", fields)
-        if not fields.keys() & TIMM.keys():
-            return None  # the config.json of somebody else
-    except (OSError, ValueError, AttributeError):
-        return None  # the same, or there is none
-    fields = {key: fields.get(key) or value for key, value in TIMM.items()}
-    used = {
-        "crop_mode": (TIMM_CROPS, "center"),
-        "interpolation": (TIMM_INTERPOLATIONS, "bicubic"),
-        "crop_border_pixels": ((0,), 0),
-    }
-    wrong = [key for key, (known, _) in used.items() if fields[key] not in [*known]]
-    for key in ("mean", "std", "crop_pct"):
-        try:
-            Preprocessing(**{"crop_share" if key == "crop_pct" else key: fields[key]})
-        except ValueError:
-            wrong.append(key)
-            used[key] = (), TIMM[key]
-    if wrong:
-        instead = [f"{key} {fields[key]!r}, so {used[key][1]!r} is used" for key in wrong]
-        warnings.warn(
-            f"{config} has {'; '.join(instead)}. Accuracy may be lower than timm's. Pass "
-            "preprocessing=keras_mixer.Preprocessing(...) to crop images in another way.",
-            stacklevel=2,
-        )
-        fields |= {key: used[key][1] for key in wrong}
-    try:
-        return Preprocessing(
-            mean=fields["mean"],
-            std=fields["std"],
-            crop=TIMM_CROPS[fields["crop_mode"]],
-            crop_share=fields["crop_pct"],
-            interpolation=TIMM_INTERPOLATIONS[fields["interpolation"]],
-            library="pillow",
-        )
-    except ValueError as error:  # mean and std of different numbers of channels
-        raise ValueError(f"{config}: {error} Correct it, or move it away.") from None
-
-
 def _words_of_name(path):
     """The words in a file's name, and in that of its folder in the cache of huggingface_hub.
 
@@ -436,118 +363,3 @@ def _words_of_name(path):
 def _check_model(model, who):
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"{who} needs a built Keras model; got {model!r}.")
-
-
-def _difference(who, model, checkpoint, prefix, missing, misshapen, extra):
-    of = f" ({checkpoint.layout.name} layout)" if checkpoint.layout else ""
-    lines = [f"{who}: {checkpoint}{of} does not fit '{model.name}'; nothing was loaded."]
-    for heading, rows in (
-        ("Only in the file", {name: (f"{shape}",) for name, shape in extra.items()}),
-        ("Only in the model", {name: (f"{shape}",) for name, shape in missing.items()}),
-        ("Of another shape", {name: _shapes(*found) for name, found in misshapen.items()}),
-    ):
-        if rows:
-            lines.append(f"{heading}, {len(rows)}:")
-            lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
-    outside = any(not name.startswith(prefix) for name in missing)
-    differing = {name.removeprefix(prefix) for name in (*misshapen, *missing)}
-    if not outside and differing <= HEAD.keys() and extra.keys() <= checkpoint.head:
-        lines.append("To load all but the head, give the file to the builder as weights=.")
-    elif outside:
-        lines.append(f"To load the file into the model inside, pass {_inside(prefix)}.")
-    elif not missing and not extra:
-        lines += _advice(model, misshapen)
-    return "\n".join(lines)
-
-
-def _advice(model, misshapen):
-    """What to do where shapes alone differ: a line, or none where the rows say it all."""
-    kinds = {
-        f"{prefix}{layer.name}/{path}": axes
-        for prefix, layer in named_layers(model)
-        if isinstance(layer, Residual)
-        for path, axes in layer.token_axes.items()
-    }
-    pairs = defaultdict(set)  # kind of an axis -> its lengths in the model and in the file
-    for name, (shape, found, _) in misshapen.items():
-        if isinstance(found, layouts.Misfit) or len(found) != len(shape):
-            return
-        axes = kinds.get(name) or ["other"] * len(shape)
-        for kind, ours, theirs in zip(axes, shape, found, strict=True):
-            if ours != theirs:
-                pairs[kind].add((ours, theirs))
-    if pairs.keys() == {"tokens"}:
-        yield (
-            f"For another image size ({_lengths(pairs['tokens'])}) build the model for the size of "
-            "the file, load it, then keras_mixer.resize(model, size)."
-        )
-        return
-    factors = {theirs / ours for lengths in pairs.values() for ours, theirs in lengths}
-    if pairs.keys() <= {"tokens", "units"} and len(factors) == 1:
-        [factor] = factors
-        if factor > 1 and factor.is_integer():
-            yield (
-                f"The file has {factor:.0f} times the hidden units over tokens, as "
-                "keras_mixer.resize makes them: build the model for the image size before, "
-                "resize it as the file's model was, and load the file into that."
-            )
-            return
-    words = {"tokens": "the number of tokens", "units": "the hidden units over tokens"}
-    differing = [f"{words[k]} ({_lengths(pairs[k])})" for k in words if k in pairs]
-    if "other" in pairs:
-        differing.append("widths that do not depend on the image's size")
-    yield f"What differs: {listed(differing)}. Build the model with the sizes of the file."
-
-
-def _lengths(pairs):
-    return listed(f"{theirs} in the file, {ours} in the model" for ours, theirs in sorted(pairs))
-
-
-def _shapes(shape, found, own):
-    """The text of a row, and, if the file's arrays have to be named, their names and more text."""
-    if not isinstance(found, layouts.Misfit):
-        return (f"{shape} in the model, {found} in the file",)
-    return f"{shape} in the model, {listed(found.shapes)} in the file: ", own, f" {found.needed}"
-
-
-def _grouped(rows):
-    """Merges rows with the same text whose names differ in one number only: `block_{0..11}/norm`.
-
-    Args:
-        rows: Name -> text; or text, names in the file, text.
-
-    Yields:
-        Name and text.
-    """
-    groups = defaultdict(list)
-    for name, (text, *more) in rows.items():
-        own, after = more or ((), "")
-        parts = [_at_number(each) for each in (name, *own)]
-        key = text, after, tuple((before, behind) for before, _, behind in parts)
-        groups[key].append([number for _, number, _ in parts])
-    for (text, after, parts), numbers in groups.items():
-        name, *own = [
-            f"{before}{_ranges(found)}{behind}"
-            for (before, behind), found in zip(parts, zip(*numbers, strict=True), strict=True)
-        ]
-        yield name, f"{text}{listed(own) if own else ''}{after}"
-
-
-def _at_number(name):
-    """`"block_3/norm"` -> `("block_", "3", "/norm")`: what is before and behind its number."""
-    number = re.search(r"\d+", name)
-    start, end = number.span() if number else (len(name), len(name))
-    return name[:start], name[start:end], name[end:]
-
-
-def _ranges(numbers):
-    """["0", "1", "2", "5"] -> "{0..2, 5}", and one number as it is."""
-    if len({*numbers}) == 1:
-        return numbers[0]
-    runs = []
-    for n in sorted({*map(int, numbers)}):
-        if runs and n == runs[-1][1] + 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    return "{" + ", ".join(f"{a}" if a == b else f"{a}..{b}" for a, b in runs) + "}"

@@ -2,6 +2,8 @@
 
 import keras
 
+HEAD = {"head/kernel": 0, "head/bias": 1}  # weight of the head -> its index in the layer
+
 
 def named_layers(model, prefix=""):
     """Pairs of a prefix and a layer, for every layer of a model and of the models within it.
