@@ -7,6 +7,7 @@ from os import environ
 # "0" makes tensorflow-tpu a TensorFlow for CPUs. Otherwise it waits when it is imported, without a
 # TPU for minutes, and where another process has the TPU it fails.
 LOAD = "TPU_LOAD_LIBRARY"
+BATCH = 32  # images that a model answers at once, as in Keras
 
 
 def is_for_tpus():
@@ -67,9 +68,14 @@ def predict(model, images):
 
     if jit_compile() != "auto":
         model.jit_compile = False
+    count = len(images)
     if not isinstance(model, Sequential):
         images = tree.map_structure(lambda _: images, model.input)
-    [scores] = tree.flatten(model.predict(images, verbose=0))
+    if count <= BATCH:  # without a data set around them, which takes longer than a small model
+        outputs = model.predict_on_batch(images)
+    else:
+        outputs = model.predict(images, batch_size=BATCH, verbose=0)
+    [scores] = tree.flatten(outputs)
     return scores
 
 

@@ -17,13 +17,13 @@ class Case:
 
     Attributes:
         architecture: Its name in `keras_mixer.models.ARCHITECTURES`, and its file's.
-        tiny: Builds a small model of it, not square and of more than one block; takes what builders
-            take.
+        tiny: A builder with the sizes of a small model, not square and of two blocks; takes what
+            builders take.
         oracle: Its forward pass in NumPy, from weights by path and images to logits, in float64.
     """
 
     architecture: str
-    tiny: Callable
+    tiny: partial
     oracle: Callable
 
     def trained(self, **arguments):
@@ -31,8 +31,8 @@ class Case:
         return randomised(self.tiny(**arguments))
 
     def images(self, count=4):
-        shape = self.tiny().input_shape[1:]
-        return np.random.default_rng(1).uniform(-1, 1, (count, *shape)).astype(np.float32)
+        shape = count, *self.tiny.keywords["input_shape"]
+        return np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
 
 
 def randomised(model):

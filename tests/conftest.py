@@ -37,10 +37,14 @@ from tests.pictures import labelled
 
 ROOT = Path(__file__).parents[1]
 
-# What was imported stays, and tracing makes many objects: the collector need not look through all
-# of them again and again.
-gc.freeze()
 gc.set_threshold(100_000, 50, 100)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_garbage_collections():
+    """TensorFlow's converter collects garbage: what was there before need not be looked through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=CASES, ids=[case.architecture for case in CASES])

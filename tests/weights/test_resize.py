@@ -24,8 +24,8 @@ def test_copies_of_one_tile_are_answered_as_the_tile_is(case, rows, columns):
     model = case.trained(classifier_activation=None)
     resized = keras_mixer.resize(model, (16 * rows, 32 * columns))
     images = case.images()
-    expected = model.predict(images, verbose=0)
-    logits = resized.predict(np.tile(images, (1, rows, columns, 1)), verbose=0)
+    expected = np.asarray(model(images))
+    logits = np.asarray(resized(np.tile(images, (1, rows, columns, 1))))
     assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
 
 
@@ -52,8 +52,8 @@ def maps(model, images):
 def test_scores_of_different_tiles_are_averaged(case):
     model = case.trained(classifier_activation=None)
     images = case.images()
-    expected = model.predict(images, verbose=0).mean(0)
-    logits = keras_mixer.resize(model, (32, 64)).predict(tiles(images, 2, 2), verbose=0)[0]
+    expected = np.asarray(model(images)).mean(0)
+    logits = np.asarray(keras_mixer.resize(model, (32, 64))(tiles(images, 2, 2)))[0]
     assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
 
 
@@ -204,8 +204,8 @@ def test_layers_in_front_come_along_with_their_state(front):
     nodes = [len(operation._outbound_nodes) for operation in model.operations]
     resized = keras_mixer.resize(model, (32, 64))
     images = np.random.default_rng(2).integers(0, 256, (4, 16, 32, 3)).astype(np.float32)
-    expected = model.predict(images, verbose=0)
-    logits = resized.predict(np.tile(images, (1, 2, 2, 1)), verbose=0)
+    expected = np.asarray(model(images))
+    logits = np.asarray(resized(np.tile(images, (1, 2, 2, 1))))
     assert np.abs(logits - expected).max() < TOLERANCE * max(1, np.abs(expected).max())
     assert np.abs(expected[0] - expected[1]).max() > 1e-3
     # The old model stays as it is, and shares nothing with the new one.
@@ -240,8 +240,8 @@ def test_a_resized_image_grows_along_with_its_tokens():
     resized = keras_mixer.resize(model, (80, 40))
     assert resized.get_layer("map").output.shape == (None, 8, 8, 24)
     flat = np.full((1, 40, 40, 3), 0.3, np.float32)
-    expected = model.predict(flat, verbose=0)
-    logits = resized.predict(np.tile(flat, (1, 2, 1, 1)), verbose=0)
+    expected = np.asarray(model(flat))
+    logits = np.asarray(resized(np.tile(flat, (1, 2, 1, 1))))
     assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
 
 

@@ -17,7 +17,7 @@ IMAGES = CASE.images(8)
 
 @pytest.fixture
 def model():
-    return CASE.trained(include_preprocessing=True)
+    return CASE.trained(include_preprocessing=True, depth=1)
 
 
 class Traced(layers.Layer):
@@ -54,14 +54,12 @@ def test_a_rewrite_of_a_layer_with_a_fault_is_found(model, monkeypatch):
     monkeypatch.setattr(rewrite, "dense_patches", scaled(rewrite.dense_patches, 1.001))
     with pytest.raises(ValueError, match=r"starts at '(preprocessing|stem)'"):
         convert(model)
-    assert convert(model, without="dense_stem")
 
 
 def test_a_rewrite_of_a_gelu_with_a_fault_is_found(model, monkeypatch):
     monkeypatch.setattr(rewrite, "gelu_in_steps", scaled(rewrite.gelu_in_steps, 1.001))
     with pytest.raises(ValueError, match="starts at 'block_0'"):
         convert(model, "int8", calibration=(IMAGES + 1) * 127.5)
-    assert convert(model)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +80,8 @@ def test_a_pass_with_a_fault_is_found(name, starts, model, monkeypatch):
     assert convert(model, without=name)
 
 
-def test_a_file_of_other_weights_is_no_file_of_the_model(model):
-    other = CASE.trained(include_preprocessing=True)
+def test_a_file_of_other_weights_is_no_file_of_the_model():
+    model, other = (CASE.trained(include_preprocessing=True) for _ in range(2))
     other.get_layer("block_1").channel_mlp.project.bias.assign_add(1e-2 * np.eye(24)[0])
     shape = model.input_shape[1:]
     content = to_float(other, shape)
@@ -102,19 +100,19 @@ def test_rewrites_are_left_out_by_name(model):
 
 @pytest.fixture
 def plain():
-    return CASE.trained(classifier_activation=None)
+    return CASE.trained(classifier_activation=None, depth=1)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_refused_by_name(plain, value):
-    plain.get_layer("block_1").token_mlp.expand.bias.assign(np.full(20, value))
+    plain.get_layer("block_0").token_mlp.expand.bias.assign(np.full(20, value))
     for refused in (
         lambda: convert(plain),
         lambda: convert(plain, "int8", calibration=IMAGES),
         lambda: sensitivity(plain, "dynamic_int8", IMAGES),
     ):
         with pytest.raises(
-            ValueError, match="block_1/token_mlp/expand/bias: 20 of 20 are NaN or inf"
+            ValueError, match="block_0/token_mlp/expand/bias: 20 of 20 are NaN or inf"
         ):
             refused()
 
@@ -160,8 +158,8 @@ def test_scores_that_are_not_finite_are_refused_with_the_layer(plain):
 
 def test_in_verify_a_score_that_is_not_finite_is_wrong_and_a_disagreement(plain):
     content = convert(plain)
-    answers = plain.predict(IMAGES, verbose=0).argmax(-1)
-    bad = CASE.trained(classifier_activation=None)
+    answers = np.asarray(plain(IMAGES)).argmax(-1)
+    bad = CASE.trained(classifier_activation=None, depth=1)
     bad.get_layer("head").bias.assign(np.array([np.nan, *np.zeros(6)]))
     broken = to_float(bad, bad.input_shape[1:])
     for model, file in ((plain, broken), (bad, content), (bad, broken)):

@@ -17,6 +17,7 @@ from keras_mixer.tflite.file.interpreter import activations, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES, randomised
 from tests.marks import slow
+from tests.tflite.files import tiny_file, tiny_model
 
 CASE = CASES[0]
 
@@ -45,22 +46,20 @@ ROW = ("float32", "int8")
 )
 def converted(request):
     case, recipe = request.param
-    model = case.trained(classifier_activation=None)
-    calibration = case.images(32) if RECIPES[recipe].calibrated else None
-    return case, recipe, model, convert(model, recipe, calibration=calibration)
+    return case, recipe, tiny_file(recipe, case)
 
 
 def test_every_recipe_keeps_the_logits(converted):
-    case, recipe, model, content = converted
+    case, recipe, content = converted
     images = case.images(32)
-    expected = model.predict(images, verbose=0)
+    expected = np.asarray(tiny_model(case)(images))
     runner = Runner(content)
     got = np.stack([runner(image) for image in images])
     assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
 
 
 def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
-    case, recipe, _, content = converted
+    case, recipe, content = converted
     runner = Runner(content)
     assert runner.shape == case.images().shape[1:]
     for tensor in (runner.input, runner.output):
@@ -84,7 +83,7 @@ def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
 
 @pytest.mark.parametrize("recipe", ["float16", "dynamic_int8"])
 def test_weights_are_inside_the_flatbuffer_where_every_reader_looks(recipe):
-    content = convert(keras_mixer.MixerTi4(), recipe)
+    content = convert(CASE.tiny(channel_mlp_dim=2000, depth=1), recipe)
     buffers = ModelT.InitFromPackedBuf(content).buffers
     assert max(len(b.data) for b in buffers if b.data is not None) > 30_000  # a kernel
     assert {(b.offset, b.size) for b in buffers} == {(0, 0)}
@@ -96,45 +95,37 @@ def float_tensors(content):
     return sum(tensor["dtype"] == np.float32 for tensor in tensors)
 
 
-@pytest.mark.parametrize(("recipe", "kind"), [("int8", np.int8), ("int16x8", np.int16)])
+@pytest.mark.parametrize(("recipe", "kind"), [("int8", np.int8), slow("int16x8", np.int16)])
 def test_with_integer_inputs_and_outputs_nothing_is_left_in_float(recipe, kind):
-    model, images = CASE.trained(), CASE.images(8)
-    content = convert(model, recipe, calibration=images, integer_io=True)
+    content, image = tiny_file(recipe, integer_io=True), CASE.images()[0]
     runner = Runner(content)
     assert runner.input["dtype"] == runner.output["dtype"] == kind
     assert float_tensors(content) == 0
-    floats = Runner(convert(model, recipe, calibration=images))
+    floats = Runner(tiny_file(recipe))
     # The image is rounded by us here and by LiteRT there.
-    assert (
-        np.abs(runner(images[0]) - floats(images[0])).max() < 2 * runner.output["quantization"][0]
-    )
+    assert np.abs(runner(image) - floats(image)).max() < 2 * runner.output["quantization"][0]
 
 
 @pytest.mark.parametrize(
     "recipe", ["int8", *map(slow, ("dynamic_int8", "dynamic_int4", "float16"))]
 )
 def test_layers_that_are_kept_compute_in_float(recipe):
-    model, images = CASE.trained(classifier_activation=None), CASE.images(8)
-    [*_, head] = model.layers
-    floats = Runner(convert(model))(images[0])
-    calibration = images if RECIPES[recipe].calibrated else None
-    kept = [
-        convert(model, recipe, calibration=calibration, keep_float=layers)
-        for layers in ((), "block_1/*_mlp", ["block_1/*_mlp", head.name], ["*"])
-    ]
+    some = "block_1/*_mlp", ("block_1/*_mlp", "head"), "*"
+    kept = [tiny_file(recipe), *(tiny_file(recipe, keep_float=layers) for layers in some)]
     sizes = [*map(len, kept)]
     assert sizes == sorted(set(sizes))  # the more is kept, the larger
-    everything = Runner(kept[-1])(images[0])
+    image = CASE.images()[0]
+    everything, floats = Runner(kept[-1])(image), Runner(tiny_file())(image)
     assert np.abs(everything - floats).max() < 1e-5
 
 
 def test_what_can_go_into_a_neighbour_s_weights_is_not_computed(case):
-    plain = inspect(convert(case.trained(classifier_activation=None))).counts
+    plain = inspect(tiny_file(case=case)).counts
     pixels = case.trained(classifier_activation=None, include_preprocessing=True)
     content = convert(pixels)
     assert inspect(content).counts == plain  # the rescaling of pixels is in the stem
     image = np.random.default_rng(0).integers(0, 256, case.images().shape[1:]).astype(np.float32)
-    expected = pixels.predict(image[None], verbose=0)[0]
+    expected = np.asarray(pixels(image[None]))[0]
     assert np.abs(expected).max() > 0.1
     assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
 
@@ -165,7 +156,7 @@ def test_a_norm_or_a_scale_goes_into_a_dense_layer_or_convolution_beside_it(make
     a_norm_of_its_own = Counter(MUL=2, ADD=1) if counts["RSQRT"] else Counter()
     assert counts & Counter(MUL=9, ADD=9) == a_norm_of_its_own
     image = np.random.default_rng(0).normal(size=(8, 8, 3)).astype(np.float32)
-    expected = model.predict(image[None], verbose=0)[0]
+    expected = np.asarray(model(image[None]))[0]
     assert np.abs(expected).max() > 0.1
     assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
 
@@ -191,7 +182,7 @@ def test_what_goes_by_a_sigmoid_keeps_small_and_large_values_in_8_bits(layer, si
     assert not inspect(content).counts["GELU"]
     run = open_interpreter(content).get_signature_runner()
     got = np.concatenate([run(image=image[None])["scores"] for image in images])
-    expected = model.predict(images, verbose=0)
+    expected = np.asarray(model(images))
     # Five times as much where the sigmoid's input, which grows with the cube, is not cut off.
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.03 * expected.std()
 
@@ -204,7 +195,7 @@ def test_the_stem_is_a_dense_layer_which_is_faster_in_int8():
     counts = inspect(content).counts
     assert (counts["FULLY_CONNECTED"], counts["CONV_2D"]) == (1, 0)
     example = np.random.default_rng(0).normal(size=(1, 8, 12, 2)).astype(np.float32)
-    expected = model.predict(example, verbose=0)
+    expected = np.asarray(model(example))
     assert np.abs(expected).max() > 0.1
     interpreter = open_interpreter(content)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example)
@@ -214,26 +205,24 @@ def test_the_stem_is_a_dense_layer_which_is_faster_in_int8():
 
 
 def test_a_mixed_bfloat16_model_is_converted_in_float32(case, mixed_bfloat16):
-    half = case.trained(classifier_activation=None)
+    half = case.trained(classifier_activation=None, depth=1)
     keras.config.set_dtype_policy("float32")
-    full = case.trained(classifier_activation=None)
+    full = case.trained(classifier_activation=None, depth=1)
     half.set_weights(full.get_weights())
     images = case.images()
-    from_half, in_full = Runner(convert(half))(images[0]), full.predict(images, verbose=0)[0]
+    from_half, in_full = Runner(convert(half))(images[0]), np.asarray(full(images))[0]
     assert np.abs(from_half - in_full).max() < 1e-5 * np.abs(in_full).max()  # bfloat16 has 1e-2
 
 
 def test_calibration_is_an_array_a_data_set_or_batches_and_all_give_the_same_file():
-    model, images = CASE.trained(), CASE.images(8)
-    labels = np.arange(8)
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(3)
+    images, labels = CASE.images(32), np.arange(32)
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(5)
     kinds = [(images, labels), dataset, [images[:5], images[5:]], iter([(images, labels)])]
-    takes = keras_mixer.preprocessing(model)
+    takes = keras_mixer.preprocessing(tiny_model())
     for kind in kinds:
         found = calibration_images(RECIPES["int8"], kind, images.shape[1:], "test", takes)
         assert np.array_equal(np.stack([*found]), images)
-    array, batches = (convert(model, "int8", calibration=kind) for kind in (images, dataset))
-    assert array == batches
+    assert convert(tiny_model(), "int8", calibration=dataset) == tiny_file("int8")
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import pytest
 
-from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import (
     layer_of,
     layer_paths,
@@ -12,6 +11,7 @@ from keras_mixer.tflite.convert.layer_names import (
 )
 from keras_mixer.tflite.file.interpreter import open_interpreter
 from tests.cases import CASES
+from tests.tflite.files import tiny_file, tiny_model
 
 PATHS = ["stem", "block_1", "block_1/token_mlp", "block_1/token_mlp/expand", "block_11", "norm"]
 
@@ -42,9 +42,8 @@ def test_a_tensor_s_name_tells_its_layer(tensor, layer):
 
 
 def test_every_layer_that_computes_has_a_tensor(case):
-    model = case.trained()
-    shape = model.input_shape[1:]
-    interpreter = open_interpreter(to_float(model, shape), preserve_tensors=True)
+    model = tiny_model(case)
+    interpreter = open_interpreter(tiny_file(case=case), preserve_tensors=True)
     found = layers_by_tensor(interpreter, model)
     paths = [*layer_paths(model)]
     dense = {path for path in paths if path.endswith(("expand", "project", "dense"))}

@@ -10,6 +10,7 @@ from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
 from tests.marks import slow
 from tests.tflite.convert.test_convert import TOLERANCES
+from tests.tflite.files import tiny_file, tiny_model
 
 runtime = pytest.importorskip(
     "tflite_micro.python.tflite_micro.runtime", reason="it comes for Linux on x86-64 alone"
@@ -30,8 +31,7 @@ EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
     ids=lambda value: getattr(value, "architecture", str(value)),
 )
 def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, integer_io):
-    model, images = case.trained(classifier_activation=None), case.images(16)
-    content = convert(model, recipe, calibration=images, integer_io=integer_io)
+    content, images = tiny_file(recipe, case, integer_io=integer_io), case.images(16)
     micro, ends, got = (
         runtime.Interpreter.from_bytes(content, arena_size=ARENA),
         Runner(content),
@@ -41,7 +41,7 @@ def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, 
         micro.set_input(quantised(image[None], ends.input), 0)
         micro.invoke()
         got.append(dequantised(micro.get_output(0)[0], ends.output))
-    expected = model.predict(images, verbose=0)
+    expected = np.asarray(tiny_model(case)(images))
     assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
 
 

@@ -8,22 +8,23 @@ import pytest
 from PIL import Image
 
 from keras_mixer import Preprocessing
-from keras_mixer.tflite import Classifier, Metadata, convert, with_metadata
+from keras_mixer.tflite import Classifier, Metadata, with_metadata
 from keras_mixer.tflite.examples import picture
 from tests.cases import CASES
+from tests.tflite.files import tiny_file, tiny_model
 
 CASE = CASES[0]
 
 
 @pytest.fixture(scope="module")
 def model():
-    return CASE.trained()
+    return tiny_model()
 
 
 @pytest.fixture(scope="module")
-def path(model, tmp_path_factory):
+def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("classifier") / "model.tflite"
-    path.write_bytes(convert(model))
+    path.write_bytes(tiny_file())
     return path
 
 
@@ -33,7 +34,7 @@ def pixels():
 
 
 def test_a_picture_gets_the_classes_that_the_model_gives_it(model, path, pixels, tmp_path):
-    scores = model.predict(pixels[None] / np.float32(127.5) - 1, verbose=0)[0]
+    scores = np.asarray(model(pixels[None] / np.float32(127.5) - 1))[0]
     file = tmp_path / "picture.png"
     Image.fromarray(pixels).save(file)
     classifier = Classifier(path, labels=[*"abcdefg"])
@@ -47,7 +48,7 @@ def test_a_picture_gets_the_classes_that_the_model_gives_it(model, path, pixels,
 
 def test_a_float_array_is_taken_as_it_is(model, path, pixels):
     image = pixels / np.float32(255)  # not the range of a picture
-    index = model.predict(image[None], verbose=0)[0].argmax()
+    index = np.asarray(model(image[None]))[0].argmax()
     assert Classifier(path)(image, top=1)[0].index == index
     assert Classifier(path)(image, top=1)[0].label == str(index)
 
@@ -159,7 +160,7 @@ def test_a_file_brings_its_labels_and_range_and_arguments_win(model, path, pixel
     says = Metadata(labels=tuple("abcdefg"), input_range=(0, 255))
     file = tmp_path / "said.tflite"
     file.write_bytes(with_metadata(path.read_bytes(), says))
-    raw = model.predict(pixels[None].astype(np.float32), verbose=0)[0]
+    raw = np.asarray(model(pixels[None].astype(np.float32)))[0]
     for source in (file, file.read_bytes()):
         [best] = Classifier(source)(pixels, top=1)
         assert (best.index, best.label) == (raw.argmax(), "abcdefg"[raw.argmax()])
@@ -182,8 +183,8 @@ def test_a_range_may_differ_by_channel():
 
 
 def test_a_keras_model_that_takes_pixels_gets_pixels(pixels):
-    model = CASE.trained(include_preprocessing=True)
-    scores = model.predict(pixels[None].astype(np.float32), verbose=0)[0]
+    model = CASE.trained(include_preprocessing=True, depth=1)
+    scores = np.asarray(model(pixels[None].astype(np.float32)))[0]
     [best] = Classifier(model)(pixels, top=1)
     assert best.index == scores.argmax()
     assert best.score == pytest.approx(scores.max(), rel=1e-4)

@@ -9,6 +9,7 @@ from keras_mixer.tflite.convert.layer_names import layer_paths
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
 from tests.marks import slow
+from tests.tflite.files import tiny_file, tiny_model
 
 CASE = CASES[0]
 IMAGES = CASE.images(32)
@@ -16,16 +17,16 @@ IMAGES = CASE.images(32)
 
 @pytest.fixture(scope="module")
 def model():
-    return CASE.trained()
+    return tiny_model()
 
 
 @pytest.fixture(scope="module")
-def content(model):
-    return convert(model)
+def content():
+    return tiny_file()
 
 
 def test_a_file_agrees_with_the_model_that_it_came_from(model, content):
-    answers = model.predict(IMAGES, verbose=0).argmax(-1)
+    answers = np.asarray(model(IMAGES)).argmax(-1)
     labels = np.where(np.arange(32) < 8, answers, (answers + 1) % 7)
     report = verify(model, content, (IMAGES, labels))
     assert report.images == 32
@@ -38,9 +39,8 @@ def test_a_file_agrees_with_the_model_that_it_came_from(model, content):
 
 
 def test_a_file_of_another_model_disagrees(model):
-    other = CASE.trained()
-    other.get_layer("head").kernel.assign(-other.get_layer("head").kernel)
-    answers = model.predict(IMAGES, verbose=0).argmax(-1)
+    other = CASE.trained(classifier_activation=None, depth=1)
+    answers = np.asarray(model(IMAGES)).argmax(-1)
     report = verify(model, convert(other), (IMAGES, answers))
     assert report.keras_accuracy == 1
     assert report.accuracy == report.agreement < 0.9
@@ -49,7 +49,7 @@ def test_a_file_of_another_model_disagrees(model):
 
 def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model, content):
     report = verify(model, content, IMAGES)
-    answers = model.predict(IMAGES, verbose=0)
+    answers = np.asarray(model(IMAGES))
     scores = np.stack([Runner(content)(image) for image in IMAGES])
     differences = np.abs(answers - scores).max(-1)
     assert differences[report.worst_image] == differences.max()
@@ -58,9 +58,8 @@ def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model, conten
 
 @pytest.mark.parametrize("recipe", ["float32", slow("dynamic_int8"), slow("static_int8"), "int8"])
 def test_the_layers_of_a_good_file_do_not_depart(model, recipe):
-    calibration = IMAGES if RECIPES[recipe].calibrated else None
-    integer_io = RECIPES[recipe].every_op
-    content = convert(model, recipe, calibration=calibration, integer_io=integer_io)
+    integers = {"integer_io": True} if RECIPES[recipe].every_op else {}
+    content = tiny_file(recipe, **integers)
     report = verify(model, content, IMAGES, layers=True)
     paths = [path for path, _ in report.layers]
     dense = [path for path in layer_paths(model) if path.endswith(("expand", "project"))]
@@ -73,7 +72,7 @@ def test_the_layers_of_a_good_file_do_not_depart(model, recipe):
 
 
 def test_the_first_wrong_layer_is_named(model):
-    other = CASE.trained()
+    other = CASE.trained(classifier_activation=None)
     bias = other.get_layer("block_1").channel_mlp.expand.bias
     bias.assign(bias + 1)
     report = verify(model, convert(other, "int8", calibration=IMAGES), IMAGES, layers=True)
@@ -126,4 +125,4 @@ def test_data_that_do_not_fit_are_refused(model, content, data, message):
 
 def test_a_file_of_another_shape_is_refused(content):
     with pytest.raises(ValueError, match=r"\(16, 32, 3\) to outputs \(5,\).*to \(7,\)"):
-        verify(CASE.trained(classes=5), content, IMAGES)
+        verify(CASE.tiny(classes=5), content, IMAGES)
