@@ -1,7 +1,7 @@
 """One row per architecture. Every property test runs over all rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import keras
@@ -29,6 +29,10 @@ class Case:
     def trained(self, **arguments):
         """A tiny model in which no weight is at its start, so that none can be left out unseen."""
         return randomised(self.tiny(**arguments))
+
+    def but(self, **sizes):
+        """The same with other sizes."""
+        return replace(self, tiny=partial(self.tiny, **sizes))
 
     def images(self, count=4):
         shape = count, *self.tiny.keywords["input_shape"]

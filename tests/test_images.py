@@ -21,7 +21,7 @@ from keras_mixer.weights.checkpoint import Checkpoint
 from tests.cases import CASES
 from tests.pictures import encoded, noise
 
-CASE = CASES[0]
+CASE = CASES[0].but(depth=1)
 SHAPE = (16, 32, 3)
 PIXELS, UNIT, MIXER = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
 TIMM = Preprocessing(*IMAGENET, crop="resmall_crop", crop_share=0.9, library="pillow")

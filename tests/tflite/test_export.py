@@ -9,14 +9,14 @@ from keras_mixer.tflite import Classifier, Metadata, convert, export, read_metad
 from tests.cases import CASES
 from tests.pictures import encoded, noise
 
-CASE = CASES[0]
+CASE = CASES[0].but(depth=1)
 LABELS = tuple("abcdefg")
 RECIPES = "float32", "dynamic_int8", "int8"
 
 
 @pytest.fixture(scope="module")
 def model():
-    return CASE.trained(depth=1)
+    return CASE.trained()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_mediapipe_classifies_as_we_do(folder, tmp_path, recipe):
 
 
 def test_a_model_that_takes_pixels_says_so_in_its_file(tmp_path):
-    model = CASE.trained(include_preprocessing=True, depth=1)
+    model = CASE.trained(include_preprocessing=True)
     image = keras.Input((16, 32, 3))
     around = keras.Model(image, keras.layers.Activation("linear")(model(image)))
     for number, takes_pixels in enumerate((model, around)):
@@ -132,7 +132,7 @@ def test_labels_come_from_a_file_too_and_may_be_missing(model, tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_models_of_other_images_are_exported_without_what_does_not_work(tmp_path, channels):
-    path = export(CASE.tiny(input_shape=(16, 32, channels), depth=1), tmp_path)
+    path = export(CASE.tiny(input_shape=(16, 32, channels)), tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert "MediaPipe Tasks" not in card
     assert (tmp_path / "golden.png").exists() == (channels == 1)
@@ -142,7 +142,7 @@ def test_models_of_other_images_are_exported_without_what_does_not_work(tmp_path
 
 
 def test_scores_without_softmax_are_not_called_probabilities(tmp_path):
-    export(CASE.tiny(classifier_activation=None, depth=1), tmp_path)
+    export(CASE.tiny(classifier_activation=None), tmp_path)
     assert "They are not probabilities" in (tmp_path / "README.md").read_text()
 
 
