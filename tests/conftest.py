@@ -1,4 +1,8 @@
-"""What several tests share."""
+"""What several tests share.
+
+TensorFlow is imported where it is needed: pytest-xdist's main process imports this file, too, and
+its workers wait for it.
+"""
 
 import atexit
 import gc
@@ -21,18 +25,11 @@ if "TF_XLA_FLAGS" not in os.environ:
         f"--tf_xla_persistent_cache_directory={COMPILED} --tf_xla_persistent_cache_device_types=CPU"
     )
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-import tensorflow_datasets
 from filelock import FileLock
 from rich.console import Console
 
-from keras_mixer import cli
-from keras_mixer.weights import releases
-from tests.bucket import Bucket
-from tests.cases import CASES
 from tests.pictures import labelled
 
 ROOT = Path(__file__).parents[1]
@@ -47,9 +44,12 @@ def short_garbage_collections():
     gc.freeze()
 
 
-@pytest.fixture(params=CASES, ids=[case.architecture for case in CASES])
-def case(request):
-    return request.param
+def pytest_generate_tests(metafunc):
+    """A test that takes a `case` runs for every architecture."""
+    if "case" in metafunc.fixturenames:
+        from tests.cases import CASES
+
+        metafunc.parametrize("case", CASES, ids=[case.architecture for case in CASES])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,6 +65,8 @@ def without_xla():
 
 @pytest.fixture
 def mixed_bfloat16():
+    import keras
+
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     yield
@@ -95,6 +97,8 @@ def command(tmp_path_factory):
 @pytest.fixture
 def here(monkeypatch, capfd):
     """As `command`, but in this process, which need not start Python and TensorFlow again."""
+
+    from keras_mixer import cli
 
     def run(*arguments, cwd, check=True):
         monkeypatch.chdir(cwd)
@@ -145,6 +149,9 @@ def held_out(quickstarted):
 @pytest.fixture(scope="session")
 def tiny_cifar10(tmp_path_factory):
     """A folder in which TensorFlow Datasets finds a `cifar10` of a few images."""
+    import tensorflow as tf
+    import tensorflow_datasets
+
     folder = tmp_path_factory.mktemp("tfds")
     splits = {}
     for split, count in (("train", 140), ("test", 30)):
@@ -171,6 +178,8 @@ def tiny_cifar10(tmp_path_factory):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache of releases."""
+    from keras_mixer.weights import releases
+
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(releases, "PAUSE", 0)
@@ -179,6 +188,8 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def bucket(cache, tmp_path):
+    from tests.bucket import Bucket
+
     bucket = Bucket(np.random.default_rng(0).bytes(3_000_000), tmp_path)
     yield bucket
     bucket.go_on()

@@ -89,9 +89,9 @@ def test_a_batch_is_an_error(crop):
         crop(np.zeros((2, 300, 400, 3), np.uint8))
 
 
-@pytest.mark.parametrize("case", range(len(on_torchvision.CASES)))
-def test_with_pillow_s_rules_pixels_are_torchvision_s(case):
-    shape, size, share, crop, interpolation = on_torchvision.CASES[case]
+@pytest.mark.parametrize("row", range(len(on_torchvision.CASES)))
+def test_with_pillow_s_rules_pixels_are_torchvision_s(row):
+    shape, size, share, crop, interpolation = on_torchvision.CASES[row]
     takes = Preprocessing(
         size=size,
         crop={"center": "resmall_crop", "squash": "resize_crop"}[crop],
@@ -100,7 +100,7 @@ def test_with_pillow_s_rules_pixels_are_torchvision_s(case):
         library="pillow",
     )
     found = fitted(on_torchvision.picture(*shape), takes).numpy()
-    off = np.abs(found - np.load(on_torchvision.PATH)[str(case)])
+    off = np.abs(found - np.load(on_torchvision.PATH)[str(row)])
     # Pillow's weights have 22 binary digits: a half may be rounded otherwise, in either pass.
     assert off.max() <= 1
     assert (off > 0).mean() < 0.01

@@ -136,9 +136,7 @@ def test_a_variant_at_448(mixer_s32, tmp_path):
         (0, r"would do; got 0 x 0"),
     ],
 )
-def test_a_factor_that_is_not_whole_is_an_error_that_says_what_would_work(
-    mixer_s32, size, message
-):
+def test_a_factor_that_is_not_whole_is_an_error_that_says_what_would_work(mixer_s32, size, message):
     with pytest.raises(ValueError, match=message):
         keras_mixer.resize(mixer_s32, size)
 

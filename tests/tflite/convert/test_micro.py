@@ -22,7 +22,7 @@ EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
 
 
 @pytest.mark.parametrize(
-    ("case", "recipe", "integer_io"),
+    ("row", "recipe", "integer_io"),
     [
         *((case, "int8", True) for case in CASES),
         *(slow(CASES[0], recipe, False) for recipe in EVERY_OP),
@@ -30,8 +30,8 @@ EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
     ],
     ids=lambda value: getattr(value, "architecture", str(value)),
 )
-def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, integer_io):
-    content, images = tiny_file(recipe, case, integer_io=integer_io), case.images(16)
+def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(row, recipe, integer_io):
+    content, images = tiny_file(recipe, row, integer_io=integer_io), row.images(16)
     micro, ends, got = (
         runtime.Interpreter.from_bytes(content, arena_size=ARENA),
         Runner(content),
@@ -41,7 +41,7 @@ def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(case, recipe, 
         micro.set_input(quantised(image[None], ends.input), 0)
         micro.invoke()
         got.append(dequantised(micro.get_output(0)[0], ends.output))
-    expected = np.asarray(tiny_model(case)(images))
+    expected = np.asarray(tiny_model(row)(images))
     assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
 
 
