@@ -116,7 +116,7 @@ def here(monkeypatch, capfd):
 
 @pytest.fixture(scope="session")
 def quickstarted(tmp_path_factory, worker_id):
-    """A folder in which `quickstart` was run, shorter and with two blocks; `.ci/run` runs it whole.
+    """A folder in which `quickstart` was run, but small and steep; `.ci/run` runs it whole.
 
     Its files are those of a user's, and its model learns the digits, too.
     """
@@ -129,12 +129,12 @@ def quickstarted(tmp_path_factory, worker_id):
             module = import_module("keras_mixer.quickstart")
             build, output = module.MlpMixer, io.StringIO()
 
-            def two_blocks(**sizes):
-                return build(**sizes | {"depth": 2})
+            def small(**sizes):
+                return build(**sizes | {"depth": 2, "width": 32, "channel_mlp_dim": 128})
 
-            with mock.patch.object(module, "MlpMixer", two_blocks):
+            with mock.patch.multiple(module, MlpMixer=small, BATCH=32, LEARNING_RATE=1e-2):
                 module.quickstart(
-                    folder / "quickstart", epochs=8, console=Console(file=output, width=120)
+                    folder / "quickstart", epochs=4, console=Console(file=output, width=120)
                 )
             folder.joinpath("output.txt").write_text(output.getvalue())
     return folder

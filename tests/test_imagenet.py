@@ -51,6 +51,7 @@ def test_a_tensor_stays_a_tensor_also_in_a_pipeline():
     assert np.allclose(first, PIXELS[0] / 127.5 - 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_on_jax_too_a_pipeline_is_preprocessed():
     code = (
         "import tensorflow as tf, keras_mixer, numpy as np\n"

@@ -13,7 +13,7 @@ from tests.training import runs
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    runs.train(folder, recipe=runs.RECIPE.but(epochs=1))
+    runs.simply(folder, recipe=runs.SIMPLE.but(epochs=1))
     return folder
 
 

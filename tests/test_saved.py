@@ -11,9 +11,11 @@ from importlib import import_module
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import keras_mixer
 from keras_mixer import data, training
+from keras_mixer._runs import STATE
 from keras_mixer.models.mlp_mixer import MIXER
 from keras_mixer.training.devices import jit_compile_for_training
 from keras_mixer.weights.checkpoint import layouts_of
@@ -42,12 +44,8 @@ def test_a_saved_model_gives_the_answers_that_it_gave(policy, tmp_path):
     assert np.abs(scores - expected).max() < 10 * tolerance
 
 
-def test_a_run_of_before_is_resumed_to_the_weights_that_it_had_come_to(tmp_path, monkeypatch):
-    # With XLA, as it was begun: without it Keras draws other random numbers from the same seed.
-    train = import_module("keras_mixer.training.train")
-    monkeypatch.setattr(train, "jit_compile_for_training", jit_compile_for_training)
-    shutil.copytree(SAVED / "run", tmp_path / "run")
-    assert keras_mixer.load_model(tmp_path / "run").output_shape == (None, 3)
+def resume(folder, **arguments):
+    """Goes on with the run in `folder`, by what began it."""
     recipe = training.Recipe(
         name="old",
         source="tests",
@@ -69,14 +67,50 @@ def test_a_run_of_before_is_resumed_to_the_weights_that_it_had_come_to(tmp_path,
         token_mlp_dim=6,
         channel_mlp_dim=16,
     )
-    model, rows = training.train(
+    return training.train(
         build,
         data.arrays(*labelled(64)),
         data.arrays(*labelled(20, seed=1)),
         recipe=recipe,
-        folder=tmp_path / "run",
+        folder=folder,
         resume=True,
+        **arguments,
     )
+
+
+def test_a_run_of_before_is_taken_up_with_all_that_it_kept(tmp_path):
+    class Look(keras.callbacks.Callback):
+        """At what the run begins with, which is enough."""
+
+        def on_train_begin(self, logs=None):
+            raise InterruptedError
+
+    look = Look()
+    shutil.copytree(SAVED / "run", tmp_path / "run")
+    assert keras_mixer.load_model(tmp_path / "run").output_shape == (None, 3)
+    with pytest.raises(InterruptedError):
+        resume(tmp_path / "run", callbacks=[look])
+    counted = {id(variable) for variable in look.model.metrics_variables}
+    own = [variable for variable in look.model.variables if id(variable) not in counted]
+    found = {
+        f"{part}/{i}/{variable.name}": variable.numpy()
+        for part, variables in (("model", own), ("optimizer", look.model.optimizer.variables))
+        for i, variable in enumerate(variables)
+    }
+    kept = load_file(SAVED / "run" / STATE)
+    assert found.keys() == kept.keys()
+    for name, value in kept.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert look.model.optimizer.iterations == 5
+
+
+@pytest.mark.slow
+def test_a_run_of_before_is_resumed_to_the_weights_that_it_had_come_to(tmp_path, monkeypatch):
+    # With XLA, as it was begun: without it Keras draws other random numbers from the same seed.
+    train = import_module("keras_mixer.training.train")
+    monkeypatch.setattr(train, "jit_compile_for_training", jit_compile_for_training)
+    shutil.copytree(SAVED / "run", tmp_path / "run")
+    model, rows = resume(tmp_path / "run")
     assert [row["step"] for row in rows] == [4, 8, 12]
     with np.load(SAVED / "run_end.npz") as end:
         expected = [end[name] for name in end.files]

@@ -1,37 +1,44 @@
-"""Trains on Keras's JAX backend and prints the losses: `python on_jax.py FOLDER [PORT PROCESS]`."""
+"""Trains on Keras's JAX backend, alone and in two processes, and prints the losses: `FOLDER`."""
 
 import json
+import multiprocessing
 import os
+import socket
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 from keras_mixer import training
-from tests.training.runs import BUILD, RECIPE, Losses, sources
-
-# MixUp's partners are drawn within the rows of one process, so two mix otherwise than one.
-ALONE = RECIPE.but(mixup=0.0, cutmix=0.0, random_erasing=0.0, steps=20)
+from keras_mixer.training import run
+from tests.training.runs import SHALLOW, SIMPLE, Losses, sources
 
 
-def main(folder, port=None, number=None):
-    several = {}
-    if port:
-        several = {"coordinator": f"127.0.0.1:{port}", "processes": 2, "process": int(number)}
-    found = training.strategy("cpu", **several)
-    images, held_out = sources()
+def train(folder, several):
+    run.AGREE_EVERY = 4  # steps, so that the processes do agree
     losses = Losses()
     _, rows = training.train(
-        BUILD,
-        images,
-        held_out,
-        recipe=ALONE,
+        SHALLOW,
+        *sources(),
+        recipe=SIMPLE.but(steps=6, ema=0.9),
         folder=folder,
-        strategy=found,
-        evaluate_every=10,
+        strategy=training.strategy("cpu", **several),
+        evaluate_every=3,
         callbacks=[losses],
     )
-    print(json.dumps({"losses": losses.seen, "last": rows[-1]}))
+    return {"losses": losses.seen, "last": rows[-1]}
+
+
+def main(folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    several = [{"coordinator": coordinator, "processes": 2, "process": i} for i in (0, 1)]
+    # JAX is imported, and has not computed yet.
+    with ProcessPoolExecutor(3, multiprocessing.get_context("fork")) as processes:
+        folders = [f"{folder}/{name}" for name in ("one", "two", "two")]
+        print(json.dumps([*processes.map(train, folders, [{}, *several])]))
 
 
 if __name__ == "__main__":

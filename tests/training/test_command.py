@@ -1,4 +1,4 @@
-"""`keras-mixer train`, `evaluate` and `predict`; once each as a shell runs them."""
+"""`keras-mixer train`, `evaluate` and `predict`."""
 
 import json
 import shutil
@@ -11,17 +11,19 @@ from keras_mixer._runs import STATE
 from keras_mixer.cli import main
 from tests.pictures import class_folders
 
+# test_every_recipe.py trains by recipes as they are; this is traced in a third of the time.
+PLAIN = ("optimizer=sgd", "rand_augment_layers=0", "mixup=0", "cutmix=0")
 TINY = [
     *("--model", "MlpMixer", "--recipe", "small_images"),
-    *(f"--model-option={o}" for o in ("patch_size=4", "width=16", "depth=2")),
+    *(f"--model-option={o}" for o in ("patch_size=4", "width=16", "depth=1")),
     *("--model-option", "token_mlp_dim=8", "--model-option", "channel_mlp_dim=32"),
-    *(f"--set={s}" for s in ("image_size=16", "batch_size=8", "epochs=2")),
+    *(f"--set={s}" for s in (*PLAIN, "image_size=16", "batch_size=8", "epochs=2")),
 ]
 
 
-def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here, tmp_path):
+def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(here, tmp_path):
     class_folders(tmp_path / "pets", count=15)
-    done = command("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path)
+    done = here("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path)
     assert "trains on pets, but every 10th: 29 images of 3 classes" in done.stdout
     assert "Left out 4, all in run/skipped.txt" in done.stdout.replace("\n", " ")
     for name in ("truncated.jpg", "text.jpg", "notes.txt", "empty: a class without pictures"):
@@ -36,13 +38,11 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(command, here,
     (tmp_path / "elsewhere").mkdir()
     done = here("evaluate", tmp_path / "run", "--dataset", "../pets", cwd=tmp_path / "elsewhere")
     assert "images 3" in done.stdout
-    done = command("predict", "run", "pets/dog/3.PNG", "--top", "2", cwd=tmp_path)
+    done = here("predict", "run", "pets/dog/3.PNG", "--top", "2", cwd=tmp_path)
     assert "dog" in done.stdout.replace("pets/dog/3.PNG", "")  # the class, not the path
     again = here("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path, check=False)
     assert again.returncode == 1
     assert "--resume" in again.stderr
-    again = here("train", "--dataset", "pets", "--output", "run", "--resume", *TINY, cwd=tmp_path)
-    assert "is finished" in again.stdout
 
     without_origin(tmp_path / "run" / STATE)
     done = here("evaluate", "run", "--dataset", "pets", cwd=tmp_path)

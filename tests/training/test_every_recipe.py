@@ -12,6 +12,7 @@ import keras_mixer
 from keras_mixer import data, training
 from keras_mixer._backend import settings
 from keras_mixer.training import RECIPES
+from tests.marks import slow
 from tests.pictures import class_folders
 
 CLASSES, EPOCHS = 3, 3
@@ -21,9 +22,23 @@ UNLIKE = ("mixer_imagenet1k", "fine_tuning", "small_images")
 SIZES = {"patch_size": 4, "width": 16, "depth": 1, "token_mlp_dim": 8, "channel_mlp_dim": 32}
 
 
+@pytest.fixture(scope="module")
+def folders():
+    return {}
+
+
 @pytest.fixture
-def pets(tmp_path):
-    return class_folders(tmp_path / "pets", count=15)
+def trained(here, folders, tmp_path_factory):
+    """Gives, for a recipe, the folder with `pets` and `run` in which the command trained by it."""
+
+    def folder(name):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name)
+            class_folders(folders[name] / "pets", count=15)
+            here(*arguments(name), cwd=folders[name])
+        return folders[name]
+
+    return folder
 
 
 def arguments(name):
@@ -60,54 +75,54 @@ def assert_trained(folder, recipe):
     assert model.get_layer("head").activation is getattr(keras.activations, recipe.loss)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_trains_by_the_command(here, tmp_path, pets, name):
-    here(*arguments(name), cwd=tmp_path)
-    assert_trained(tmp_path / "run", RECIPES[name])
+@pytest.mark.parametrize("name", [n if n in UNLIKE else slow(n) for n in RECIPES])
+def test_every_recipe_trains_by_the_command(trained, name):
+    assert_trained(trained(name) / "run", RECIPES[name])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", UNLIKE)
-def test_it_trains_by_the_command_on_two_replicas(command, tmp_path, pets, name):
+@pytest.mark.parametrize("name", ["mixer_imagenet1k", "small_images"])
+def test_it_trains_by_the_command_on_two_replicas(command, tmp_path, name):
+    class_folders(tmp_path / "pets", count=15)
     done = command(*arguments(name), "--replicas", 2, cwd=tmp_path)
     assert "Running on 2 parts of the CPU with TensorFlow" in done.stdout
     assert_trained(tmp_path / "run", RECIPES[name])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["small_images"])
-def test_it_trains_on_two_devices_of_jax_too(command, tmp_path, pets, name):
+def test_it_trains_on_two_devices_of_jax_too(command, tmp_path):
+    class_folders(tmp_path / "pets", count=15)
     jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    done = command(*arguments(name), "--replicas", 2, cwd=tmp_path, **jax)
+    done = command(*arguments("small_images"), "--replicas", 2, cwd=tmp_path, **jax)
     assert "Running on 2 CPU devices with JAX" in done.stdout
-    assert_trained(tmp_path / "run", RECIPES[name])
+    assert_trained(tmp_path / "run", RECIPES["small_images"])
 
 
 @pytest.mark.slow
-def test_evaluate_says_the_same_on_one_device_and_on_two(command, here, tmp_path, pets):
-    here(*arguments("mixer_imagenet1k"), cwd=tmp_path)
+def test_evaluate_says_the_same_on_one_device_and_on_two(command, here, trained):
+    folder = trained("mixer_imagenet1k")
     line = ["evaluate", "run/last.keras", "--dataset", "pets", "--device", "cpu"]
-    one = here(*line, cwd=tmp_path).stdout.splitlines()[-1]
-    assert command(*line, "--replicas", 2, cwd=tmp_path).stdout.splitlines()[-1] == one
-    assert f"accuracy {log(tmp_path / 'run')[-1]['val_accuracy']:.4f}, images 3" in one
+    one = here(*line, cwd=folder).stdout.splitlines()[-1]
+    assert command(*line, "--replicas", 2, cwd=folder).stdout.splitlines()[-1] == one
+    assert f"accuracy {log(folder / 'run')[-1]['val_accuracy']:.4f}, images 3" in one
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", UNLIKE)
-def test_a_run_is_the_same_in_python_whatever_keras_was_told_before(here, tmp_path, pets, name):
-    here(*arguments(name), cwd=tmp_path)
+@pytest.mark.parametrize("name", ["mixer_imagenet1k", "small_images"])  # which differ in precision
+def test_a_run_is_the_same_in_python_whatever_keras_was_told_before(trained, tmp_path, name):
+    folder = trained(name)
     with settings():  # which are put back afterwards
         keras.config.set_floatx("float16")
         keras.config.set_image_data_format("channels_first")
         keras.config.set_dtype_policy("mixed_float16")
         training.train(
             partial(keras_mixer.MlpMixer, **SIZES),
-            *data.load("pets"),
+            *data.load(folder / "pets"),
             recipe=RECIPES[name].set(*SMALL),
             folder=tmp_path / "again",
             strategy=training.strategy("cpu"),
         )
         assert keras.config.floatx() == "float16"
-    for row, again in zip(log(tmp_path / "run"), log(tmp_path / "again"), strict=True):
+    for row, again in zip(log(folder / "run"), log(tmp_path / "again"), strict=True):
         for key in row.keys() - {"seconds", "images_per_second"}:
             np.testing.assert_equal(again[key], row[key], err_msg=key)
