@@ -48,7 +48,7 @@ def test_it_starts_as_the_official_code_does():
     kernel = np.array(stem.kernel)
     assert np.abs(kernel).max() <= bound
     assert kernel.std() == pytest.approx(bound / 3**0.5, rel=0.02)
-    start = keras_mixer.ResMlpS36().get_layer("block_0").token_scale.gamma
+    start = keras_mixer.ResMlpS36(input_shape=(32, 32, 3)).get_layer("block_0").token_scale.gamma
     assert np.array_equal(start, np.full(384, 1e-6, np.float32))
 
 
