@@ -277,8 +277,7 @@ def test_it_learns_the_same_with_rematerialisation(case):
         keras.utils.set_random_seed(0)
         # One block: tracing a block that is rematerialised takes seconds.
         model = case.trained(classifier_activation=None, drop_path_rate=0.5, remat=remat, depth=1)
-        model.compile("adam", "mse", jit_compile=False)
-        model.optimizer.build(model.trainable_variables)  # or the step is traced twice
+        model.compile("sgd", "mse", jit_compile=False)
         return [float(model.train_on_batch(images, targets)) for _ in range(3)]
 
     assert losses(True) == pytest.approx(losses(False), rel=1e-5)  # float32 rounding
