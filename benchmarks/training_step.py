@@ -17,12 +17,13 @@ import tensorflow as tf
 from keras import ops
 
 from benchmarks.measure import interleaved, machine, write_csv
-from keras_mixer import MixerTi4, training
+from keras_mixer import MixerTi4, MlpMixer, training
 from keras_mixer.layers import LayerNorm, PatchEmbed, drop_path_rates
 from keras_mixer.models.mlp_mixer import MixerBlock
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 
 RUNS, BATCH, CLASSES, SQUARE = 15, 128, 10, 2048
+SIZES = MixerTi4.sizes
 PARTS = "GELU", "LayerNorm", "transposes"
 
 
@@ -58,12 +59,12 @@ class Stripped(MixerBlock):
 def mixer(without, drop_path_rate):
     """MixerTi4 with logits, without some of the `PARTS`."""
     if not without:
-        return MixerTi4(classes=CLASSES, classifier_activation=None, drop_path_rate=drop_path_rate)
-    sizes = MixerTi4.sizes
+        top = {"classes": CLASSES, "classifier_activation": None}
+        return MlpMixer(**SIZES, **top, input_shape=(32, 32, 3), drop_path_rate=drop_path_rate)
     image = keras.Input((32, 32, 3))
-    x = PatchEmbed(sizes["width"], sizes["patch_size"])(image)
-    for rate in drop_path_rates(drop_path_rate, sizes["depth"]):
-        x = Stripped(without, sizes["token_mlp_dim"], sizes["channel_mlp_dim"], rate)(x)
+    x = PatchEmbed(SIZES["width"], SIZES["patch_size"])(image)
+    for rate in drop_path_rates(drop_path_rate, SIZES["depth"]):
+        x = Stripped(without, SIZES["token_mlp_dim"], SIZES["channel_mlp_dim"], rate)(x)
     if "LayerNorm" not in without:
         x = LayerNorm()(x)
     x = keras.layers.GlobalAveragePooling1D()(x)
@@ -127,7 +128,7 @@ def matmuls_only(shapes, jit_compile):
 
 
 def main():
-    shapes = [*matmuls(MixerTi4.sizes, image_size=32)]
+    shapes = [*matmuls(SIZES, image_size=32)]
     work = sum(6 * m * k * n for m, k, n in shapes)
     square = [(SQUARE, SQUARE, SQUARE)]
     print("compiling")

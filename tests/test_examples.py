@@ -6,7 +6,7 @@ import pytest
 from tests.notebooks import EXAMPLES, SKIPPED, executed
 
 SHRUNK = {
-    "laptop": {"EPOCHS": 1},
+    "laptop": {"EPOCHS": 1, "DIGITS": 260},
     "tpu": {"CHANGES": {"steps": 4, "warmup": 1, "batch_size": 16}, "EVALUATE_EVERY": 2},
 }
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))

@@ -36,12 +36,17 @@ def main():
         def tell(kind, value):
             print(json.dumps({kind: value}), file=answers, flush=True)
 
-        try:
-            tell("result", run(json.load(sys.stdin), partial(tell, "doing")))
-        except (ValueError, TypeError, ImportError) as error:
-            # Keras puts the reason at the end, after the config of all layers.
-            reason = str(error).rpartition("Exception encountered: ")[2]
-            tell("error", reason.partition(" Full object config")[0])
+        answer(json.load(sys.stdin), tell)
+
+
+def answer(job, tell):
+    """Calls `tell` with the kind and the value of each answer to a job."""
+    try:
+        tell("result", run(job, partial(tell, "doing")))
+    except (ValueError, TypeError, ImportError) as error:
+        # Keras puts the reason at the end, after the config of all layers.
+        reason = str(error).rpartition("Exception encountered: ")[2]
+        tell("error", reason.partition(" Full object config")[0])
 
 
 def run(job, tell):

@@ -258,8 +258,8 @@ def test_two_trainings_from_one_seed_are_bit_equal(case):
 
 
 def test_all_run_and_train_on_jax_with_the_same_logits(tmp_path):
-    """In one process, whose start costs more than a tiny model."""
-    models = {case: case.trained(classifier_activation=None) for case in CASES}
+    """In one process, whose start costs more than a model of one block."""
+    models = {case: case.trained(depth=1, classifier_activation=None) for case in CASES}
     for case, model in models.items():
         model.save_weights(tmp_path / f"{case.architecture}.weights.h5")
     subprocess.run([sys.executable, "-m", "tests.models.on_jax", tmp_path], cwd=ROOT, check=True)
@@ -277,8 +277,7 @@ def test_it_learns_the_same_with_rematerialisation(case):
         keras.utils.set_random_seed(0)
         # One block: tracing a block that is rematerialised takes seconds.
         model = case.trained(classifier_activation=None, drop_path_rate=0.5, remat=remat, depth=1)
-        model.compile("adam", "mse", jit_compile=False)
-        model.optimizer.build(model.trainable_variables)  # or the step is traced twice
+        model.compile("sgd", "mse", jit_compile=False)
         return [float(model.train_on_batch(images, targets)) for _ in range(3)]
 
     assert losses(True) == pytest.approx(losses(False), rel=1e-5)  # float32 rounding

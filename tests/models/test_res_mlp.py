@@ -1,8 +1,5 @@
 """What holds for ResMLP alone."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -38,18 +35,6 @@ def test_it_computes_what_the_official_code_computes(tmp_path):
     assert all(np.array_equal(again[name], weights[name]) for name in weights)
 
 
-def test_it_computes_what_timm_computes(tmp_path):
-    images = np.random.default_rng(1).uniform(-2, 2, (1, 224, 224, 3)).astype(np.float32)
-    np.save(tmp_path / "images.npy", images)
-    script = [sys.executable, "-m", "tests.weights.on_timm", "resmlp_12_224", tmp_path]
-    subprocess.run(script, cwd=ROOT, check=True)
-    expected = np.load(tmp_path / "logits.npy")
-    for file in ("model.safetensors", "training.bin"):
-        model = keras_mixer.ResMlpS12(weights=tmp_path / file, classifier_activation=None)
-        logits = model.predict(images, verbose=0)
-        assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
-
-
 def test_it_starts_as_the_official_code_does():
     model = keras_mixer.ResMlpS12()
     block, stem = model.get_layer("block_3"), model.get_layer("stem")
@@ -63,7 +48,7 @@ def test_it_starts_as_the_official_code_does():
     kernel = np.array(stem.kernel)
     assert np.abs(kernel).max() <= bound
     assert kernel.std() == pytest.approx(bound / 3**0.5, rel=0.02)
-    start = keras_mixer.ResMlpS36().get_layer("block_0").token_scale.gamma
+    start = keras_mixer.ResMlpS36(input_shape=(32, 32, 3)).get_layer("block_0").token_scale.gamma
     assert np.array_equal(start, np.full(384, 1e-6, np.float32))
 
 

@@ -1,8 +1,9 @@
 """Compiles a train step for a TPU as JAX's documentation has it, with nothing of `preflight`.
 
-    python -m tests.tpu.directly MODEL TOPOLOGY CORES BATCH
+    python -m tests.tpu.directly TOPOLOGY CORES BATCH MODEL OPTION...
 
-Prints what the compiler says, as JSON. `MODEL` is a builder's name, `TOPOLOGY` such as v3:2x2.
+Prints what the compiler says, as JSON. `TOPOLOGY` is such as v3:2x2, `MODEL` a builder's name, an
+`OPTION` one of its arguments, such as depth=2.
 """
 
 import json
@@ -16,12 +17,14 @@ from jax.experimental.topologies import get_topology_desc
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import keras_mixer
+from keras_mixer._text import option
 
 if __name__ == "__main__":
-    name, topology, cores, batch = sys.argv[1:]
+    topology, cores, batch, name, *options = sys.argv[1:]
     cores, batch = int(cores), int(batch)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = keras_mixer.create_model(name, classifier_activation=None)
+    options = dict(map(option, options))
+    model = keras_mixer.create_model(name, classifier_activation=None, **options)
     model.compile("adamw", keras.losses.CategoricalCrossentropy(from_logits=True))
     model.optimizer.build(model.trainable_variables)
     state = (

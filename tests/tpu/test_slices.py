@@ -26,10 +26,12 @@ def compiler():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_every_slice_has_the_cores_that_the_compiler_sees(compiler):
     assert compiler["cores"] == {name: slice.cores for name, slice in SLICES.items()}
 
 
+@pytest.mark.slow
 def test_a_core_has_the_memory_that_the_compiler_has_available(compiler):
     assert {name: int(gib * GIB) for name, gib in compiler["memory"].items()} == {
         name: chip.memory for name, chip in CHIPS.items()

@@ -1,6 +1,9 @@
-"""Run by a test in a process of its own: a timm model with random weights, its files and answers.
+"""Run by a test in a process of its own: timm's models with random weights, files and answers.
 
-python -m tests.weights.on_timm NAME FOLDER
+python -m tests.weights.on_timm FOLDER NAME...
+
+A name is an architecture of `tests/cases.py`, for a model of that size, or one of timm's. The
+images are in `FOLDER/NAME/images.npy`, and there the files go.
 """
 
 import sys
@@ -19,28 +22,45 @@ except RuntimeError:
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 import timm
+from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock
 
-name, folder = sys.argv[1], Path(sys.argv[2])
-model = timm.create_model(name).eval()
-random = torch.Generator().manual_seed(0)
-with torch.no_grad():
-    for parameter in model.parameters():
-        noise = torch.randn(parameter.shape, generator=random)
-        if parameter.ndim == 1:
-            parameter += 0.1 * noise
-        else:
-            parameter.copy_(noise / parameter[0].numel() ** 0.5)
-    images = np.load(folder / "images.npy")
-    logits = model(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
-np.save(folder / "logits.npy", logits)
+SIZES = {"img_size": (16, 32), "patch_size": 4, "embed_dim": 24, "num_blocks": 2, "num_classes": 7}
+TINY = {
+    "mlp_mixer": {"mlp_ratio": (20 / 24, 2)},
+    "res_mlp": {"mlp_ratio": 2, "block_layer": ResBlock, "norm_layer": Affine},
+}
 
-state = model.state_dict()
-save_file(state, folder / "model.safetensors")
-torch.save(state, folder / "model.pth")
-# As timm's clean_checkpoint.py writes its releases, and as a training script keeps them.
-torch.save(state, folder / "early.pth", _use_new_zipfile_serialization=False)
-parallel = {f"module.{key}": value for key, value in state.items()}
-torch.save({"epoch": 3, "state_dict": parallel}, folder / "training.bin")
-half = {key: value.to(torch.bfloat16) for key, value in state.items()}
-torch.save(half, folder / "bfloat16.pt")
-save_file(half, folder / "bfloat16.safetensors")
+
+def write(name, folder):
+    model = MlpMixer(**SIZES, **TINY[name]) if name in TINY else timm.create_model(name)
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.eval().parameters():
+            noise = torch.randn(parameter.shape, generator=random)
+            if parameter.ndim == 1:
+                parameter += 0.1 * noise
+            else:
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+        images = np.load(folder / "images.npy")
+        logits = model(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    np.save(folder / "logits.npy", logits)
+    state = model.state_dict()
+    save_file(state, folder / "model.safetensors")
+    if name in TINY:
+        write_other_formats(state, folder)
+
+
+def write_other_formats(state, folder):
+    torch.save(state, folder / "model.pth")
+    # As timm's clean_checkpoint.py writes its releases, and as a training script keeps them.
+    torch.save(state, folder / "early.pth", _use_new_zipfile_serialization=False)
+    parallel = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"epoch": 3, "state_dict": parallel}, folder / "training.bin")
+    half = {key: value.to(torch.bfloat16) for key, value in state.items()}
+    torch.save(half, folder / "bfloat16.pt")
+    save_file(half, folder / "bfloat16.safetensors")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[2:]:
+        write(name, Path(sys.argv[1]) / name)

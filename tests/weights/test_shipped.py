@@ -23,6 +23,8 @@ ROWS = [
     for name, release in builder.releases.items()
     if isinstance(release, Shipped)
 ]
+# Of the first 2,000 test images, with the weights that have the card's accuracy on all 10,000.
+CORRECT = {"cifar10": 1687}
 each = pytest.mark.parametrize(("builder", "name", "path"), ROWS)
 
 
@@ -61,7 +63,9 @@ def test_their_card_gives_the_accuracy_that_the_log_of_their_training_ends_with(
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="needs CIFAR-10 as TensorFlow Datasets has it")
 @each
-def test_they_have_that_accuracy(builder, name, path):
-    images = data.tfds(name, "test", data_dir=SHARED)
+def test_they_classify_as_many_of_the_first_test_images_as_before(builder, name, path):
+    """`benchmarks.edge` evaluates on all of them, which takes five times as long."""
+    images = data.tfds(name, "test[:2000]", data_dir=SHARED)
     result = training.evaluate(builder(weights=name), images, crop="resize")
-    assert 100 * result["accuracy"] == pytest.approx(float(accuracy(path)), abs=0.05)
+    # another processor's rounding may turn an image or two
+    assert 2000 * result["accuracy"] == pytest.approx(CORRECT[name], abs=2)
