@@ -2,6 +2,10 @@
 
 import contextlib
 import multiprocessing
+import os
+import sys
+
+from keras_mixer import cli
 
 
 def fork(output, function, *arguments):
@@ -23,3 +27,19 @@ def _said_into(output, function, *arguments):
         contextlib.redirect_stderr(file),
     ):
         function(*arguments)
+
+
+def command(folder, *arguments):
+    """`keras-mixer` in a folder, in a process that has not computed yet; gives what it prints."""
+    said = folder / "said.txt"
+    process = fork(said, _command, folder, *map(str, arguments))
+    process.join()
+    assert process.exitcode == 0, said.read_text()
+    return said.read_text()
+
+
+def _command(folder, *arguments):
+    os.chdir(folder)
+    sys.argv = ["keras-mixer", *arguments]
+    cli.console.width = 120
+    cli.main()

@@ -14,6 +14,7 @@ from keras_mixer._backend import settings
 from keras_mixer.training import RECIPES
 from tests.marks import slow
 from tests.pictures import class_folders
+from tests.training import forks
 
 CLASSES, EPOCHS = 3, 3
 SMALL = (f"epochs={EPOCHS}", "batch_size=28", "image_size=16", "warmup=1")
@@ -81,12 +82,16 @@ def test_every_recipe_trains_by_the_command(trained, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mixer_imagenet1k", "small_images"])
-def test_it_trains_by_the_command_on_two_replicas(command, tmp_path, name):
+def test_it_trains_and_evaluates_by_the_command_on_two_replicas(here, tmp_path):
+    name = "mixer_imagenet1k"
     class_folders(tmp_path / "pets", count=15)
-    done = command(*arguments(name), "--replicas", 2, cwd=tmp_path)
-    assert "Running on 2 parts of the CPU with TensorFlow" in done.stdout
+    said = forks.command(tmp_path, *arguments(name), "--replicas", 2)
+    assert "Running on 2 parts of the CPU with TensorFlow" in said
     assert_trained(tmp_path / "run", RECIPES[name])
+    line = ["evaluate", "run/last.keras", "--dataset", "pets", "--device", "cpu"]
+    on_one = here(*line, cwd=tmp_path).stdout.splitlines()[-1]
+    assert forks.command(tmp_path, *line, "--replicas", 2).splitlines()[-1] == on_one
+    assert f"accuracy {log(tmp_path / 'run')[-1]['val_accuracy']:.4f}, images 3" in on_one
 
 
 @pytest.mark.slow
@@ -96,15 +101,6 @@ def test_it_trains_on_two_devices_of_jax_too(command, tmp_path):
     done = command(*arguments("small_images"), "--replicas", 2, cwd=tmp_path, **jax)
     assert "Running on 2 CPU devices with JAX" in done.stdout
     assert_trained(tmp_path / "run", RECIPES["small_images"])
-
-
-@pytest.mark.slow
-def test_evaluate_says_the_same_on_one_device_and_on_two(command, here, trained):
-    folder = trained("mixer_imagenet1k")
-    line = ["evaluate", "run/last.keras", "--dataset", "pets", "--device", "cpu"]
-    one = here(*line, cwd=folder).stdout.splitlines()[-1]
-    assert command(*line, "--replicas", 2, cwd=folder).stdout.splitlines()[-1] == one
-    assert f"accuracy {log(folder / 'run')[-1]['val_accuracy']:.4f}, images 3" in one
 
 
 @pytest.mark.slow
