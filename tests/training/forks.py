@@ -33,7 +33,7 @@ def command(folder, *arguments):
     """`keras-mixer` in a folder, in a process that has not computed yet; gives what it prints."""
     said = folder / "said.txt"
     process = fork(said, _command, folder, *map(str, arguments))
-    process.join()
+    process.join(timeout=600)
     assert process.exitcode == 0, said.read_text()
     return said.read_text()
 

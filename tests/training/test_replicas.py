@@ -32,7 +32,7 @@ def assert_same(one, other):
 def test_two_replicas_learn_as_one_and_count_each_image_once(tmp_path, optimizers):
     said = tmp_path / "said.txt"
     process = fork(said, on_two_replicas.main, tmp_path, *optimizers.split())
-    process.join()
+    process.join(timeout=600)
     assert process.exitcode == 0, said.read_text()
     found = json.loads(said.read_text().splitlines()[-1])
     assert " ".join(found) == optimizers
