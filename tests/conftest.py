@@ -134,7 +134,7 @@ def quickstarted(tmp_path_factory, worker_id):
 
             with mock.patch.multiple(module, MlpMixer=small, BATCH=32, LEARNING_RATE=1e-2):
                 module.quickstart(
-                    folder / "quickstart", epochs=4, console=Console(file=output, width=120)
+                    folder / "quickstart", epochs=6, console=Console(file=output, width=120)
                 )
             folder.joinpath("output.txt").write_text(output.getvalue())
     return folder
