@@ -37,17 +37,11 @@ SHORTER = {
 }
 # The forward pass, for which the compiler takes a fifth of the time.
 QUICKER = {"--batch 1024": "--batch 1024 --predict"}
-SLOW = {"docs/models.md", "docs/training.md"}  # models of full size; training in new processes
 
 
 def blocks(page, language):
     found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.M | re.S)
     return [text for kind, text in found if kind == language]
-
-
-def pages(language):
-    """The pages with code in a language, those that take long marked as slow."""
-    return [slow(page) if page in SLOW else page for page in PAGES if blocks(page, language)]
 
 
 def tables(page):
@@ -122,6 +116,7 @@ def test_readme_goes_from_released_weights_to_the_answer_of_a_tflite_file(
     assert names["file"].name == "model_dynamic_int8.tflite"
 
 
+@pytest.mark.slow
 def test_the_page_on_export_converts_and_verifies(names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names["images"] = names["images"][:, :32, :32]

@@ -18,7 +18,6 @@ from keras_mixer._text import option
 from keras_mixer.tpu import preflight
 from tests.conftest import ROOT
 from tests.tpu.layers import Subclassed, Thrice, Twice
-from tests.tpu.operations import counted, on_tensorflow
 
 ENVIRONMENT = import_module("keras_mixer.tpu.preflight").ENVIRONMENT
 
@@ -73,6 +72,8 @@ def test_it_says_what_a_direct_compile_of_the_same_step_says(here, tmp_path, mod
 @pytest.mark.usefixtures("mixed_bfloat16")
 @pytest.mark.parametrize("model", [("MixerTi4",), ("MixerB16",)], ids=name)
 def test_tensorflow_s_train_step_has_the_same_operations(model):
+    from tests.tpu.operations import counted, on_tensorflow  # with a private name of JAX
+
     name, *options = model
     ours = counted(on_tensorflow(64, name, dict(map(option, options))))
     assert ours == pytest.approx(program("tests.tpu.operations", 64, *model), rel=0.02)
@@ -98,6 +99,7 @@ def test_the_largest_batch_fits_and_the_next_does_not():
     assert not preflight(model, "v2-8", found.batch + 8 * 8, train=False).fits
 
 
+@pytest.mark.slow
 def test_where_nothing_fits_the_smallest_batch_is_reported():
     model = keras.Sequential([keras.Input((2**16, 2**16)), keras.layers.Dense(10)])
     found = preflight(model, "v3-8", train=False)
@@ -106,6 +108,7 @@ def test_where_nothing_fits_the_smallest_batch_is_reported():
     assert "does not fit" in str(found)
 
 
+@pytest.mark.slow
 def test_a_model_of_several_inputs_and_outputs_of_loops_and_of_layers_of_one_s_own():
     image, number = keras.Input((12, 8), name="image"), keras.Input((3,), name="number")
     x = keras.layers.LSTM(16)(Twice()(image))
@@ -124,7 +127,7 @@ def test_a_model_of_several_inputs_and_outputs_of_loops_and_of_layers_of_one_s_o
 def test_a_model_of_one_s_own_is_found_in_its_module():
     model = Subclassed()
     model(keras.ops.ones((2, 16)))
-    assert preflight(model, "v3-8", 8, train=False).fits
+    assert preflight(model, "v3-8", 8).fits
 
 
 @pytest.mark.slow
@@ -207,6 +210,7 @@ def test_without_the_extra_the_error_is_the_line_that_installs_it(monkeypatch):
         preflight("MixerTi4", "v3-8", 8)
 
 
+@pytest.mark.slow
 def test_when_the_compiler_dies_its_words_are_passed_on(monkeypatch):
     module = import_module("keras_mixer.tpu.preflight")
     monkeypatch.setitem(module.ENVIRONMENT, "TPU_LOAD_LIBRARY", "0")
