@@ -121,6 +121,7 @@ def test_sensitivity_tells_which_layer_to_keep_and_export_keeps_it(here, tmp_pat
     assert "error above 10%" in done.stdout
 
 
+@pytest.mark.slow
 def test_benchmark_shows_the_share_of_peak_throughput(here, quickstarted):
     folder = quickstarted / "quickstart"
     done = here("benchmark", "model_int8.tflite", "--runs", 5, "--threads", 1, cwd=folder)
@@ -352,6 +353,7 @@ def test_a_machine_that_is_too_small_is_one_line_with_the_cure(error, message, m
     assert shown.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_package_runs_as_the_command(mistakes):
     arguments = [sys.executable, "-m", "keras_mixer.cli", "export", "--recipe", "int9"]
     done = subprocess.run(arguments, cwd=mistakes, capture_output=True, text=True)

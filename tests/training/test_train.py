@@ -227,6 +227,7 @@ def test_averages_take_the_weights_place_exactly_and_only_for_a_while():
             assert not np.array_equal(was, average)
 
 
+@pytest.mark.slow
 def test_accumulation_takes_the_steps_of_the_whole_batch(tmp_path):
     recipe = SIMPLE.but(steps=4, crop="resize", flip=False)
     one, _ = train(tmp_path / "one", recipe)

@@ -45,6 +45,7 @@ def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(row, recipe, i
     assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_the_shipped_model_needs_a_quarter_of_a_megabyte():
     images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3))
     content = convert(keras_mixer.MixerTi4(weights="cifar10"), "int8", calibration=images)
