@@ -10,6 +10,7 @@ import re
 import sys
 from functools import partial
 from importlib import import_module
+from inspect import signature
 
 import jax
 import keras
@@ -175,9 +176,11 @@ class Program:
             self._state, (model.trainable_variables, model.non_trainable_variables)
         )
         if not self.train:
+            # A `call` of one's own need not take it.
+            mode = {"training": False} if "training" in signature(model.call).parameters else {}
 
             def predict(trainable, others, x):
-                return model.stateless_call(trainable, others, x, training=False)[0]
+                return model.stateless_call(trainable, others, x, **mode)[0]
 
             return jax.jit(predict).lower(trainable, others, x)
 
