@@ -1,7 +1,7 @@
 """One row per architecture. Every property test runs over all rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import keras
@@ -20,11 +20,16 @@ class Case:
         tiny: A builder with the sizes of a small model, not square and of two blocks; takes what
             builders take.
         oracle: Its forward pass in NumPy, from weights by path and images to logits, in float64.
+        timm: What timm's `MlpMixer` takes besides sizes to be the tiny model, classes by name; None
+            where timm has no such model.
+        timm_names: Some of timm's models -> our builders.
     """
 
     architecture: str
     tiny: partial
     oracle: Callable
+    timm: dict | None = None
+    timm_names: dict = field(default_factory=dict)
 
     def trained(self, **arguments):
         """A tiny model in which no weight is at its start, so that none can be left out unseen."""
@@ -65,6 +70,8 @@ CASES = [
             classes=7,
         ),
         oracle=oracles.mlp_mixer,
+        timm={"mlp_ratio": (20 / 24, 2)},
+        timm_names={"mixer_b16_224": keras_mixer.MixerB16},
     ),
     Case(
         architecture="res_mlp",
@@ -79,5 +86,7 @@ CASES = [
             classes=7,
         ),
         oracle=oracles.res_mlp,
+        timm={"mlp_ratio": 2, "block_layer": "ResBlock", "norm_layer": "Affine"},
+        timm_names={"resmlp_12_224": keras_mixer.ResMlpS12},
     ),
 ]

@@ -34,10 +34,11 @@ from keras_mixer.layers import (
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, Shipped, flax, pytorch
 
-EPSILON = 1e-6  # Flax's LayerNorm default, used to train the weights; Keras's is 1e-3.
-# All of Google's weights were trained on images in [-1, 1]. Each release has its own crop. Without
-# a release, the whole picture is resized, as by MediaPipe on a phone.
+EPSILON = 1e-6  # of Flax's LayerNorm, used to train the weights, and timm's; Keras's is 1e-3
+# All of Google's weights were trained on images in [-1, 1]; GOOGLE is how they were evaluated.
+# Without a release, the whole picture is resized, as by MediaPipe on a phone.
 PREPROCESSING = Preprocessing(mean=0.5, std=0.5)
+GOOGLE = Preprocessing(0.5, 0.5, None, "resmall_crop", 0.875, "area")
 # Weights of Ridnik et al. 2021: mixer_b16_224.miil_in21k and ..._ft_in1k in timm.
 MIIL = Preprocessing(0.0, 1.0, None, "resmall_crop", 0.875, "bilinear", library="pillow")
 
@@ -221,8 +222,7 @@ MIXER = Architecture(
 def google(file, **sizes):
     url = "https://storage.googleapis.com/mixer_models"
     return {
-        name: Release(f"{url}/{name}/Mixer-{file}.npz", mib, PREPROCESSING.cut("resmall_crop"))
-        for name, mib in sizes.items()
+        name: Release(f"{url}/{name}/Mixer-{file}.npz", mib, GOOGLE) for name, mib in sizes.items()
     }
 
 

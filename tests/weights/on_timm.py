@@ -2,10 +2,11 @@
 
 python -m tests.weights.on_timm FOLDER NAME...
 
-A name is an architecture of `tests/cases.py`, for a model of that size, or one of timm's. The
-images are in `FOLDER/NAME/images.npy`, and there the files go.
+A name is one of timm's, or that of a tiny model, for which `FOLDER/NAME/timm.json` has what timm's
+class takes besides sizes. The images are in `FOLDER/NAME/images.npy`, and there the files go.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -22,17 +23,22 @@ except RuntimeError:
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 import timm
-from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock
+from timm.models import mlp_mixer
 
 SIZES = {"img_size": (16, 32), "patch_size": 4, "embed_dim": 24, "num_blocks": 2, "num_classes": 7}
-TINY = {
-    "mlp_mixer": {"mlp_ratio": (20 / 24, 2)},
-    "res_mlp": {"mlp_ratio": 2, "block_layer": ResBlock, "norm_layer": Affine},
-}
+
+
+def tiny(arguments):
+    classes = {
+        key: getattr(mlp_mixer, value) for key, value in arguments.items() if isinstance(value, str)
+    }
+    return mlp_mixer.MlpMixer(**SIZES, **arguments | classes)
 
 
 def write(name, folder):
-    model = MlpMixer(**SIZES, **TINY[name]) if name in TINY else timm.create_model(name)
+    arguments = folder / "timm.json"
+    is_tiny = arguments.exists()
+    model = tiny(json.loads(arguments.read_text())) if is_tiny else timm.create_model(name)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.eval().parameters():
@@ -46,7 +52,7 @@ def write(name, folder):
     np.save(folder / "logits.npy", logits)
     state = model.state_dict()
     save_file(state, folder / "model.safetensors")
-    if name in TINY:
+    if is_tiny:
         write_other_formats(state, folder)
 
 

@@ -1,5 +1,6 @@
 """Released layouts give the numbers that their own code gives."""
 
+import json
 import subprocess
 import sys
 
@@ -64,11 +65,13 @@ def test_an_early_official_checkpoint_is_the_same_model(tmp_path):
         assert np.array_equal(ours, theirs)
 
 
-def on_timm(folder, images):
+def on_timm(folder, images, tiny=()):
     """Has timm's models by name write their files and logits for images."""
     for name, array in images.items():
         (folder / name).mkdir()
         np.save(folder / name / "images.npy", array)
+        if name in tiny:
+            (folder / name / "timm.json").write_text(json.dumps(tiny[name]))
     script = [sys.executable, "-m", "tests.weights.on_timm", folder, *images]
     subprocess.run(script, cwd=ROOT, check=True)
     return folder
@@ -77,23 +80,30 @@ def on_timm(folder, images):
 @pytest.fixture(scope="module")
 def timm(tmp_path_factory):
     """A folder with the files and answers of timm's tiny models, by architecture."""
-    images = {case.architecture: case.images() for case in CASES}
-    return on_timm(tmp_path_factory.mktemp("timm"), images)
+    tiny = {case.architecture: case.timm for case in CASES if case.timm}
+    images = {case.architecture: case.images() for case in CASES if case.timm}
+    return on_timm(tmp_path_factory.mktemp("timm"), images, tiny)
+
+
+on_timm_too = pytest.mark.parametrize(
+    "row", [case for case in CASES if case.timm], ids=lambda row: row.architecture
+)
 
 
 FILES = ["model.safetensors", "model.pth", "early.pth", "training.bin"]
 
 
+@on_timm_too
 @pytest.mark.parametrize("file", FILES)
-def test_a_timm_checkpoint_gives_timm_s_logits(timm, case, file):
-    folder = timm / case.architecture
-    model = case.tiny(weights=folder / file, classifier_activation=None)
-    assert differ_little(model(case.images()), np.load(folder / "logits.npy"))
+def test_a_timm_checkpoint_gives_timm_s_logits(timm, row, file):
+    folder = timm / row.architecture
+    model = row.tiny(weights=folder / file, classifier_activation=None)
+    assert differ_little(model(row.images()), np.load(folder / "logits.npy"))
 
 
 @pytest.mark.slow
 def test_so_do_models_of_timm_s_own_names(tmp_path):
-    models = {"mixer_b16_224": keras_mixer.MixerB16, "resmlp_12_224": keras_mixer.ResMlpS12}
+    models = {name: builder for case in CASES for name, builder in case.timm_names.items()}
     on_timm(tmp_path, dict.fromkeys(models, random_images()))
     for name, builder in models.items():
         folder = tmp_path / name
@@ -101,10 +111,11 @@ def test_so_do_models_of_timm_s_own_names(tmp_path):
         assert differ_little(model(random_images()), np.load(folder / "logits.npy")), name
 
 
+@on_timm_too
 @pytest.mark.parametrize("file", ["bfloat16.pt", "bfloat16.safetensors"])
-def test_a_timm_checkpoint_in_bfloat16_is_read_to_the_bit(timm, case, file):
-    folder = timm / case.architecture
-    whole, half = (case.tiny(weights=folder / name) for name in ("model.pth", file))
+def test_a_timm_checkpoint_in_bfloat16_is_read_to_the_bit(timm, row, file):
+    folder = timm / row.architecture
+    whole, half = (row.tiny(weights=folder / name) for name in ("model.pth", file))
     for exact, rounded in zip(whole.get_weights(), half.get_weights(), strict=True):
         # bfloat16 keeps 8 bits of a float32's 24, rounded to nearest
         assert np.all(np.abs(rounded - exact) <= 2.0**-8 * np.abs(exact))

@@ -3,7 +3,7 @@
 `deployed` gives the form of each kind of layer. The passes in `PASSES` rewrite several calls: they
 fold the scale and offset beside a convolution or dense layer into its weights. The converter itself
 folds the others: a norm's gamma and beta into the dense layer behind it, a batch norm or a scale
-into the layer in front of it.
+into the layer in front of it. `REWRITES` has the names of all, which `convert` takes as `without`.
 """
 
 import math
