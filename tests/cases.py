@@ -11,7 +11,7 @@ import keras_mixer
 from tests import oracles
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """What the property tests need to know of an architecture.
 

@@ -56,7 +56,7 @@ def pytest_generate_tests(metafunc):
 def without_xla():
     """`train` asks for XLA, which compiles a tiny model for longer than it then computes.
 
-    Programs that tests start have it, `keras-mixer train` among them.
+    Programs that tests start have it.
     """
     chosen = {"jit_compile_for_training": lambda model: "auto"}
     with mock.patch.multiple(import_module("keras_mixer.training.train"), **chosen):

@@ -123,7 +123,7 @@ def test_the_edge_benchmark_writes_its_tables_and_its_picture(
     dying = replace(peers.PEERS[0], name="dying", packages=("numpy",), prepare=abort)
     monkeypatch.setattr(edge, "PEERS", (dying, *peers.PEERS))
     monkeypatch.setattr(edge, "PEAKS", peers.PEAKS[:1])
-    wanted = "keras_mixer float32", "PyTorch float32"
+    wanted = "keras_mixer float32", "keras_mixer dynamic_int8", "PyTorch float32"
     only = [*wanted, "dying"]  # each candidate starts two processes, ours with TensorFlow
     edge.main(only=only, rounds=1, images=8, data_dir=tiny_cifar10)
 
@@ -246,7 +246,7 @@ def test_what_tpu_estimates_compares_with_is_the_official_network(monkeypatch):
     image = random.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
     expected = oracles.official_mlp_mixer(dict(flattened(weights)), image.astype(float))
 
-    def logits():  # compiled, as one program is sooner than its operations
+    def logits():  # of a new function each time, or JAX takes the program with the other HALF
         return np.asarray(jax.jit(partial(flax_mixer.mlp_mixer))(weights, image), float)
 
     half = logits()

@@ -28,7 +28,6 @@ JOBS = {
     "unknown model": named("MixerTi5"),
     "unknown argument": named("MixerTi4", dept=3),
     "unknown optimizer": named("MixerTi4") | {"optimizer": "adamx"},
-    "size of images": named("MixerTi4", input_shape=(30, 30, 3)),
     "lambda": given(sequential(keras.Input((16,)), keras.layers.Lambda(lambda x: x))),
     "any size": given(
         sequential(keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D())

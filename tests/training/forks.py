@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
+import traceback
 
 from keras_mixer import cli
 
@@ -15,7 +16,7 @@ def fork(output, function, *arguments):
     """
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["tests.training.runs"])  # imported once, and not yet used
-    process = forks.Process(target=_said_into, args=(output, function, *arguments))
+    process = forks.Process(target=_said_into, args=(output, function, *arguments), daemon=True)
     process.start()
     return process
 
@@ -26,7 +27,11 @@ def _said_into(output, function, *arguments):
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
-        function(*arguments)
+        try:
+            function(*arguments)
+        except Exception:
+            traceback.print_exc()
+            raise
 
 
 def command(folder, *arguments):

@@ -1,4 +1,4 @@
-"""Trains on Keras's JAX backend, alone and in two processes, and prints the losses: `FOLDER`."""
+"""Training on Keras's JAX backend, alone and in two processes. As a program: `on_jax.py FOLDER`."""
 
 import json
 import multiprocessing
@@ -12,7 +12,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 from keras_mixer import training
 from keras_mixer.training import run
-from tests.training.runs import SHALLOW, SIMPLE, Losses, sources
+from tests.training.runs import AVERAGED, SHALLOW, Losses, sources
 
 
 def train(folder, several):
@@ -21,7 +21,7 @@ def train(folder, several):
     _, rows = training.train(
         SHALLOW,
         *sources(),
-        recipe=SIMPLE.but(steps=6, ema=0.9),
+        recipe=AVERAGED.but(steps=6, drop_path_rate=0.2, rand_augment_layers=1),
         folder=folder,
         strategy=training.strategy("cpu", **several),
         evaluate_every=3,

@@ -10,7 +10,7 @@ from tests.training.runs import PLAIN, SHALLOW, Losses, sources
 
 # Augmentation is done before a batch is divided. Replicas draw the same paths to drop, each for its
 # own images, so two drop otherwise than one.
-SAME = PLAIN.but(steps=6, ema=0.9, clip_norm=0.1)
+SAME = PLAIN.but(steps=6, ema=0.9, clip_norm=0.1, mixup=0.4, cutmix=1.0)
 LEARNING_RATES = {"adamw": 3e-3, "lamb": 3e-3, "sgd": 0.1, "muon": 3e-3}
 STRATEGIES = {
     "one": tf.distribute.get_strategy,

@@ -41,6 +41,7 @@ PLAIN = RECIPE.but(
 )
 # It has an order of images, shifts and momentum to lose.
 SIMPLE = PLAIN.but(optimizer="sgd", learning_rate=0.1, epochs=2)
+AVERAGED = SIMPLE.but(ema=0.9)
 BUILD = functools.partial(
     keras_mixer.MlpMixer, patch_size=4, width=16, depth=2, token_mlp_dim=8, channel_mlp_dim=32
 )
@@ -75,12 +76,12 @@ def train(folder, recipe=RECIPE, build=BUILD, xla=False, **arguments):
         return training.train(build, *sources(), recipe=recipe, folder=folder, **arguments)
 
 
-simply = functools.partial(train, recipe=SIMPLE, build=SHALLOW)
+simply = functools.partial(train, recipe=AVERAGED, build=SHALLOW)
 
 
 def main(folder, save_every, xla, *changes):
     run.SAVE_EVERY = float(save_every)
-    simply(folder, recipe=SIMPLE.set(*changes), xla=xla == "xla", resume=True)
+    simply(folder, recipe=AVERAGED.set(*changes), xla=xla == "xla", resume=True)
 
 
 if __name__ == "__main__":

@@ -63,10 +63,10 @@ def without_origin(path):
 @pytest.mark.slow
 def test_a_data_set_by_name(command, here, tmp_path, tiny_cifar10):
     data = ["--dataset", "cifar10", "--data-dir", tiny_cifar10]
-    done = here("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
+    done = command("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
     assert "trains on cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
     assert "evaluated on cifar10/3.0.2 test: 30 images" in done.stdout
-    done = command("evaluate", "run/last.keras", *data, "--split", "train[:13]", cwd=tmp_path)
+    done = here("evaluate", "run/last.keras", *data, "--split", "train[:13]", cwd=tmp_path)
     assert "images 13" in done.stdout
     assert "keras-mixer train --dataset cifar10" in (tmp_path / "run/README.md").read_text()
 

@@ -132,7 +132,7 @@ def test_training_is_asked_for_xla_on_a_cpu_where_the_model_can_and_no_strategy_
     assert jit_compile_for_training(model) is False
 
 
-def test_several_machines_go_through_jax():
+def test_several_machines_need_another_backend():
     with pytest.raises(RuntimeError, match=r"KERAS_BACKEND=jax.*MultiWorkerMirroredStrategy"):
         training.strategy(coordinator="10.0.0.1:1234", processes=2, process=0)
     with pytest.raises(ValueError, match=r"coordinator, processes and process; got .*None"):

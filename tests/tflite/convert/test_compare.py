@@ -54,6 +54,7 @@ def test_a_rewrite_of_a_layer_with_a_fault_is_found(model, monkeypatch):
     monkeypatch.setattr(rewrite, "dense_patches", scaled(rewrite.dense_patches, 1.001))
     with pytest.raises(ValueError, match=r"starts at '(preprocessing|stem)'"):
         convert(model)
+    assert convert(model, without="dense_stem")
 
 
 def test_a_rewrite_of_a_gelu_with_a_fault_is_found(model, monkeypatch):

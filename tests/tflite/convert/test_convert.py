@@ -101,6 +101,9 @@ def test_with_integer_inputs_and_outputs_nothing_is_left_in_float(recipe, kind):
     runner = Runner(content)
     assert runner.input["dtype"] == runner.output["dtype"] == kind
     assert float_tensors(content) == 0
+    images = CASE.images(8)
+    probable = convert(CASE.tiny(depth=1), recipe, calibration=images, integer_io=True)
+    assert float_tensors(probable) == 0  # nor in a softmax
     floats = Runner(tiny_file(recipe))
     # The image is rounded by us here and by LiteRT there.
     assert np.abs(runner(image) - floats(image)).max() < 2 * runner.output["quantization"][0]

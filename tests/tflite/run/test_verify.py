@@ -33,7 +33,8 @@ def test_a_file_agrees_with_the_model_that_it_came_from(model, content):
     assert report.bytes == len(content)
     assert (report.accuracy, report.keras_accuracy) == (0.25, 0.25)
     assert report.agreement == 1
-    assert report.max_abs_difference < 1e-6  # float32 rounding of probabilities
+    # float32 rounding, relative to the largest logit
+    assert report.max_abs_difference < 1e-5 * np.abs(np.asarray(model(IMAGES))).max()
     assert report.ms_per_image > 0
     assert "accuracy 25.00%" in str(report)
 
