@@ -59,6 +59,7 @@ print(json.dumps(errors))
 """
 
 
+@pytest.mark.slow
 def test_what_needs_an_extra_says_in_one_line_which_and_models_need_none(tmp_path):
     missing = [name for name in EXTRAS["all"] if name != "flatbuffers"]
     done = subprocess.run(

@@ -256,6 +256,7 @@ def test_two_trainings_from_one_seed_are_bit_equal(case):
         assert np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_all_run_and_train_on_jax_with_the_same_logits(tmp_path):
     """In one process, whose start costs more than a model of one block."""
     models = {case: case.trained(depth=1, classifier_activation=None) for case in CASES}

@@ -80,6 +80,7 @@ def test_tensorflow_s_train_step_has_the_same_operations(model):
     assert ours == pytest.approx(program("tests.tpu.operations", 64, *model), rel=0.02)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_says_so_with_exit_code_3(here, tmp_path):
     arguments = ("preflight", "MixerTi4", "--tpu", "v5e-1", "--batch", 10_000_000, "--predict")
     done = here(*arguments, "--json", cwd=tmp_path, check=False)
