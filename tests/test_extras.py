@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
+
 from keras_mixer._extras import EXTRAS, ROOMS
 from tests.conftest import ROOT
 
