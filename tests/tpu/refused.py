@@ -25,7 +25,6 @@ def sequential(*layers):
 
 OWN = {"Subclassed": ("tests.tpu.layers", "Subclassed")}
 JOBS = {
-    "unknown model": named("MixerTi5"),
     "unknown argument": named("MixerTi4", dept=3),
     "unknown optimizer": named("MixerTi4") | {"optimizer": "adamx"},
     "lambda": given(sequential(keras.Input((16,)), keras.layers.Lambda(lambda x: x))),

@@ -193,7 +193,6 @@ def refused():
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        ("unknown model", r"no model called 'MixerTi5'.*'MixerTi4'"),
         ("unknown argument", r"unexpected keyword argument 'dept'"),
         ("unknown optimizer", r"no optimizer 'adamx'.*adamw, .*sgd"),
         ("lambda", r"Lambda"),

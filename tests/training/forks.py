@@ -29,7 +29,7 @@ def _said_into(output, function, *arguments):
     ):
         try:
             function(*arguments)
-        except Exception:
+        except Exception:  # which multiprocessing prints after the streams are put back
             traceback.print_exc()
             raise
 
