@@ -37,7 +37,7 @@ MAY = {
     "transfer": {"layers"},
     "visualize": {"layers", "_extras"},
     "loading": {"imagenet", "models", "weights", "_runs"},
-    "data": {"images", "_backend", "_extras", "_files", "_keras", "_text"},
+    "data": {"imagenet", "images", "_backend", "_extras", "_files", "_keras", "_runs", "_text"},
     "training": {
         *("data", "images", "loading", "models", "weights"),
         *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
@@ -73,7 +73,7 @@ MAY = {
     },
     "cli": {
         *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
-        *("loading", "training", "visualize", "weights"),
+        *("loading", "tflite/file", "training", "visualize", "weights"),
         *("_accelerators", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }

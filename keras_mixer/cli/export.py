@@ -26,7 +26,13 @@ from keras_mixer.cli.options import (
     Threads,
     Weights,
 )
-from keras_mixer.cli.output import console, load, quiet_but_for_left_out
+from keras_mixer.cli.output import (
+    console,
+    known_classes,
+    load,
+    measured_images,
+    quiet_but_for_left_out,
+)
 
 
 def export(
@@ -87,7 +93,7 @@ def export(
             calibration=calibration,
             keep_float=keep_float or (),
             input_range=input_range,
-            data=data,
+            data=data and measured_images(data, file, known_classes(keras_model, file, weights)),
             name=name,
             description=description,
             version=version,
@@ -130,22 +136,27 @@ def verify(
             "by default as in the model's training and evaluation.",
         ),
     ] = None,
+    labels: Labels = None,
     input_range: InputRange = None,
 ):
     """Run a .tflite file and its Keras model on the same images, and compare the scores."""
     with quiet():
         from keras_mixer.tflite import verify
+        from keras_mixer.tflite.file.labels import read_labels
 
-    keras_model = load(model, weights)
+    file = model_file(model)
+    keras_model = load(file, weights)
+    classes = read_labels(labels) if labels else known_classes(keras_model, file, weights)
     with quiet_but_for_left_out():
         report = verify(
             keras_model,
             tflite,
-            data,
+            measured_images(data, file, classes),
             threads=threads,
             layers=layers,
             cut_as=cut_as and str(cut_as),
             input_range=input_range,
+            labels=labels or (None if isinstance(classes, int) else classes),
         )
     console.print(str(report), highlight=False)
 

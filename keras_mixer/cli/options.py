@@ -20,7 +20,7 @@ Dataset = Annotated[
     str | None,
     typer.Option(
         help="A name in TensorFlow Datasets; a folder with one folder of pictures for each class; "
-        "or a folder with train and test, which hold the folders of the classes."
+        "or a folder with train, and perhaps valid and test, which hold the folders of the classes."
     ),
 ]
 DataDir = Annotated[
@@ -59,8 +59,8 @@ TfliteFile = Annotated[Path, typer.Argument(help="A .tflite image classifier.")]
 ImageFiles = Annotated[
     Path,
     typer.Option(
-        help="A .npy of images, a .npz with 'images' and 'labels', a folder of pictures, or a "
-        "folder with one folder of pictures for each class."
+        help="A .npy of images, a .npz with 'images' and 'labels', or a folder as "
+        "for evaluate, or of pictures alone."
     ),
 ]
 Calibration = Annotated[

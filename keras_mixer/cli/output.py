@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from keras_mixer._quiet import quiet
+from keras_mixer._runs import STATE
 
 console = Console(
     markup=False,  # a path may hold brackets
@@ -22,6 +23,35 @@ def load(model, weights=None):
     loading.fetch_release(model, weights)
     with quiet():
         return loading.load_model(model, weights)
+
+
+def known_classes(model, file, weights=None):
+    """The class names of a model that was loaded from a file or by name, or else their number."""
+    from keras_mixer import loading
+    from keras_mixer.tflite.file.labels import read_labels
+
+    count = model.outputs[0].shape[-1]
+    labels = loading.class_names(file, weights, count=count)
+    return count if labels is None else read_labels(labels)
+
+
+def measured_images(path, file, classes):
+    """The images at a path to measure a model on: of a folder those that `evaluate` takes.
+
+    Args:
+        path: A file, or a folder.
+        file: The model's file, perhaps in the folder of its run, or its name.
+        classes: From `known_classes`.
+    """
+    if not (path.is_dir() and (file.parent / STATE).is_file()):
+        return path
+    with quiet():
+        from keras_mixer import training
+        from keras_mixer.data.splits import holds_classes
+
+        if not holds_classes(path):
+            return path
+        return training.evaluation_source(path, run=file, classes=classes)
 
 
 @contextmanager

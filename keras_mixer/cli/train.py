@@ -19,7 +19,7 @@ from keras_mixer.cli.options import (
     Replicas,
     Weights,
 )
-from keras_mixer.cli.output import console, load
+from keras_mixer.cli.output import console, known_classes, load
 
 
 def train(
@@ -38,7 +38,19 @@ def train(
         typer.Option(help="A recipe's field, such as epochs=10; may be repeated."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="The split to train on.")] = None,
-    held_out: Annotated[str | None, typer.Option(help="The split to evaluate on.")] = None,
+    held_out: Annotated[
+        str | None,
+        typer.Option(
+            help="The split to choose the best model by; by default the validation split."
+        ),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            help="The share of the training images, such as 0.2, to choose the best model by "
+            "instead; 0 for none. Without a validation split it is a tenth of each class."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     replicas: Replicas = None,
@@ -90,13 +102,20 @@ def train(
             process=process,
         )
         if task:
-            images, measured = data.task(task, data_dir=data_dir)
+            sources = data.Splits(*data.task(task, data_dir=data_dir), None)
         else:
-            images, measured = data.load(dataset, split, held_out, data_dir=data_dir)
+            sources = training.training_sources(
+                dataset,
+                split,
+                held_out,
+                validation=validation,
+                data_dir=data_dir,
+                run=output if resume else None,
+            )
     training.train(
         build,
-        images,
-        measured,
+        sources.train,
+        sources.validation,
         recipe=chosen,
         folder=output,
         strategy=found,
@@ -137,12 +156,16 @@ def evaluate(
     file = model_file(model)
     with quiet():
         found = training.strategy(device, replicas=replicas)
-        images = training.evaluation_source(dataset, split, data_dir=data_dir, run=file)
-    if images.skipped:
-        console.print(left_out(images.name, images.skipped), soft_wrap=True, highlight=False)
     with found.scope():
         keras_model = load(file, weights)
         with quiet():
+            images = training.evaluation_source(
+                dataset,
+                split,
+                data_dir=data_dir,
+                run=file,
+                classes=known_classes(keras_model, file, weights),
+            )
             result = training.evaluate(
                 keras_model,
                 images,
@@ -151,6 +174,8 @@ def evaluate(
                 input_range=input_range,
                 run=file,
             )
+    if images.skipped:
+        console.print(left_out(images.name, images.skipped), soft_wrap=True, highlight=False)
     numbers = {
         key: f"{value:,}" if key == "images" else f"{value:.4f}" for key, value in result.items()
     }

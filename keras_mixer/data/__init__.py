@@ -5,13 +5,25 @@ from keras_mixer.data.batches import Augment, evaluation_batches, training_batch
 from keras_mixer.data.decoding import evaluation_image, training_image
 from keras_mixer.data.evaluation import resize_crop, resmall_crop
 from keras_mixer.data.rand_augment import rand_augment
-from keras_mixer.data.sources import Source, arrays, folder, hold_out, load, load_test, task, tfds
+from keras_mixer.data.sources import (
+    Source,
+    Splits,
+    arrays,
+    folder,
+    hold_out,
+    load,
+    load_splits,
+    load_test,
+    task,
+    tfds,
+)
 from keras_mixer.data.tasks import TASKS, Task
 
 __all__ = [
     "TASKS",
     "Augment",
     "Source",
+    "Splits",
     "Task",
     "arrays",
     "augmented",
@@ -20,6 +32,7 @@ __all__ = [
     "folder",
     "hold_out",
     "load",
+    "load_splits",
     "load_test",
     "rand_augment",
     "resize_crop",

@@ -1,22 +1,50 @@
 """The one reader of folders: training, evaluation, `verify` and calibration all call it.
 
-A folder holds pictures, or one folder of pictures for each class:
+A folder holds pictures, or one folder of pictures for each class, or folders of both kinds for its
+splits:
 
-- Files and folders whose names begin with a dot are ignored, at any depth. Notebooks and macOS keep
-  copies of pictures there.
-- Pictures are read in the order of their paths, class by class. Classes are numbered in the order
-  of their names.
+    pictures/cat/1.jpg          pictures/train/cat/1.jpg        pictures/1.jpg
+    pictures/dog/2.jpg          pictures/test/dog/2.jpg         pictures/2.jpg
+
+- Splits are called train or training, val, valid or validation, and test or testing, in any case,
+  also with "set", "data" or "images" behind. A folder of such a name is a class where it holds
+  pictures as the folders beside it do. A layout that is probably a mistake is an error.
+- Classes are numbered in the order of the code points of their names in Unicode's form NFC, on
+  every operating system, or as the caller numbers them. Pictures are read in the order of their
+  paths, class by class.
+- Links are followed, except to a folder that holds the link.
+- Files and folders whose names begin with a dot are ignored, at any depth, and so are those that
+  operating systems add (`keras_mixer.data.files.IGNORED`).
 - A file is left out where its name has no suffix of `keras_mixer.data.pictures.PICTURES`, where it
   cannot be read, and where it is a picture beside the folders of the classes. Every file that is
   left out is named with the reason.
 """
 
+import os
+import re
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_mixer._runs import BEST, LAST, STATE
+from keras_mixer.data.files import (
+    existing,
+    files_in,
+    folders_in,
+    has_picture,
+    in_order,
+    is_picture,
+    nfc,
+)
 from keras_mixer.data.pictures import PICTURES, unreadable
+from keras_mixer.data.splits import holds_classes, shown, split_folders, split_of
+from keras_mixer.imagenet import CLASSES
+from keras_mixer.imagenet import classes as imagenet_classes
 
 SUFFIXES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+WORDNET_ID = re.compile(r"n\d{8}")  # ImageNet's folders are called so
+OUTPUTS = (BEST, LAST, STATE, "golden_input.bin")  # what this package writes, not a class
 
 
 class LeftOutWarning(UserWarning):
@@ -42,15 +70,9 @@ class Folder:
     skipped: dict[Path, str]
 
     @property
-    def empty(self):
-        """The folders of the classes that have no picture."""
-        full = set(self.labels or ())
-        return [self.path / name for i, name in enumerate(self.classes) if i not in full]
-
-    @property
     def skipped_pictures(self):
         """Those among `skipped` that have the name of a picture."""
-        return {path: why for path, why in self.skipped.items() if _is_picture(path)}
+        return {path: why for path, why in self.skipped.items() if is_picture(path)}
 
 
 def read_folder(path, classes=None):
@@ -60,72 +82,208 @@ def read_folder(path, classes=None):
 
     Args:
         path: The folder.
-        classes: Names of the classes, where they must be those of another folder; by default the
-            names of the folders. A class without pictures keeps its number.
+        classes: Names of the classes in the order of their numbers, where a model or other images
+            give them; or their number, where no names are known. By default the names of the
+            folders, of which at least two hold pictures. A class without pictures keeps its number.
+            Folders called by WordNet ids fit the 1,000 or 21,843 classes of ImageNet.
 
     Returns:
-        A `Folder`, perhaps without any picture.
+        A `Folder` with at least one picture.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: A folder in it has a name that is not in `classes`.
+        ValueError: No picture can be read; a folder has a name that is not in `classes`; or the
+            layout is probably a mistake.
     """
-    root = _existing(path)
-    found = class_folders(root)
-    unknown = sorted(set(found) - set(classes or found))
-    if unknown:
+    root = existing(path)
+    known = () if classes is None or isinstance(classes, int) else tuple(map(str, classes))
+    splits, _ = split_folders(root, known)
+    if splits:
+        some = next(iter(splits.values())).name
         raise ValueError(
-            f"{root} has classes that are not among the {len(classes)} of the other images: "
-            f"{', '.join(unknown)}."
+            f"{root} has splits, {shown(folder.name for folder in splits.values())}, and one of "
+            f"them is needed here: pass split={some!r} (--split {some}), or {root / some}."
         )
-    classes = tuple(classes or found)
-    labelled = {
-        file: label
-        for label, name in enumerate(classes)
-        for file in sorted((root / name).rglob("*"))
-        if _is_visible_file(file, root)
-    }
-    files, skipped = _readable(labelled)
-    beside = [p for p in sorted(root.iterdir()) if _is_picture(p) and _is_visible_file(p, root)]
+    folders = folders_in(root)
+    known = _wordnet_ids(folders, classes if isinstance(classes, int) else len(known)) or known
+    inside = {name: [*files_in(folder)] for name, folder in folders.items()}
+    beside, skipped = [], {}
+    for file, problem in files_in(root, deep=False):
+        if problem:
+            skipped[file] = problem
+        elif is_picture(file):
+            beside.append(file)
+    full = [name for name, found in inside.items() if any(is_picture(file) for file, _ in found)]
+    if not full:
+        raise ValueError(_no_classes(root, folders, beside))
+    _check_content(root, folders, inside)
+    if known:
+        _check_known(root, folders, full, known)
+    elif len(full) == 1 and classes is None:
+        raise ValueError(_one_class(root, folders[full[0]]))
+    elif classes not in (None, len(full), len(folders)):
+        raise ValueError(
+            f"{root} has {len(full):,} classes, {shown(full)}, and the model has {classes:,}, "
+            "whose names are not known: pass labels= (--labels), the names in the order of scores."
+        )
     skipped |= dict.fromkeys(beside, "it is not in the folder of a class")
-    return Folder(root, files, tuple(labelled[file] for file in files), classes, skipped)
+    names = known or tuple(full if classes == len(full) else folders)
+    labelled, by_name = {}, {nfc(name): label for label, name in enumerate(names)}
+    for name, found in inside.items():
+        if name in by_name:
+            skipped |= {file: problem for file, problem in found if problem}
+            good = in_order(file for file, problem in found if not problem)
+            labelled |= dict.fromkeys(good, by_name[name])
+        else:
+            skipped[folders[name]] = "it holds no pictures, and no class has its name"
+    files, unread = _readable(sorted(labelled, key=labelled.get))
+    if not files:
+        raise ValueError(f"{root} holds no picture that can be read: {_reasons(unread)}.")
+    labels = tuple(labelled[file] for file in files)
+    empty = by_name.keys() & folders.keys() - {nfc(names[label]) for label in set(labels)}
+    skipped |= unread | dict.fromkeys((folders[n] for n in empty), "a class without pictures")
+    return Folder(root, files, labels, names, dict(sorted(skipped.items())))
 
 
-def read_any_folder(path):
-    """As `read_folder`; a folder without pictures in its folders is a folder without classes."""
-    root = _existing(path)
-    inside = (file for name in class_folders(root) for file in (root / name).rglob("*"))
-    if any(_is_picture(file) and _is_visible_file(file, root) for file in inside):
-        return read_folder(root)
-    files, skipped = _readable([p for p in sorted(root.iterdir()) if _is_visible_file(p, root)])
+def read_any_folder(path, classes=None):
+    """As `read_folder`; a folder with pictures, and none in its folders, has no classes."""
+    root = existing(path)
+    if holds_classes(root) or not has_picture(root, deep=False):
+        return read_folder(root, classes)
+    found = [*files_in(root, deep=False)]
+    files, skipped = _readable(in_order(file for file, problem in found if not problem))
+    skipped |= {file: problem for file, problem in found if problem}
+    if not files:
+        raise ValueError(f"{root} holds no picture that can be read: {_reasons(skipped)}.")
+    return Folder(root, files, None, (), dict(sorted(skipped.items())))
+
+
+def read_pictures(path, most=None):
+    """A folder's pictures at any depth, whatever the folders in it; of splits those to train on.
+
+    Args:
+        path: The folder.
+        most: How many to read, at equal distances in their order; None for all.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: No picture can be read.
+    """
+    root = existing(path)
+    with suppress(ValueError):
+        root = split_folders(root)[0].get("train", root)
+    pictures = in_order(
+        file for file, problem in files_in(root) if is_picture(file) and not problem
+    )
+    if most and len(pictures) > most:
+        pictures = [pictures[i * len(pictures) // most] for i in range(most)]
+    files, skipped = _readable(pictures)
+    if not files:
+        raise ValueError(f"{root} holds no picture that can be read: {_reasons(skipped)}.")
     return Folder(root, files, None, (), skipped)
 
 
-def class_folders(path):
-    """The names of the folders in a folder, in their order."""
-    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _wordnet_ids(folders, count):
+    """The WordNet ids of ImageNet's classes, if a model has as many and folders have such names."""
+    if count not in CLASSES or not all(map(WORDNET_ID.fullmatch, folders)):
+        return ()
+    return tuple(wordnet_id for wordnet_id, _ in imagenet_classes(count))
 
 
-def _existing(path):
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder of images at {str(root)!r}.")
-    return root
+def _no_classes(root, folders, beside):
+    """What is wrong with a folder that has no folders of pictures."""
+    needed = f"It needs {root.name}/CLASS/PICTURE.jpg, a folder of pictures for each class."
+    if beside:
+        return f"{root} holds {len(beside):,} pictures, but no folders of them. {needed}"
+    if folders:
+        return (
+            f"{root} holds {len(folders):,} folders, {shown(folders)}, without a picture. {needed}"
+        )
+    return f"{root} holds no pictures. {needed}"
+
+
+def _one_class(root, folder):
+    """What is wrong with a folder that has one folder of pictures."""
+    inner = [name for name, inner in folders_in(folder).items() if has_picture(inner)]
+    if len(inner) > 1 and not has_picture(folder, deep=False):
+        return (
+            f"{root} has one folder of pictures, {folder.name}/, in which are {shown(inner)}. Did "
+            f"you mean {folder}?"
+        )
+    return (
+        f"{root} has a single class, {folder.name}/, and at least two are needed. Put the pictures "
+        "of each class into a folder of their own."
+    )
+
+
+def _check_content(root, folders, inside):
+    """Raises ValueError for a class whose name is no line of text, or that holds what is no class.
+
+    That is, splits or what this package wrote.
+    """
+    for name, found in inside.items():
+        if name.encode(errors="replace") != name.encode(errors="ignore") or not name.isprintable():
+            raise ValueError(
+                f"{root} has a folder {os.fsencode(folders[name].name)}, a name with characters "
+                "that are not UTF-8 or not printable, which cannot be a class. Rename it."
+            )
+        output = next((file for file, _ in found if file.name in OUTPUTS), None)
+        if output:
+            raise ValueError(
+                f"{root} has {name}/ among the folders of its classes, but that holds what "
+                f"keras-mixer wrote: {output.relative_to(root)}. Move it out of {root}, and choose "
+                "an --output elsewhere."
+            )
+        inner = {split_of(inner): inner for inner in folders_in(folders[name])}
+        inner.pop(None, None)
+        if len(inner) > 1:
+            first = folders[name] / inner.get("train", min(inner.values()))
+            meant = (
+                f"Did you mean {folders[name]}?"
+                if holds_classes(first)
+                else f"It needs {root.name}/{first.name}/{name}, splits outside, classes inside."
+            )
+            raise ValueError(
+                f"{root} has {name}/ among the folders of its classes, in which are the splits "
+                f"{shown(inner.values())}. {meant}"
+            )
+
+
+def _check_known(root, folders, full, known):
+    """Raises ValueError if a folder of pictures has the name of no class that is known."""
+    by_name = defaultdict(list)
+    for name in known:
+        by_name[nfc(name)].append(name)
+    unknown = [name for name in full if name not in by_name]
+    if unknown:
+        same = {name.casefold(): name for name in by_name}
+        hints = [
+            f"{name} is there as {same[n]}" for name in unknown if (n := name.casefold()) in same
+        ]
+        inner = [name for name in unknown if set(folders_in(folders[name])) & set(by_name)]
+        hints += [f"Did you mean {folders[inner[0]]}?"] if len(inner) == 1 else []
+        raise ValueError(
+            f"{root} has classes that are not among the {len(known):,} of the model or the other "
+            f"images: {shown(unknown)}. These are: {shown(known)}. {'. '.join(hints)}".rstrip()
+        )
+    twice = [name for name in full if len(by_name[name]) > 1]
+    if twice:
+        raise ValueError(
+            f"{root} has {shown(twice)}, a name that several of the {len(known):,} classes have."
+        )
 
 
 def _readable(files):
     """Readable pictures, and the other files with the reason why each is left out."""
-    others = [p for p in files if not _is_picture(p)]
-    skipped = dict.fromkeys(others, f"its name does not end in {SUFFIXES}")
-    pictures = [p for p in files if p not in skipped]
+    skipped = {
+        file: f"its name does not end in {SUFFIXES}" for file in files if not is_picture(file)
+    }
+    pictures = [file for file in files if file not in skipped]
     skipped |= unreadable(pictures) if pictures else {}
-    return tuple(p for p in pictures if p not in skipped), skipped
+    return tuple(file for file in pictures if file not in skipped), skipped
 
 
-def _is_picture(path):
-    return path.suffix.lower() in PICTURES
-
-
-def _is_visible_file(path, root):
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return not hidden and path.is_file()
+def _reasons(skipped):
+    """Why files were left out, the first three of them."""
+    some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:3])
+    return f"left out {len(skipped):,}: {some}" if skipped else "it is empty"

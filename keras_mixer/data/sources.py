@@ -5,22 +5,27 @@ resumed in the middle of an epoch without decoding the images that it has alread
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mixer._extras import needs
-from keras_mixer._text import did_you_mean
+from keras_mixer._text import did_you_mean, listed
 from keras_mixer._types import StrPath
-from keras_mixer.data.folders import class_folders, read_folder
+from keras_mixer.data.folders import read_folder
+from keras_mixer.data.splits import folder_for_tests, split_folder, split_folders
 from keras_mixer.data.tasks import find_task
 
 SHUFFLE_BYTES = 2**30  # size of the shuffle buffer of a streamed data set
-FOR_TESTS = ("test", "validation", "val")
+SHARE = 0.1  # of the images, held out where a data set has no split to choose the best model by
+NAME = re.compile(r"([\w-]+:)?[A-Za-z]\w*(/[\w.+=,-]+)?(:[\d.*]+)?")  # in TensorFlow Datasets
 OPEN_FILES = 16  # interleaved while a streamed data set is shuffled
 
 
@@ -42,9 +47,11 @@ class Source:
             int64.
         channels: Channels of an image: 3, or those of the pixels.
         numbered: Whether items are numbers from 0 to `count - 1`.
+        labels: The class number of each image, `[count]`, where they are known beforehand.
         skipped: What was left out of a folder: path -> reason.
         origin: Where the images come from, as plain JSON: `folder` as given and `absolute`, a
-            folder's paths; or `dataset` and `split`. After `hold_out` also `but_every` or `every`.
+            folder's paths; or `dataset` and `split`. After `hold_out` also `share` and
+            `held_out`, or `but_every` or `every`.
     """
 
     name: str
@@ -54,11 +61,25 @@ class Source:
     read: Callable
     channels: int = 3
     numbered: bool = True
+    labels: Sequence[int] | None = field(default=None, compare=False, repr=False)
     skipped: dict[Path, str] = field(default_factory=dict)
     origin: dict = field(default_factory=dict)
 
     def __str__(self):
         return f"{self.name}: {self.count:,} images of {len(self.classes):,} classes"
+
+    @property
+    def place(self) -> str:
+        """Where the images are, in short: `"train/"`, `"cifar10/3.0.2 test"`."""
+        if "folder" not in self.origin:
+            return self.name
+        return f"{Path(self.origin['folder']).name}/{self.name.removeprefix(self.origin['folder'])}"
+
+    def with_channels(self, channels: int) -> "Source":
+        """The same images, grey or in colour, where they are files; others as they are."""
+        content, _ = self.order(None).take(1).map(self.read).element_spec
+        files = content.dtype == tf.string and channels in (1, 3)
+        return replace(self, channels=channels) if files else self
 
 
 def arrays(
@@ -93,9 +114,13 @@ def arrays(
         if not (low >= 0 and 1 < high <= 255):  # NaN fails too
             raise ValueError(f"{name} needs pixels from 0 to 255; got values from {low} to {high}.")
     classes = _names(classes, int(labels.max()) + 1, name)
-    pixels, labels = tf.constant(images), tf.constant(labels, tf.int64)
+    pixels, numbers = tf.constant(images), tf.constant(labels, tf.int64)
     count, *_, channels = images.shape
-    return Source(name, count, classes, _indices(count), lambda i: (pixels[i], labels[i]), channels)
+
+    def read(i):
+        return pixels[i], numbers[i]
+
+    return Source(name, count, classes, _indices(count), read, channels, labels=labels)
 
 
 def folder(
@@ -105,27 +130,23 @@ def folder(
 
     First every file is decoded once, JPEGs at an eighth of their size. A file that cannot be read
     is left out and named in `skipped`; see `keras_mixer.data.folders` and
-    `keras_mixer.data.pictures` for the rules. Classes are numbered in the order of their names; a
-    class without pictures keeps its number.
+    `keras_mixer.data.pictures` for the rules.
 
     Args:
         path: The folder.
-        split: Name of a subfolder that holds the classes, such as `"train"` or `"test"`.
-        classes: Names of the classes, where they must be those of another folder; by default the
-            names of the folders.
+        split: Name of a subfolder that holds the classes, such as `"train"` or `"test"`, in any
+            case and by any of its usual names.
+        classes: Names of the classes in the order of their numbers, where they must be those of a
+            model or of other images; or only their number, where no names are known. By default
+            the names of the folders. A class without pictures keeps its number.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: There is no readable picture, or a class is not in `classes`.
+        ValueError: There is no picture that can be read, a class is not in `classes`, there is
+            only one class, or the layout is probably a mistake.
     """
-    found = read_folder(Path(path, *([split] if split else [])), classes)
+    found = read_folder(split_folder(path, split) if split else path, classes)
     root = found.path
-    if not found.files:
-        raise ValueError(
-            f"{root} holds no readable picture in a folder of its class: "
-            f"{len(class_folders(root))} folders, {len(found.skipped)} other files. It needs "
-            f"{root.name}/CLASS/PICTURE.jpg."
-        )
     paths = tf.constant([os.fsencode(p) for p in found.files])  # names need not be UTF-8
     labels = tf.constant(found.labels, tf.int64)
 
@@ -139,7 +160,8 @@ def folder(
         found.classes,
         _indices(count),
         read,
-        skipped=found.skipped | dict.fromkeys(found.empty, "a class without pictures"),
+        labels=found.labels,
+        skipped=found.skipped,
         origin={"folder": str(root), "absolute": str(root.resolve())},
     )
 
@@ -244,33 +266,109 @@ def task(
     )
 
 
+class Splits(NamedTuple):
+    """Images to train on, to choose the best model by, and to measure that one on at the end."""
+
+    train: Source
+    validation: Source | None
+    test: Source | None
+
+    def __str__(self):
+        learns = self.train
+        text = f"learns from {learns.count:,} images in {len(learns.classes):,} classes"
+        text += f" in {learns.place}"
+        if self.validation:
+            text += f", chooses by {self.validation.count:,} in {self.validation.place}"
+        if self.test:
+            text += f", measures {self.test.count:,} in {self.test.place}"
+        return text
+
+
+def load_splits(
+    dataset: StrPath,
+    split: str | None = None,
+    held_out: str | None = None,
+    *,
+    validation: float | None = None,
+    data_dir: StrPath | None = None,
+) -> Splits:
+    """The sources for training, of a data set by name or of a folder.
+
+    Where a folder has no validation split, a tenth of the pictures of each class is held out to
+    choose the best model by. Where a data set of TensorFlow Datasets has none, its test split is
+    used for that, as in the literature, and nothing is measured at the end.
+
+    Args:
+        dataset: A folder, or a name in TensorFlow Datasets.
+        split: The split to train on; by default `train`, or a folder without splits as a whole.
+        held_out: The split to choose the best model by; by default the validation split.
+        validation: The share of the images to train on, above 0 and below 1, that is held out
+            instead, or 0 for none: of each class of a folder, or the last ones of a split of
+            TensorFlow Datasets.
+        data_dir: As in `tfds`.
+
+    Raises:
+        ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do; also where `held_out` and
+            `validation` are both given.
+    """
+    if validation is not None:
+        if held_out:
+            raise ValueError("Give held_out (--held-out) or validation (--validation), not both.")
+        if not 0 <= validation < 1:
+            raise ValueError(f"validation (--validation) is a share from 0 to 1; got {validation}.")
+    if _is_folder(dataset):
+        return _folder_splits(dataset, split, held_out, validation)
+    train = split or "train"
+    if validation:
+        train, held_out = _divided(dataset, train, validation, data_dir)
+    images = tfds(dataset, train, data_dir=data_dir)
+    test = _for_tests(dataset, data_dir)
+    if held_out:
+        chosen = tfds(dataset, held_out, data_dir=data_dir)
+    elif validation == 0:
+        chosen = None
+    elif "validation" in _builder(dataset, data_dir).info.splits:
+        chosen = tfds(dataset, "validation", data_dir=data_dir)
+    else:
+        chosen = test
+    same = test and chosen and test.origin == chosen.origin
+    return Splits(images, chosen, None if same else test)
+
+
+def _folder_splits(root, split, held_out, validation):
+    splits, left_out = split_folders(root)
+    if not (splits or split or held_out):
+        share = SHARE if validation is None else validation
+        return Splits(*hold_out(folder(root), share=share), None)
+    if splits and not split and "train" not in splits:
+        raise ValueError(
+            f"{root} has {listed(f'{p.name}/' for p in splits.values())}, but nothing to train on: "
+            f"it needs {Path(root).name}/train/CLASS/PICTURE.jpg."
+        )
+    images = folder(root, split or splits.get("train", Path(root, "train")).name)
+    images = replace(images, skipped=images.skipped | left_out)
+    chosen = held_out or (splits["validation"].name if "validation" in splits else None)
+    if validation is not None or not chosen:
+        share = SHARE if validation is None else validation
+        images, held = hold_out(images, share=share)
+    else:
+        held = folder(root, chosen, classes=images.classes)
+    used = {Path(s.origin["folder"]) for s in (images, held) if s}
+    test = splits.get("test")
+    test = folder(test, classes=images.classes) if test and test not in used else None
+    return Splits(images, held, test)
+
+
 def load(
     dataset: StrPath,
     split: str | None = None,
     held_out: str | None = None,
     *,
+    validation: float | None = None,
     data_dir: StrPath | None = None,
 ) -> "tuple[Source, Source | None]":
-    """Two sources, `(to train on, to evaluate on)`, of a data set by name or of a folder.
-
-    Args:
-        dataset: A folder, or a name in TensorFlow Datasets.
-        split: The split to train on; by default `train`. A folder without a subfolder `train` is
-            used as a whole: every tenth image is held out.
-        held_out: The split to evaluate on; by default as in `load_test`.
-        data_dir: As in `tfds`.
-
-    Raises:
-        ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do.
-    """
-    if Path(dataset).expanduser().is_dir():
-        if not (split or held_out or "train" in _splits(dataset)):
-            return hold_out(folder(dataset))
-        images = folder(dataset, split or "train")
-        held_out = held_out or _for_tests(_splits(dataset))
-        return images, held_out and folder(dataset, held_out, classes=images.classes)
-    images = tfds(dataset, split or "train", data_dir=data_dir)
-    return images, load_test(dataset, held_out, data_dir=data_dir)
+    """Two sources, `(to train on, to evaluate on meanwhile)`: the first two of `load_splits`."""
+    return load_splits(dataset, split, held_out, validation=validation, data_dir=data_dir)[:2]
 
 
 def load_test(
@@ -278,14 +376,14 @@ def load_test(
     split: str | None = None,
     *,
     data_dir: StrPath | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str] | int | None = None,
 ) -> "Source | None":
     """The source to evaluate a model on, of a data set by name or of a folder.
 
     Args:
         dataset: A folder, or a name in TensorFlow Datasets.
-        split: By default the first of `test`, `validation` and `val` that exists and has labels.
-            A folder without splits is used as a whole.
+        split: By default the test split, or else the validation split, if it has labels. A folder
+            without splits is used as a whole.
         data_dir: As in `tfds`.
         classes: For a folder, as in `folder`.
 
@@ -295,18 +393,56 @@ def load_test(
     Raises:
         ValueError, FileNotFoundError, OSError: As `folder` and `tfds` do.
     """
-    there = _splits(dataset, data_dir)
-    if Path(dataset).expanduser().is_dir():
-        split = split or _for_tests(there)
-        none = split is None and "train" in there
-        return None if none else folder(dataset, split, classes=classes)
-    for name in [split] if split else [name for name in FOR_TESTS if name in there]:
-        try:
-            return tfds(dataset, name, data_dir=data_dir)
-        except SecretLabelsError:
-            if split:
-                raise
+    if not _is_folder(dataset):
+        return tfds(dataset, split, data_dir=data_dir) if split else _for_tests(dataset, data_dir)
+    path = folder_for_tests(dataset, split, classes)
+    return path and folder(path, classes=classes)
+
+
+def _for_tests(dataset, data_dir):
+    """The first split of TensorFlow Datasets to test on whose labels are known, or None."""
+    there = _builder(dataset, data_dir).info.splits
+    for name in ("test", "validation"):
+        if name in there:
+            with suppress(SecretLabelsError):
+                return tfds(dataset, name, data_dir=data_dir)
     return None
+
+
+def _divided(dataset, split, share, data_dir):
+    """Two splits of TensorFlow Datasets instead of one: `(to train on, to hold out)`."""
+    if not split.isidentifier():
+        raise ValueError(
+            f"A share of split {split!r} cannot be held out (--validation); say it in TensorFlow "
+            "Datasets' words: split='train[:90%]', held_out='train[90%:]'."
+        )
+    there = _builder(dataset, data_dir).info.splits
+    if split not in there:
+        raise ValueError(f"{dataset} has no split {split!r}, only {', '.join(there)}.")
+    count = there[split].num_examples
+    first = count - max(1, round(count * share))
+    return f"{split}[:{first}]", f"{split}[{first}:]"
+
+
+def _is_folder(dataset):
+    """Whether a data set is a folder; otherwise it is a name in TensorFlow Datasets.
+
+    Raises:
+        ValueError, FileNotFoundError: It is a file, or cannot be a name.
+    """
+    path = Path(dataset).expanduser()
+    if path.is_dir():
+        return True
+    if path.is_file():
+        raise ValueError(
+            f"{dataset} is a file, and a folder of images is needed. Unpack an archive first."
+        )
+    if not NAME.fullmatch(str(dataset)):
+        raise FileNotFoundError(
+            f"There is no folder of images at {str(dataset)!r}. (A data set of TensorFlow Datasets "
+            "has a name such as 'cifar10' or 'sun397/tfds:4.*.*'.)"
+        )
+    return False
 
 
 def _tensorflow_datasets():
@@ -326,8 +462,14 @@ def _builder(name, data_dir):
         builder = tensorflow_datasets.builder(name, data_dir=data_dir)
     except tensorflow_datasets.core.DatasetNotFoundError:
         hint = did_you_mean(name, tensorflow_datasets.list_builders(), count=3)
-        said = f"TensorFlow Datasets has no data set called {name!r}. {hint}".rstrip()
-        raise ValueError(said) from None
+        raise ValueError(
+            f"TensorFlow Datasets has no data set called {name!r}, and there is no folder of that "
+            f"name. {hint}".rstrip()
+        ) from None
+    except (ValueError, AssertionError, RuntimeError) as error:  # no such config or version
+        [said, *_] = (str(error).partition('}": ')[2] or str(error)).splitlines()
+        said = said.partition(" Here are ")[0]
+        raise ValueError(f"TensorFlow Datasets does not take {name!r}: {said}") from None
     if not builder.data_path.exists():
         try:
             builder.download_and_prepare()
@@ -338,45 +480,66 @@ def _builder(name, data_dir):
     return builder
 
 
-def _splits(dataset, data_dir=None):
-    """The names of a data set's splits, or of the folders in a folder."""
-    if Path(dataset).expanduser().is_dir():
-        return class_folders(Path(dataset).expanduser())
-    return list(_builder(dataset, data_dir).info.splits)
+def hold_out(
+    source: "Source", every: int | None = None, *, share: float = SHARE
+) -> "tuple[Source, Source | None]":
+    """Two sources from one: `(most, held_out)`, with a share of each class held out.
 
+    Of a class of two images or more at least one is held out, and one is not. They are taken at
+    equal distances, in the order of the images.
 
-def _for_tests(splits):
-    return next((name for name in FOR_TESTS if name in splits), None)
-
-
-def hold_out(source: "Source", every: int = 10) -> "tuple[Source, Source]":
-    """Two sources from one: `(most, held_out)`, where every tenth image is held out.
-
-    Of a folder, where images lie class by class, that is a tenth of each class.
+    Args:
+        source: A source that is not from TensorFlow Datasets.
+        every: Holds out every Nth image instead, whatever its class.
+        share: The share that is held out, from 0 (none: the second source is None) to 1.
 
     Raises:
-        ValueError: The source is from TensorFlow Datasets, which divides it by `split`; or it has
-            fewer than `every` images.
+        ValueError: The source is from TensorFlow Datasets, which divides it by `split`; or it is
+            too small.
     """
     if not source.numbered:
         raise ValueError(f"{source.name} must be divided by its split, such as 'train[:90%]'.")
-    if source.count < every:
-        raise ValueError(f"{source.name} has {source.count} images, too few to hold out any.")
-    held = np.arange(source.count) % every == every - 1
+    if share == 0 and not every:
+        return source, None
+    if every:
+        held = np.arange(source.count) % every == every - 1
+        names = f", but every {every}th", f", every {every}th"
+        origins = {"but_every": every}, {"every": every}
+    else:
+        held = _stratified(np.asarray(source.labels), share)
+        names = f", {1 - share:.4g} of each class", f", {share:.4g} of each class"
+        origins = {"share": share, "held_out": False}, {"share": share, "held_out": True}
+    if not held.any() or held.all():
+        raise ValueError(
+            f"{source.name} has {source.count} images, too few to hold out any to choose the best "
+            "model by. Add images of each class, or hold out none: validation=0 (--validation 0)."
+        )
 
-    def part(chosen, name, key):
-        numbers = tf.constant(np.flatnonzero(chosen))
+    def part(chosen, name, origin):
+        numbers = np.flatnonzero(chosen)
+        items = tf.constant(numbers)
         return replace(
             source,
             name=f"{source.name}{name}",
             count=len(numbers),
             order=_indices(len(numbers)),
-            read=lambda i: source.read(numbers[i]),
-            origin=source.origin | {key: every},
+            read=lambda i: source.read(items[i]),
+            labels=None if source.labels is None else np.asarray(source.labels)[numbers],
+            origin=source.origin | origin,
         )
 
-    most = part(~held, f", but every {every}th", "but_every")
-    return most, part(held, f", every {every}th", "every")
+    return tuple(map(part, (~held, held), names, origins))
+
+
+def _stratified(labels, share):
+    """A mask of the images to hold out: the share of each class, rounded, but one at least."""
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        count = min(max(1, round(len(mine) * share)), len(mine) - 1)
+        # Number k of `count` is the last one of the k-th of as many equal parts.
+        held[mine[np.arange(1, count + 1) * len(mine) // max(count, 1) - 1]] = True
+    return held
 
 
 def _records(split):

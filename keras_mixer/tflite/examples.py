@@ -11,30 +11,39 @@ import numpy as np
 
 from keras_mixer._text import left_out
 
+BATCH = 32  # pictures of a folder that are in memory at once
 TOLERANCE = 0.25  # of the range from black to white; interpolation overshoots by less
 
 
-def batches(data, shape, who, preprocessing=None):
+def batches(data, shape, who, preprocessing=None, classes=None):
     """Checked batches of `data`: pairs of images [N, H, W, C] float32 and labels [N], or None.
 
     Args:
-        data: A path, see `read`; an array of images, a pair `(images, labels)`, a
+        data: A path; a `keras_mixer.data.Source`; an array of images, a pair `(images, labels)`, a
             `tf.data.Dataset`, or any other iterable of batches, each batch an array or a pair.
         shape: The required shape of an image, `(H, W, C)`.
         who: The caller's name, with which errors begin.
         preprocessing: The model's `Preprocessing`, to check the scale of images; None for any.
+        classes: For a folder, names of the model's classes in the order of its scores, or their
+            number.
 
     Raises:
         ValueError: There are no images; they have a wrong shape or scale, or values that are not
             finite numbers; the data set is infinite; or labels do not match the images.
     """
-    if isinstance(data, str | Path):
+    source = hasattr(data, "order")
+    if source or isinstance(data, str | Path):
         if preprocessing is None:
             raise ValueError(
                 f"{who} needs the scale of pixels to read {data}, and the model does not state it; "
                 "pass input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
             )
-        data = read(data, shape, preprocessing)
+        if source:
+            data = _source_batches(data, shape, preprocessing)
+        elif Path(data).is_dir():
+            data = _folder_batches(data, shape, preprocessing, classes)
+        else:
+            data = read(data)
     if hasattr(data, "as_numpy_iterator"):  # a tf.data.Dataset
         if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
             raise ValueError(
@@ -127,20 +136,14 @@ def _check_channels(channels):
         )
 
 
-def read(path, shape, preprocessing):
-    """Images from disk as `(images, labels)`, or images alone if there are no labels.
+def read(path):
+    """Images from a file as `(images, labels)`, or images alone if there are no labels.
 
     Args:
-        path: A `.npy` of images scaled for the model; a `.npz` of such `images` and optional
-            `labels`; a folder of pictures; or a folder with one folder of pictures for each class,
-            where classes are numbered in the order of their names.
-        shape: The model's image shape `(H, W, C)`.
-        preprocessing: The model's `Preprocessing`, by which pictures are cropped and scaled.
+        path: A `.npy` of images scaled for the model, or a `.npz` of such `images` and optional
+            `labels`.
     """
     path = Path(path)
-    if path.is_dir():
-        _check_channels(shape[-1])
-        return _read_folder(path, replace(preprocessing, size=shape[:2]), shape[-1])
     if not path.is_file():
         raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
     try:
@@ -156,30 +159,45 @@ def read(path, shape, preprocessing):
     return (arrays["images"], arrays["labels"]) if "labels" in arrays else arrays["images"]
 
 
-def _read_folder(folder, preprocessing, channels):
-    """A folder's pictures, read as in evaluation; a warning names those that are left out."""
+def _folder_batches(folder, shape, preprocessing, classes):
+    """Yields batches of a folder's pictures; a warning names those that are left out."""
     import tensorflow as tf
 
     from keras_mixer.data import evaluation_image
     from keras_mixer.data.folders import LeftOutWarning, read_any_folder
-    from keras_mixer.data.pictures import PICTURES
+    from keras_mixer.data.splits import NO_TEST, folder_for_tests
 
-    found = read_any_folder(folder)
-    if found.skipped_pictures:
-        text = left_out(folder, found.skipped_pictures)
-        warnings.warn(text, LeftOutWarning, stacklevel=3)
-    if not found.files:
-        raise ValueError(
-            f"{folder} and its folders have no readable pictures ({', '.join(PICTURES)})."
-        )
+    _check_channels(shape[-1])
+    path = folder_for_tests(folder, classes=classes)
+    if path is None:
+        raise ValueError(NO_TEST.format(folder))
+    found = read_any_folder(path, classes)
+    if found.skipped:
+        warnings.warn(left_out(folder, found.skipped), LeftOutWarning, stacklevel=4)
+    preprocessing = replace(preprocessing, size=shape[:2])
 
     def view(path):
-        return evaluation_image(tf.io.read_file(path), preprocessing, channels)
+        return evaluation_image(tf.io.read_file(path), preprocessing, shape[-1])
 
-    paths = tf.data.Dataset.from_tensor_slices([os.fsencode(p) for p in found.files])
-    views = paths.map(view, tf.data.AUTOTUNE, deterministic=True)
-    images = preprocessing.scaled(np.stack([*views.as_numpy_iterator()]))
-    return images if found.labels is None else (images, np.array(found.labels))
+    paths = tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in found.files])
+    views = paths.map(view, tf.data.AUTOTUNE, deterministic=True).batch(BATCH)
+    for i, pixels in enumerate(views.as_numpy_iterator()):
+        images = preprocessing.scaled(pixels)
+        labels = found.labels and np.array(found.labels[i * BATCH :][:BATCH])
+        yield images if labels is None else (images, labels)
+
+
+def _source_batches(source, shape, preprocessing):
+    """Yields batches of a `Source`'s images and labels, read as in evaluation."""
+    from keras_mixer.data import evaluation_batches
+    from keras_mixer.data.folders import LeftOutWarning
+
+    if source.skipped:
+        warnings.warn(left_out(source.name, source.skipped), LeftOutWarning, stacklevel=4)
+    source = source.with_channels(shape[-1])
+    batches = evaluation_batches(source, BATCH, shape[:2], preprocessing=preprocessing)
+    for images, labels, weights in batches.as_numpy_iterator():
+        yield images[weights > 0], labels[weights > 0]  # the others are padding
 
 
 def _images(images, shape, who):

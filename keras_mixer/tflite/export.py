@@ -137,7 +137,15 @@ def export(
     sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
     probabilities = gives_probabilities(unpacked(content, who))
     reports = [
-        (crop, verify(model, content, data, cut_as=cut_as, input_range=of_model.input_range))
+        (
+            crop,
+            verify(
+                *(model, content, data),
+                cut_as=cut_as,
+                input_range=of_model.input_range,
+                labels=labels or None,
+            ),
+        )
         for crop, cut_as in _crops(data)
     ]
     text = card(metadata, shape, classes, probabilities, sizes, scores, of_file, reports)
@@ -160,7 +168,7 @@ def _crops(data):
     """Crops of test images: pairs of a name for the card and `cut_as` for `verify`."""
     if data is None:
         return ()
-    if not Path(data).is_dir():
+    if isinstance(data, str | Path) and not Path(data).is_dir():
         return [("as they are given", None)]
     return [("as trained", None), ("as MediaPipe does", "mediapipe")]
 

@@ -1,7 +1,8 @@
 """Training: on what, by which recipe, and how it is resumed where it stopped."""
 
 from keras_mixer.training.devices import strategy
-from keras_mixer.training.evaluation import evaluate, evaluation_source
+from keras_mixer.training.evaluation import evaluate
+from keras_mixer.training.images import evaluation_source, training_sources
 from keras_mixer.training.recipes import RECIPES, Recipe, recipe
 from keras_mixer.training.start import starting_from
 from keras_mixer.training.train import train
@@ -15,4 +16,5 @@ __all__ = [
     "starting_from",
     "strategy",
     "train",
+    "training_sources",
 ]

@@ -1,56 +1,22 @@
-"""Evaluation: on which images a model is measured, and how."""
+"""Evaluation: a model is measured on every image of a source."""
 
 import math
 from contextlib import nullcontext
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_mixer import data
 from keras_mixer._backend import jit_compile, settings
 from keras_mixer._keras import graph_of
 from keras_mixer._text import listed
-from keras_mixer._types import InputRange, StrPath
+from keras_mixer._types import InputRange
 from keras_mixer.data.sources import Source
 from keras_mixer.images import Preprocessing, find_preprocessing, preprocessing
 from keras_mixer.training.devices import batch_share, replicas
 from keras_mixer.training.heads import last_activation
 from keras_mixer.training.optimizers import metrics
-from keras_mixer.training.record import held_out_every, record_of
-
-
-def evaluation_source(
-    dataset: StrPath, split: str | None = None, *, data_dir: StrPath | None = None, run: Any = None
-) -> Source:
-    """Finds the images on which to evaluate a model.
-
-    Args:
-        dataset: A name in TensorFlow Datasets, or a folder.
-        split: By default the test or validation split. Of a folder without splits all pictures are
-            taken, or, if `run` was trained on that folder, those that it held out.
-        data_dir: As in `keras_mixer.data.tfds`.
-        run: The folder of the run that trained the model, or a model file in it. Classes of a
-            folder are numbered as in the run.
-
-    Returns:
-        A `keras_mixer.data.Source`.
-
-    Raises:
-        ValueError: There is no test or validation split, and none was given.
-        ValueError, FileNotFoundError, OSError: As `keras_mixer.data.load_test` does.
-    """
-    record = record_of(run) if run else None
-    classes = record["classes"] if record and Path(dataset).expanduser().is_dir() else None
-    every = held_out_every(record, dataset) if classes and split is None else None
-    if every:
-        return data.hold_out(data.folder(dataset, classes=classes), every)[1]
-    images = data.load_test(dataset, split, data_dir=data_dir, classes=classes)
-    if images is None:
-        raise ValueError(f"{dataset} has no test or validation split; pass split= (--split).")
-    return images
+from keras_mixer.training.record import record_of
 
 
 def evaluate(
@@ -103,7 +69,7 @@ def evaluate(
         )
     _, height, width, channels = model.input_shape
     classes = len(images.classes)
-    images = _with_channels(images, channels)
+    images = images.with_channels(channels)
     if channels != images.channels or model.output_shape[1:] != (classes,):
         raise ValueError(
             f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
@@ -142,13 +108,6 @@ def _uncompiled(model):
         return keras.Model(model.inputs[0], model.outputs[0])
     image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
     return keras.Model(image, model(image))  # whose own `call` does more than its graph
-
-
-def _with_channels(images, channels):
-    """The same images, grey or in colour as the model takes them, where they are files."""
-    content, _ = images.order(None).take(1).map(images.read).element_spec
-    files = content.dtype == tf.string and channels in (1, 3)
-    return replace(images, channels=channels) if files else images
 
 
 def _scope(model):

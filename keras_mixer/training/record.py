@@ -36,11 +36,20 @@ def record_of(run):
         return None
 
 
-def held_out_every(record, folder):
-    """N where a run trained on this folder but for every Nth of its pictures; else None."""
+def held_out_as(record, folder):
+    """The arguments of `data.hold_out` with which a run divided a folder.
+
+    Returns:
+        `{"share": ...}` or, in older runs, `{"every": ...}`; None where the run did not divide this
+        folder.
+    """
     images = record["origin"]["images"]
     paths = {Path(images[key]).resolve() for key in ("folder", "absolute") if key in images}
-    return images.get("but_every") if Path(folder).expanduser().resolve() in paths else None
+    if Path(folder).expanduser().resolve() not in paths:
+        return None
+    if "but_every" in images:
+        return {"every": images["but_every"]}
+    return {"share": images["share"]} if "share" in images else None
 
 
 def differences(kept, now):

@@ -17,7 +17,7 @@ from keras_mixer._runs import SKIPPED, STATE
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
-from keras_mixer.data.sources import Source
+from keras_mixer.data.sources import Source, Splits
 from keras_mixer.images import carrier, preprocessing
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
@@ -249,6 +249,12 @@ def _check(folder, resume, images, held_out, augment):
             f"There is a run in {folder} already; resume it (--resume, resume=True) or choose "
             "another folder."
         )
+    root = Path(images.origin.get("absolute", folder / "elsewhere"))
+    if folder.resolve() == root or root in folder.resolve().parents:
+        raise ValueError(
+            f"{folder} is inside {images.origin['folder']}, among the images to train on. Choose a "
+            "folder elsewhere (--output)."
+        )
     if held_out and held_out.classes != images.classes:
         raise ValueError(
             f"{images.name} and {held_out.name} have different classes: {images.classes[:5]} and "
@@ -309,10 +315,9 @@ def _config(layer):
 
 def _announce(model, images, held_out, folder):
     """Prints what is trained on which images, and which files were left out."""
-    print(f"{model.name}, {model.count_params():,} parameters, trains on {images}")
+    sources = Splits(images, held_out, None)
+    print(f"{model.name}, {model.count_params():,} parameters, {sources}.")
     skipped = images.skipped | (held_out.skipped if held_out else {})
-    if held_out:
-        print(f"and is evaluated on {held_out}.")
     if skipped and process()[0] == 0:
         lines = [f"{path}: {reason}" for path, reason in skipped.items()]
         with whole_file(folder / SKIPPED, overwrite=True) as path:

@@ -228,7 +228,7 @@ def test_a_folder_takes_every_format_in_every_suffix(tmp_path):
     (tmp_path / "all").mkdir()
     for suffix in PICTURES:
         (tmp_path / "all" / f"picture{suffix.upper()}").write_bytes(KINDS["webp"].content)
-    source = data.folder(tmp_path)
+    source = data.folder(tmp_path, classes=["all"])
     assert (source.count, source.skipped) == (len(PICTURES), {})
 
 
@@ -248,6 +248,6 @@ def test_a_file_name_need_not_be_utf_8(tmp_path):
     (tmp_path / "all").mkdir()
     path = tmp_path / "all" / os.fsdecode(b"caf\xe9.jpg")
     path.write_bytes(KINDS["png"].content)
-    source = data.folder(tmp_path)
+    source = data.folder(tmp_path, classes=["all"])
     content, _ = source.read(next(iter(source.order())))
     np.testing.assert_array_equal(decode(content, 3), read_picture(path, 3))

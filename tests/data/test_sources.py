@@ -101,12 +101,12 @@ def test_cmyk_and_grey_pictures_are_read_in_rgb(tmp_path):
         assert np.abs(image - expected).mean() < 4  # JPEG's loss, and CMYK's
 
 
-@pytest.mark.parametrize("inside", [[], ["a/x.txt"], ["x.jpg"]])
+@pytest.mark.parametrize("inside", [[], ["a/x.txt"], ["x.jpg"], ["a/x.jpg", "b/x.jpg"]])
 def test_a_folder_without_a_readable_picture_is_an_error(tmp_path, inside):
     for name in inside:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("no picture")
-    with pytest.raises(ValueError, match=r"no readable picture .*CLASS/PICTURE\.jpg"):
+    with pytest.raises(ValueError, match=r"CLASS/PICTURE\.jpg|holds no picture that can be read"):
         data.folder(tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder of images"):
         data.folder(tmp_path / "missing")
@@ -121,14 +121,14 @@ def test_two_folders_number_their_classes_alike(tmp_path):
     assert held_out.classes == images.classes
     assert {label for _, label in contents(held_out)} == {1}  # dog, as in train
     (tmp_path / "away").rename(tmp_path / "val" / "wolf")
-    with pytest.raises(ValueError, match=r"not among the 3 .*: wolf"):
+    with pytest.raises(ValueError, match=r"not among the 3 .*: wolf/"):
         data.load(tmp_path)
     assert len(data.load_test(tmp_path).classes) == 3
     shutil.rmtree(tmp_path / "val")
     assert data.load_test(tmp_path) is None
 
 
-def test_without_subfolders_every_tenth_picture_of_a_folder_is_held_out(tmp_path):
+def test_without_splits_a_tenth_of_each_class_of_a_folder_is_held_out(tmp_path):
     everything = contents(data.folder(class_folders(tmp_path / "x", count=19)))
     images, held_out = data.load(tmp_path / "x")
     assert (images.count, held_out.count) == (36, 4)
@@ -138,8 +138,40 @@ def test_without_subfolders_every_tenth_picture_of_a_folder_is_held_out(tmp_path
     for splits in ({"split": "train"}, {"held_out": "test"}):  # not passed over
         with pytest.raises(FileNotFoundError, match="x/train"):
             data.load(tmp_path / "x", **splits)
-    with pytest.raises(ValueError, match="too few"):
-        data.hold_out(data.arrays(*labelled(9)))
+    with pytest.raises(ValueError, match=r"too few to hold out any .*--validation 0"):
+        data.hold_out(data.arrays(*labelled(3)))
+
+
+def test_every_nth_image_is_held_out_as_in_older_runs(tmp_path):
+    images, held_out = data.hold_out(data.folder(class_folders(tmp_path / "x", count=19)), every=10)
+    assert (images.count, held_out.count) == (36, 4)
+    assert images.name.endswith("x, but every 10th")
+
+
+def test_a_share_of_a_split_of_tensorflow_datasets_is_held_out(prepared):
+    found = data.load_splits("patches", validation=0.25, data_dir=prepared)
+    assert [source.count for source in found] == [30, 10, 11]
+    whole = contents(data.tfds("patches", data_dir=prepared))
+    assert contents(found.train) + contents(found.validation) == whole
+    assert str(found) == (
+        "learns from 30 images in 3 classes in patches/1.0.0 train[:30], chooses by 10 in "
+        "patches/1.0.0 train[30:], measures 11 in patches/1.0.0 test"
+    )
+    found = data.load_splits("patches", data_dir=prepared)  # as in the literature
+    assert (found.validation.count, found.test) == (11, None)
+    assert data.load_splits("patches", validation=0, data_dir=prepared).validation is None
+    with pytest.raises(ValueError, match=r"split='train\[:90%\]', held_out="):
+        data.load_splits("patches", "train[:9]", validation=0.5, data_dir=prepared)
+
+
+@pytest.mark.parametrize(
+    "name", ["./no/such", "no/such/folder", "my pictures", "C:\\pictures", "~/x"]
+)
+def test_a_folder_that_is_not_there_is_no_name_of_a_data_set(name):
+    with pytest.raises(FileNotFoundError, match="There is no folder of images at"):
+        data.load(name)
+    with pytest.raises(ValueError, match="Unpack an archive first"):
+        data.load(__file__)
 
 
 def test_a_test_split_whose_labels_are_secret_is_passed_over(prepared, tmp_path):
@@ -184,7 +216,9 @@ def test_tensorflow_datasets_by_name_with_splits_and_labels_of_ones_own(prepared
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "cifar01"}, r"no data set called 'cifar01'\. Did you mean .*cifar10"),
+        ({"name": "cifar01"}, r"no data set called 'cifar01', .*Did you mean .*cifar10"),
+        ({"name": "cifar10:9.9.9"}, "does not take 'cifar10:9.9.9': Dataset cifar10 cannot be"),
+        ({"name": "cifar10/big"}, r"does not take 'cifar10/big': BuilderConfig big not found"),
         ({"name": "patches", "split": "tset"}, r"no split 'tset', only train, test|test, train"),
         ({"name": "patches", "split": "train[:0]"}, "is empty"),
         ({"name": "patches", "label": "name"}, "no feature .name.; it has image, label, side"),

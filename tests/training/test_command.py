@@ -7,6 +7,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from keras_mixer import data, training
 from keras_mixer._runs import STATE
 from keras_mixer.cli import main
 from tests.pictures import class_folders
@@ -24,26 +25,42 @@ TINY = [
 def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(here, tmp_path):
     class_folders(tmp_path / "pets", count=15)
     done = here("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path)
-    assert "trains on pets, but every 10th: 29 images of 3 classes" in done.stdout
+    assert (
+        "learns from 28 images in 3 classes in pets/, 0.9 of each class, chooses by 4"
+        in done.stdout
+    )
     assert "Left out 4, all in run/skipped.txt" in done.stdout.replace("\n", " ")
     for name in ("truncated.jpg", "text.jpg", "notes.txt", "empty: a class without pictures"):
         assert name in done.stdout
     assert "epoch 2: loss" in done.stdout
 
     done = here("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
-    assert "images 3" in done.stdout  # those that were held out
+    assert "images 4" in done.stdout  # those that were held out
     shutil.copytree(tmp_path / "pets", tmp_path / "others")
     done = here("evaluate", "run", "--dataset", "others", cwd=tmp_path)
     assert "images 32" in done.stdout
     (tmp_path / "elsewhere").mkdir()
     done = here("evaluate", tmp_path / "run", "--dataset", "../pets", cwd=tmp_path / "elsewhere")
-    assert "images 3" in done.stdout
+    assert "images 4" in done.stdout
     done = here("predict", "run", "pets/dog/3.PNG", "--top", "2", cwd=tmp_path)
     assert "dog" in done.stdout.replace("pets/dog/3.PNG", "")  # the class, not the path
     again = here("train", "--dataset", "pets", "--output", "run", *TINY, cwd=tmp_path, check=False)
     assert again.returncode == 1
     assert "--resume" in again.stderr
 
+
+@pytest.mark.slow
+def test_a_run_of_an_older_version_is_evaluated_and_resumed(here, tmp_path, monkeypatch):
+    class_folders(tmp_path / "pets", count=15)
+    monkeypatch.chdir(tmp_path)
+    sources = data.hold_out(data.folder("pets"), every=10)
+    recipe = training.recipe("small_images").set(
+        *(o.split("=", 1)[1] for o in TINY if "--set" in o)
+    )
+    options = [option.split("=", 1)[1] for option in TINY if "--model-option=" in option]
+    options += ["token_mlp_dim=8", "channel_mlp_dim=32"]
+    build = training.starting_from("MlpMixer", None, *options)
+    training.train(build, *sources, recipe=recipe, folder="run")
     without_origin(tmp_path / "run" / STATE)
     done = here("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
     assert "images 3" in done.stdout
@@ -64,8 +81,10 @@ def without_origin(path):
 def test_a_data_set_by_name(command, here, tmp_path, tiny_cifar10):
     data = ["--dataset", "cifar10", "--data-dir", tiny_cifar10]
     done = command("train", *data, "--output", "run", "--split", "train[:50%]", *TINY, cwd=tmp_path)
-    assert "trains on cifar10/3.0.2 train[:50%]: 70 images of 10 classes" in done.stdout
-    assert "evaluated on cifar10/3.0.2 test: 30 images" in done.stdout
+    assert (
+        "learns from 70 images in 10 classes in cifar10/3.0.2 train[:50%], chooses by 30 in "
+        "cifar10/3.0.2 test." in done.stdout
+    )
     done = here("evaluate", "run/last.keras", *data, "--split", "train[:13]", cwd=tmp_path)
     assert "images 13" in done.stdout
     assert "keras-mixer train --dataset cifar10" in (tmp_path / "run/README.md").read_text()
@@ -80,7 +99,7 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
     arguments = ["--task", "cifar10", "--data-dir", tiny_cifar10, "--output", "run"]
     steps = ["--set", "steps=4", "--set", "warmup=1"]
     done = here("train", *arguments, *TINY[:-1], *steps, cwd=tmp_path)
-    assert "cifar10/3.0.2 train: 140 images" in done.stdout
+    assert "140 images in 10 classes in cifar10/3.0.2 train," in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -93,6 +112,8 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
         (["--task", "pets"], "either --dataset or --task"),
         (["--model", "MixerB17"], "Did you mean 'MixerB16'?"),
         (["--device", "tpu"], "A TPU was asked for"),
+        (["--validation", "1.5"], "validation (--validation) is a share from 0 to 1; got 1.5"),
+        (["--output", "pets/runs"], "pets/runs is inside pets, among the images to train on"),
         (["--split", "train[:x]"], "no folder of images at 'pets/train[:x]'"),
         (["--model-option", "depth"], "written key=value; got 'depth'"),
         (["--model-option", "dept=2"], "Did you mean 'depth'?"),

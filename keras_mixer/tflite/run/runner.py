@@ -56,6 +56,11 @@ class Runner:
         self.metadata = metadata_in(self.name, content)
         self.preprocessing = self._preprocessing(content)
 
+    @property
+    def names(self):
+        """The names of the classes in the file's metadata; empty without them."""
+        return self.metadata.labels if self.metadata else ()
+
     def _preprocessing(self, content):
         preprocessing = preprocessing_in(self.name, content)
         if self.metadata and self.metadata.input_range:

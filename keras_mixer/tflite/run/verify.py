@@ -10,13 +10,14 @@ import keras
 import numpy as np
 
 from keras_mixer._backend import predict
-from keras_mixer._types import Images, InputRange, Tflite
+from keras_mixer._types import Images, InputRange, Labels, Tflite
 from keras_mixer.images import PIXELS, find_preprocessing
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches
 from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
+from keras_mixer.tflite.file.labels import read_labels
 from keras_mixer.tflite.run.runner import Runner
 
 LAYER_IMAGES = 16  # images for the comparison of layers; each gives thousands of values per layer
@@ -110,6 +111,7 @@ def verify(
     layers: bool = False,
     cut_as: str | None = None,
     input_range: InputRange | None = None,
+    labels: Labels | None = None,
 ) -> Report:
     """Runs a Keras classifier and its `.tflite` file on the same images and compares the scores.
 
@@ -119,7 +121,8 @@ def verify(
         data: Images as the model takes them: an array `[N, H, W, C]`, a pair `(images, labels)`, a
             `tf.data.Dataset`, or an iterable of batches. Or the path of a `.npy` or `.npz`, of a
             folder of pictures, or of a folder with one folder of pictures for each class. Labels,
-            integers `[N]` or one-hot `[N, classes]`, add the accuracies.
+            integers `[N]` or one-hot `[N, classes]`, add the accuracies. Of a folder with splits
+            the test split is read, or else the validation split. Also a `keras_mixer.data.Source`.
         threads: CPU threads for LiteRT; by default one per core, at most four.
         layers: Whether to compare the output of every layer, too, with that of the model in
             float32, on the first 16 images. The file must come from `convert`, because layers are
@@ -127,6 +130,8 @@ def verify(
         cut_as: How pictures in a folder are cropped: `None`, as in the model's evaluation, or
             `"mediapipe"`, as by MediaPipe's image classifier and approximately by most apps.
         input_range: The values of a black and of a white pixel, if the model does not state them.
+        labels: For a folder, the class names in the order of the scores, or the path of a text file
+            with one name per line; by default the names in the file's metadata.
 
     If the file's metadata have another scale of pixels than the model, images are converted to it
     for the file.
@@ -149,6 +154,7 @@ def verify(
             f"outputs {ours[1:]}, the file {theirs[0]} to {theirs[1:]}."
         )
 
+    classes = read_labels(labels) if labels else runner.names or runner.classes
     expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
@@ -157,7 +163,7 @@ def verify(
         preprocessing = preprocessing.on_device()
     theirs = _other_scale(preprocessing, runner)
     pixels = preprocessing if theirs and theirs.input_range == PIXELS else None
-    for images, batch_labels in batches(data, shape, "verify", preprocessing):
+    for images, batch_labels in batches(data, shape, "verify", preprocessing, classes):
         expected.append(predict(model, images))
         labels.append(batch_labels)
         in_file = images if theirs is None else theirs.scaled(preprocessing.pixels(images))
