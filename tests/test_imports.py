@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "keras_mixer"
 # Helpers for all rooms, each with a leading underscore because none is public API.
 SHARED = {
-    *("_accelerators", "_backend", "_extras", "_files", "_keras", "_quiet", "_runs"),
+    *("_accelerators", "_arrays", "_backend", "_extras", "_files", "_keras", "_quiet", "_runs"),
     *("_tensorflow", "_text", "_types"),
     "tflite/_litert",
 }
@@ -29,7 +29,8 @@ MAY = {
         "transfer",
         "weights",
     },
-    "images": {"_keras"},
+    "images": {"_arrays", "_keras"},
+    "tasks": {"_arrays", "_text"},
     "layers": {"images", "_keras"},
     "weights": {"images", "layers", "_files", "_keras", "_text"},
     "models": {"images", "layers", "weights", "_text"},
@@ -43,26 +44,29 @@ MAY = {
         *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
     },
     "tpu": {"models", "_text"},
-    "tflite/examples": {"data", "images", "_text"},
+    "tflite/examples": {"data", "images", "tasks", "_arrays", "_text"},
     "tflite/file": {"images", "_extras", "_text", "tflite/_litert"},
     "tflite/convert": {
         *("images", "layers", "tflite/examples", "tflite/file"),
         *("_extras", "_keras", "_tensorflow", "_text", "tflite/_litert"),
     },
     "tflite/run": {
-        *("images", "tflite/convert", "tflite/examples", "tflite/file", "_backend", "_extras"),
+        *("images", "tasks", "tflite/convert", "tflite/examples", "tflite/file"),
+        *("_arrays", "_backend", "_extras", "_keras"),
     },
     "tflite/_litert": {"_extras"},
-    "tflite/card": {"tflite/convert", "tflite/file"},
+    "tflite/card": {"tasks", "tflite/convert", "tflite/file"},
     "tflite/export": {
         *(
             "images",
+            "tasks",
             "tflite/card",
             "tflite/convert",
             "tflite/file",
             "tflite/run",
             "_extras",
             "_files",
+            "_keras",
         ),
     },
     "tflite/__init__": {"tflite/convert", "tflite/export", "tflite/file", "tflite/run"},
@@ -78,7 +82,7 @@ MAY = {
     },
 }
 TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/examples"}
-LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "transfer", "weights"}
+LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "tasks", "transfer", "weights"}
 READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
 LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
 FILES = [*PACKAGE.rglob("*.py")]

@@ -139,7 +139,7 @@ def test_what_is_no_picture_is_refused(path, tmp_path):
         Classifier(path)(cut)
     with pytest.raises(FileNotFoundError, match=r"no picture at 'nowhere\.png'"):
         Classifier(path)("nowhere.png")
-    with pytest.raises(ValueError, match=r"An array \(3, 4, 5, 6\) of type uint8 is not a picture"):
+    with pytest.raises(ValueError, match=r"one image at a time; got 3, an array \(3, 4, 5, 6\)"):
         Classifier(path)(np.zeros((3, 4, 5, 6), np.uint8))
     with pytest.raises(ValueError, match=r"\[N, 16, 32, 3\]"):
         Classifier(path)(np.zeros((16, 16, 3), np.float32))
