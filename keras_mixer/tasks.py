@@ -30,11 +30,6 @@ class Task:
     for_mediapipe = True  # whether its image classifier shows what the scores mean
 
     @property
-    def count(self):
-        """Number of classes, labels or quantities."""
-        return self.units
-
-    @property
     def threshold(self):
         """The score above which the answer is yes."""
         return 0.0 if self.activation == "linear" else 0.5
@@ -42,6 +37,10 @@ class Task:
     def named(self, names, who):
         """The names that belong to the scores, from those of the user."""
         return names
+
+    def counted(self, names, file):
+        """The number of classes, labels or quantities, and where their names are."""
+        return f"{self.units:,}, {f'named in `{file}`' if names else 'not named'}"
 
     def accuracy(self, scores, labels):
         """The share of right answers, or None without labels.
@@ -96,7 +95,6 @@ class Binary(Task):
 
     name = "binary"
     heading = ("accuracy", "Keras, accuracy", "same class")
-    count = 2
 
     def answers(self, scores):
         return scores[:, 0] > self.threshold
@@ -112,12 +110,16 @@ class Binary(Task):
             )
         return names[-1:]
 
+    def counted(self, names, file):
+        no, yes = self.pair(names)
+        return f"2, {no} and {yes}, from one score"
+
     def pair(self, names=()):
         """The names of the classes 0 and 1, from two names, that of class 1, or none."""
         return (f"not {names[0]}", *names) if len(names) == 1 else (*names,) or ("0", "1")
 
     def means(self, names=()):
-        no, yes = (f"class {name}" if not names else f"“{name}”" for name in self.pair(names))
+        no, yes = (f"“{name}”" if names else f"class {name}" for name in self.pair(names))
         if self.activation == "sigmoid":
             return f"the probability of {yes}; 1 minus it is the probability of {no}."
         return (
@@ -189,6 +191,9 @@ class Regression(Task):
             )
         return names
 
+    def counted(self, names, file):
+        return f"{self.units:,}"
+
     def accuracy(self, scores, labels):
         return None
 
@@ -215,7 +220,7 @@ def _share(equal, finite):
 TASKS = {kind.name: kind for kind in (Classification, Binary, Multilabel, Regression)}
 
 
-def find_task(activation, units, who, labels=None, task=None):
+def task_of(activation, units, who, labels=None, task=None):
     """The task of a model, from its last activation, the number of its scores and its labels.
 
     - One score: yes or no from a sigmoid, or if every label is 0 or 1; otherwise a quantity.
@@ -296,7 +301,7 @@ def class_numbers(labels, classes, who):
         labels: As from `label_array`: numbers of classes, of any type; or one-hot or probabilities
             `[N, classes]`, of which the largest counts.
         classes: Number of classes; None for any.
-        who: As in `find_task`.
+        who: As in `task_of`.
 
     Raises:
         ValueError: A label is no number of a class, or rows are neither one-hot nor probabilities.
@@ -318,7 +323,7 @@ def class_numbers(labels, classes, who):
     last = (classes or 2**63) - 1
     if low < 0 or high > last:
         hint = " Numbers begin at 0: subtract 1." if (low, high) == (1, classes) else ""
-        upwards = f"from 0 to {last}" if classes else "0 or above"
+        upwards = f"from 0 to {last}" if classes else "from 0"
         raise ValueError(f"{who} needs labels {upwards}; got {low} to {high}.{hint}")
     return labels.astype(np.int64)
 

@@ -115,8 +115,7 @@ def card(metadata, shape, task, names, sizes, scores, preprocessing, reports=())
         "Version": metadata.version,
         "Author": metadata.author,
         "Licence": metadata.license or "not given",
-        task.noun: f"{task.count:,}"
-        + (f", named in `{LABELS}`" if metadata.labels else ", not named"),
+        task.noun: task.counted(names, LABELS),
     }
     order = {1: ", grey", 3: ", RGB, channels last"}.get(channels, ", channels last")
     picture = channels in (1, 3)

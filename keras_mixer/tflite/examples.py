@@ -128,8 +128,8 @@ def _stream(data, who):
         stream = iter(data)
     except TypeError:
         raise ValueError(
-            f"{who} needs images: a path, an array, a pair (images, labels), a data set or batches; "
-            f"got {type(data).__name__}."
+            f"{who} needs images: a path, an array, a pair (images, labels), a data set or "
+            f"batches; got {type(data).__name__}."
         ) from None
     try:
         length = length_hint(data, -1)

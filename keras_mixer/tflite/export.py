@@ -14,7 +14,7 @@ from keras_mixer._files import check_new, whole_file
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Labels, StrPath
 from keras_mixer.images import PIXELS, preprocessing
-from keras_mixer.tasks import TASKS, find_task
+from keras_mixer.tasks import TASKS, task_of
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert.convert import convert
 from keras_mixer.tflite.convert.model import image_shape
@@ -105,7 +105,7 @@ def export(
     classes = _classes(model, who)
     labels = () if labels is None else read_labels(labels)
     chosen = task or ("binary" if labels and classes == 1 else None)
-    found = find_task(activation_of(last_operation(model)), classes, who, task=chosen)
+    found = task_of(activation_of(last_operation(model)), classes, who, task=chosen)
     both, labels = labels, found.named(labels, who)
     check_labels(labels, classes, who)
     of_model = preprocessing(model, input_range=input_range)

@@ -201,8 +201,12 @@ def test_what_tensorflow_datasets_lacks_is_an_error(prepared, arguments, message
     [
         (np.zeros((3, 8, 8)), np.zeros(3, int), "N, H, W, C"),
         (np.zeros((0, 8, 8, 3)), np.zeros(0, int), "at least one"),
-        (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(2, int), "one class number"),
-        (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(3), "type float64"),
+        (
+            np.zeros((3, 8, 8, 3), np.uint8),
+            np.zeros(2, int),
+            "one label for each image; got 2 for 3",
+        ),
+        (np.zeros((3, 8, 8, 3), np.uint8), np.full(3, 0.5), "which are whole"),
         (np.zeros((3, 8, 8, 3), np.uint8), np.full(3, -1), "from 0"),
         (np.random.rand(3, 8, 8, 3), np.zeros(3, int), "pixels from 0 to 255"),
         (np.full((3, 8, 8, 3), np.nan), np.zeros(3, int), "pixels from 0 to 255"),

@@ -29,6 +29,12 @@ def read_labels(labels):
     return tuple(lines)
 
 
+def check_own(labels, own, who):
+    """`check_order` of labels as a user gives them, either of which may be a path or None."""
+    if labels is not None and own is not None:
+        check_order(read_labels(labels), read_labels(own), who)
+
+
 def check_order(labels, own, who):
     """Raises ValueError if labels are a model's own names in another order."""
     if labels != own and sorted(labels) == sorted(own):

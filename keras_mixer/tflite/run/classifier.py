@@ -14,7 +14,7 @@ from keras_mixer._extras import needs
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import InputRange, Labels, Tflite
 from keras_mixer.images import Preprocessing, find_preprocessing
-from keras_mixer.tasks import find_task
+from keras_mixer.tasks import task_of
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches, picture
 from keras_mixer.tflite.file.labels import check_order, read_labels
@@ -43,9 +43,9 @@ class Classifier:
         path: Path or content of a `.tflite` classifier, `[1, H, W, C] -> [1, classes]`, or a Keras
             model.
         labels: Class names: a sequence, or the path of a text file with one name per line. By
-            default the names in the file, or numbers if there are none. Of a model with one score,
-            from a sigmoid, two names, that of class 1 second, or that of class 1 alone; the score is
-            the probability of class 1.
+            default the names in the file, or numbers if there are none. Of a model with one score
+            from a sigmoid, the probability of class 1: two names, class 1 second, or that of class
+            1 alone.
         input_range: The values of a black and of a white pixel, if the file or the Keras model does
             not state them.
         threads: CPU threads for a file; by default one per core, at most four.
@@ -93,11 +93,11 @@ class Classifier:
         activation = self.runner.activation
         if activation != "sigmoid":
             raise ValueError(
-                f"Classifier needs scores of classes; {self.runner.name} gives one number that does "
-                "not come from a sigmoid, so that it is a quantity or a logit. For yes or no, end "
+                f"Classifier needs scores of classes; {self.runner.name} gives one number that "
+                "does not come from a sigmoid, so that it is a quantity or a logit. For yes or no, end "
                 "the model with a sigmoid; verify takes models of quantities."
             )
-        return find_task(activation, 1, "Classifier")
+        return task_of(activation, 1, "Classifier")
 
     def _preprocessing(self, input_range):
         preprocessing = self.runner.preprocessing

@@ -11,7 +11,7 @@ import numpy as np
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange
 from keras_mixer.images import find_preprocessing
-from keras_mixer.tasks import find_task
+from keras_mixer.tasks import task_of
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
 from keras_mixer.tflite.convert.checks import check_float16
 from keras_mixer.tflite.convert.float_file import checked_float_file
@@ -87,7 +87,7 @@ def sensitivity(
     found = batches(data, shape, who, preprocessing, most=count)
     images = [image for batch, _ in found for image in batch]
     units = model.outputs[0].shape[-1]
-    of_model = find_task(activation_of(last_operation(model)), units, who, task=task)
+    of_model = task_of(activation_of(last_operation(model)), units, who, task=task)
     check_backend("sensitivity")
 
     content = checked_float_file(model, shape, recipe, who, example)

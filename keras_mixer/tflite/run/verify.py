@@ -13,7 +13,7 @@ from keras_mixer._backend import predict
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Tflite
 from keras_mixer.images import PIXELS, find_preprocessing
-from keras_mixer.tasks import find_task
+from keras_mixer.tasks import task_of
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
@@ -184,7 +184,7 @@ def verify(
         )
 
     activation = activation_of(last_operation(model))
-    find_task(activation, runner.classes, "verify", task=task)  # errors before any work
+    task_of(activation, runner.classes, "verify", task=task)  # errors before any work
     expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
@@ -193,12 +193,10 @@ def verify(
         preprocessing = preprocessing.on_device()
     theirs = _other_scale(preprocessing, runner)
     pixels = preprocessing if theirs and theirs.input_range == PIXELS else None
-    for images, batch_labels in batches(
-        data, shape, "verify", preprocessing, labelled=True
-    ):
+    for images, batch_labels in batches(data, shape, "verify", preprocessing, labelled=True):
         expected.append(predict(model, images))
         if batch_labels is not None:
-            found = find_task(activation, runner.classes, "verify", batch_labels, task)
+            found = task_of(activation, runner.classes, "verify", batch_labels, task)
             found.labels(batch_labels, "verify")  # errors at once
         labels.append(batch_labels)
         in_file = images if theirs is None else theirs.scaled(preprocessing.pixels(images))
@@ -210,7 +208,7 @@ def verify(
             scores.append(runner(image))
             seconds.append(perf_counter() - start)
     labels = _joined(labels)
-    found = find_task(activation, runner.classes, "verify", labels, task)
+    found = task_of(activation, runner.classes, "verify", labels, task)
     labels = None if labels is None else found.labels(labels, "verify")
     expected, scores = np.concatenate(expected).astype(np.float32), np.stack(scores)
     finite = np.isfinite(expected).all(-1) & np.isfinite(scores).all(-1)
