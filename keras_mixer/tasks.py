@@ -55,7 +55,10 @@ class Task:
         return _share(self.answers(scores) == self.answers(others), finite)
 
     def error(self, scores, labels):
-        """The mean absolute error of quantities; None for other tasks and without labels."""
+        """The mean absolute error of quantities, infinite if a score is not finite.
+
+        None for other tasks and without labels.
+        """
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,9 @@ class Regression(Task):
         return None
 
     def error(self, scores, labels):
-        return None if labels is None else float(np.abs(scores - labels).mean())
+        if labels is None:
+            return None
+        return float(np.abs(scores - labels).mean()) if np.isfinite(scores).all() else float("inf")
 
     def means(self, names=()):
         return (

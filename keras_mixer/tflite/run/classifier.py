@@ -94,8 +94,8 @@ class Classifier:
         if activation != "sigmoid":
             raise ValueError(
                 f"Classifier needs scores of classes; {self.runner.name} gives one number that "
-                "does not come from a sigmoid, so that it is a quantity or a logit. For yes or no, end "
-                "the model with a sigmoid; verify takes models of quantities."
+                "does not come from a sigmoid, so that it is a quantity or a logit. For yes or no, "
+                "end the model with a sigmoid; verify takes models of quantities."
             )
         return task_of(activation, 1, "Classifier")
 

@@ -86,7 +86,8 @@ class Report:
         return asdict(self)
 
     def __str__(self):
-        lines = [f"{self.images} images, {self.bytes / 1e6:.2f} MB"]
+        task = "" if self.task == "classification" else f", task {self.task}"
+        lines = [f"{self.images} images, {self.bytes / 1e6:.2f} MB{task}"]
         if self.accuracy is not None:
             of = " of single labels" if self.task == "multilabel" else ""
             lines += [f"accuracy{of} {self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"]
