@@ -218,6 +218,16 @@ def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_ou
         ),
         ("verify model.keras model_int8.tflite --data nowhere.npz", "'nowhere.npz'"),
         ("verify model.keras digit.png --data held_out.npz", "digit.png is not a .tflite file"),
+        (
+            "verify model_int8.tflite model.keras --data held_out.npz",
+            "the Keras model first and its .tflite file second: keras-mixer verify model.keras",
+        ),
+        (
+            "verify model.keras model_int8.tflite --data held_out.npz --task binary",
+            "needs a model with one score; this one has 10",
+        ),
+        ("predict model_int8.tflite digit.png --threads 100000000000000000000", "1024"),
+        ("predict model_int8.tflite digit.png --threads 0", "1<=x<=1024"),
         ("predict cut.tflite digit.png", "cut.tflite does not load"),
         ("predict model_int8.tflite report.json", "'report.json' is not a picture"),
         ("predict model_int8.tflite nowhere.png", "no picture at 'nowhere.png'"),

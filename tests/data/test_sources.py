@@ -217,6 +217,37 @@ def test_arrays_that_are_no_pictures_are_an_error(images, labels, message):
         data.arrays(images, labels)
 
 
+def test_arrays_take_labels_and_pixels_as_others_give_them():
+    pixels, labels = labelled(12)
+    expected = contents(data.arrays(pixels, labels))
+    assert {label for _, label in expected} == {0, 1, 2}
+    for given in (labels[:, None], labels.tolist(), labels.astype("uint8"), labels.astype(float)):
+        assert contents(data.arrays(pixels, given)) == expected
+    for given in (np.eye(3)[labels], tf.one_hot(labels, 3), tf.constant(labels)):
+        source = data.arrays(pixels.astype(np.int64).tolist(), given)
+        assert contents(source) == expected
+        assert source.classes == ("0", "1", "2")
+    yes = contents(data.arrays(pixels > 99, labels > 0))
+    assert [label for _, label in yes] == [int(label > 0) for label in labels]
+    assert yes[0][0] == (np.uint8(255) * (pixels[0] > 99)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.full(6, 10**7), "labels up to 10,000,000, which look like no class numbers.*unique"),
+        (np.full(6, 2**62), "look like no class numbers"),
+        (np.full((6, 2), 0.5), "neither 0 nor 1"),
+        (np.ones((6, 2)), "add up to 1"),
+        (["cat"] * 6, "Class names need to be numbered"),
+        ([0, 1, 2, 0, 1, np.nan], "finite"),
+    ],
+)
+def test_labels_that_name_no_class_are_an_error(labels, message):
+    with pytest.raises(ValueError, match=f"^arrays .*{message}"):
+        data.arrays(labelled(6)[0], labels)
+
+
 def test_class_names_must_reach_as_far_as_labels():
     with pytest.raises(ValueError, match="labels up to 2 but only 2 class names"):
         data.arrays(*labelled(6), classes=["a", "b"])
