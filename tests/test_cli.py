@@ -182,6 +182,35 @@ def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_ou
     assert "accuracy" in done.stdout
 
 
+def test_predict_names_a_picture_that_it_cannot_read_and_goes_on(here, quickstarted, tmp_path):
+    folder = quickstarted / "quickstart"
+    (tmp_path / "cut.png").write_bytes((folder / "digit.png").read_bytes()[:80])
+    alone = here("predict", folder / "model_int8.tflite", folder / "digit.png", cwd=tmp_path)
+    pictures = ["cut.png", folder / "digit.png", "nowhere.png"]
+    done = here("predict", folder / "model_int8.tflite", *pictures, cwd=tmp_path, check=False)
+    assert done.stdout == alone.stdout
+    assert done.returncode == 1
+    first, second, last = done.stderr.splitlines()
+    assert "'cut.png' is not a picture that can be read" in first
+    assert "no picture at 'nowhere.png'" in second
+    assert last == "Error: 2 of 3 pictures have no answer, see above."
+
+
+def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_names(here, tmp_path):
+    run = tmp_path / "pets"
+    run.mkdir()
+    CASES[0].tiny(depth=1).save(run / "best.keras")
+    (run / "labels.txt").write_text("\n".join("abcdefg"))
+    (run / "other.txt").write_text("\n".join("bacdefg"))
+    for command in (["export", "."], ["predict", ".", "x.jpg"]):
+        done = here(*command, "--labels", "other.txt", cwd=run, check=False)
+        assert done.stderr.startswith("Error: .: the labels are the model's own names in another")
+        assert done.stderr.count("\n") == 1
+    here("export", ".", cwd=run)
+    assert {path.name for path in run.iterdir() if path.is_dir()} == {"pets_tflite"}
+    assert (run / "pets_tflite/labels.txt").read_text().split() == [*"abcdefg"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

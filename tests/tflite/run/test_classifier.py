@@ -231,7 +231,7 @@ def test_a_file_brings_its_labels_and_range_and_arguments_win(model, path, pixel
     assert [p.label for p in told(pixels)] == ["ABCDEFG"[p.index] for p in plain]
     with pytest.raises(ValueError, match=r"two different numbers.*got \(0, 0\)"):
         Classifier(file, input_range=(0, 0))
-    with pytest.raises(ValueError, match="own names in another order.*class 0 is 'a', not 'b'"):
+    with pytest.raises(ValueError, match=r"own names in another order.*class 0 is 'a', not 'b'"):
         Classifier(file, labels=[*"bacdefg"])
 
 
@@ -255,7 +255,7 @@ def test_a_keras_model_that_takes_pixels_gets_pixels(pixels):
 def test_labels_match_the_classes(path):
     with pytest.raises(ValueError, match="7 scores; got 3 labels"):
         Classifier(path, labels=["a", "b", "c"])
-    with pytest.raises(ValueError, match="Labels need an order.*got a dict"):
+    with pytest.raises(ValueError, match=r"Labels need an order.*got a dict"):
         Classifier(path, labels=dict.fromkeys("abcdefg"))
 
 

@@ -196,7 +196,7 @@ def test_a_softmax_over_one_score_is_refused():
     always_1 = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(1, "softmax")]
     )
-    with pytest.raises(ValueError, match="a softmax, which is always 1. For yes or no"):
+    with pytest.raises(ValueError, match=r"a softmax, which is always 1. For yes or no"):
         verify(always_1, file(1, "sigmoid"), IMAGES)
 
 
