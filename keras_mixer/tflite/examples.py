@@ -162,9 +162,9 @@ def _has_parts(batch):
     if not isinstance(batch, list | tuple) or not 1 <= len(batch) <= 3:
         return False
     first, *rest = (0 if part is None else _rank(part) for part in batch)
-    alone = first == 4 and not rest
-    # A pair of as many axes is wrong in a tuple, and two batches, or two images, in a list.
-    return alone or (first in (3, 4) and (max(rest, default=3) < 3 or isinstance(batch, tuple)))
+    if isinstance(batch, tuple):
+        return first > 0  # otherwise it holds batches
+    return first in (3, 4) and max(rest) < 3 if rest else first == 4
 
 
 def _parts(batch, who):
@@ -262,9 +262,9 @@ def read(path, shape, preprocessing):
     """Images from disk as `(images, labels)`, or images alone if there are no labels.
 
     Args:
-        path: A `.npy` of images scaled for the model; a `.npz` of such `images` and optional
-            `labels`; a folder of pictures; or a folder with one folder of pictures for each class,
-            where classes are numbered in the order of their names.
+        path: A `.npy` of images scaled for the model, or of pixels as integers; a `.npz` of such
+            `images` and optional `labels`; a folder of pictures; or a folder with one folder of
+            pictures for each class, where classes are numbered in the order of their names.
         shape: The model's image shape `(H, W, C)`.
         preprocessing: The model's `Preprocessing`, by which pictures are cropped and scaled.
     """
@@ -323,7 +323,8 @@ def _images(images, shape, who):
         elif images.ndim == 4 and (*images.shape[2:], images.shape[1]) == tuple(shape):
             hint = " Channels come last: numpy.moveaxis(images, 1, -1)."
         raise ValueError(
-            f"{who} needs images [N, {expected}]; got an array of shape {images.shape}.{hint}"
+            f"{who} needs images [N, {expected}]; got an array of shape {images.shape} and type "
+            f"{images.dtype}.{hint}"
         )
     if images.dtype.kind not in "fiub":
         raise ValueError(f"{who} needs images of numbers; got dtype {images.dtype}.")

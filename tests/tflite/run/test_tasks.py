@@ -1,5 +1,6 @@
 """Models with one score, with several labels and of quantities, from the file to the card."""
 
+import json
 from functools import cache
 
 import keras
@@ -75,6 +76,7 @@ def test_quantities_have_errors_instead_of_accuracies():
     assert "task regression\nmean absolute error 0.375, Keras 0.375\nlargest" in str(report)
     report = verify(model(1, None), file(1, None), IMAGES)
     assert report.error is report.agreement is None
+    assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["task"] == "regression"
     assert all(
         loss.agreement is None for loss in sensitivity(model(1, None), "float16", IMAGES, count=2)
     )
