@@ -17,17 +17,24 @@ SUM = 1e-2  # how far the probabilities of an image may add up beside 1, for bfl
 class Task:
     """A model's task.
 
+    Each kind says what its answers are (`answers(scores)`, from `[N, units]`), checks labels and
+    brings them into the form of the answers (`labels(labels, who)`), and describes the scores for a
+    model card: `means(names)` and, for the scores of one image, `example(scores, names)`.
+
     Attributes:
         units: Number of scores of an image.
         activation: What the scores come from: `"softmax"`, `"sigmoid"`, `"linear"`, or None for
             anything else.
+        name: Its name in `TASKS`.
+        noun: What the scores are of, in the card.
+        heading: Of the card's table of accuracies: the file's, Keras's and the agreement.
     """
 
     units: int
     activation: str | None = None
 
     noun = "Classes"
-    for_mediapipe = True  # whether its image classifier shows what the scores mean
+    for_mediapipe = True  # whether MediaPipe's image classifier shows what the scores mean
 
     @property
     def threshold(self):

@@ -67,8 +67,8 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, most=None):
         if most is None and length is None and max(found, number) > LIMIT:
             raise ValueError(
                 f"{who} takes up to {LIMIT:,} images from batches of unknown number, which may be "
-                "without end. Pass list(itertools.islice(batches, n)), or a data set that knows "
-                "its length."
+                "without end. Use dataset.take(n) or itertools.islice(batches, n) for fewer, and "
+                "list(...) of them for more."
             )
         images, labels, weights = _parts(batch, who)
         images = _images(images, shape, who)

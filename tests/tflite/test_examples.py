@@ -1,11 +1,13 @@
 """Images from disk."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_mixer import Preprocessing
-from keras_mixer.tflite.examples import read
+from keras_mixer.tflite.examples import batches, read
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (6, 4, 6, 3)).astype(np.float32)
 SHAPE = IMAGES.shape[1:]
@@ -34,6 +36,18 @@ def test_a_folder_s_classes_are_numbered_in_the_order_of_their_names(tmp_path):
     greys = [0, 50, 100]
     expected = [greys[("zebra", "ant", "mole").index(name)] for name in ("ant", "mole", "zebra")]
     assert np.allclose((images[:, 0, 0, 0] + 1) * 127.5, expected, atol=1e-4)  # float32 scaling
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_read_wherever_images_are_taken(tmp_path, kind):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *SHAPE), np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    for path in (tmp_path / "pixels.npy", tmp_path):
+        [(images, labels)] = batches(kind(path), SHAPE, "x", TAKES, labelled=True)
+        assert np.array_equal(images, TAKES.scaled(pixels))
+        assert labels is None
 
 
 def test_a_folder_of_pictures_has_no_labels(tmp_path):
