@@ -13,11 +13,13 @@ from keras.src.ops.core import Cast
 from keras.src.ops.nn import Gelu
 
 __all__ = [
+    "ACTIVATIONS",
     "POLICY",
     "AveragesUpdates",
     "Cast",
     "ClipsTheSum",
     "Gelu",
+    "activation_of",
     "autocast",
     "averages_of",
     "calls_of",
@@ -27,10 +29,12 @@ __all__ = [
     "in_inference",
     "inner_layers",
     "is_quantised",
+    "last_operation",
     "maker_of",
 ]
 
 POLICY = "_dtype_policy"  # the attribute of a layer that holds its dtype policy
+ACTIVATIONS = "softmax", "sigmoid", "linear"  # of the scores of usual models
 
 
 def graph_of(operation):
@@ -59,6 +63,22 @@ def calls_of(graph):
 def maker_of(tensor):
     """The operation whose output a Keras tensor is."""
     return tensor._keras_history.operation
+
+
+def last_operation(model):
+    """The operation that makes a model's only output, also in a model at the end of the model."""
+    operation = maker_of(model.outputs[0])
+    while (graph := graph_of(operation)) is not None:
+        operation = maker_of(graph.outputs[0])
+    return operation
+
+
+def activation_of(operation):
+    """The name of an operation's activation, such as `"softmax"`, or of the operation itself."""
+    activation = getattr(operation, "activation", None)
+    if activation is None:  # a layer or an operation that is the activation
+        return type(operation).__name__.lower()
+    return getattr(activation, "__name__", type(activation).__name__)
 
 
 def in_inference(operation):

@@ -12,5 +12,5 @@ Numbers = float | Sequence[float]  # one for all channels, or one a channel
 InputRange = Sequence  # what is black and what is white: two numbers, or two sequences of them
 Labels = StrPath | Sequence[str]  # a text file with one class name a line, or the names
 Tflite = StrPath | bytes  # a .tflite file, or its bytes
-# A .npy, .npz or folder; an array; a pair (images, labels); a tf.data.Dataset; batches.
+# A .npy, .npz or folder; an array; a pair (images, labels); a data set or other batches.
 Images = StrPath | ArrayLike | tuple | Iterable[Any]

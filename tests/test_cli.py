@@ -15,6 +15,8 @@ import keras_mixer
 from keras_mixer._backend import predict
 from keras_mixer.cli import Recipe, main
 from keras_mixer.cli.errors import is_mistake
+from keras_mixer.cli.options import TaskName
+from keras_mixer.tasks import TASKS
 from tests.cases import CASES
 from tests.weights.official import checkpoint
 
@@ -34,6 +36,7 @@ def test_help_names_every_command(command, here, tmp_path):
 
 def test_its_recipes_are_the_package_s():
     assert [recipe.value for recipe in Recipe] == list(keras_mixer.tflite.RECIPES)
+    assert [task.value for task in TaskName] == [*TASKS]
 
 
 def test_models_lists_exact_sizes(here, tmp_path):
@@ -182,6 +185,35 @@ def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_ou
     assert "accuracy" in done.stdout
 
 
+def test_predict_names_a_picture_that_it_cannot_read_and_goes_on(here, quickstarted, tmp_path):
+    folder = quickstarted / "quickstart"
+    (tmp_path / "cut.png").write_bytes((folder / "digit.png").read_bytes()[:80])
+    alone = here("predict", folder / "model_int8.tflite", folder / "digit.png", cwd=tmp_path)
+    pictures = ["cut.png", folder / "digit.png", "nowhere.png"]
+    done = here("predict", folder / "model_int8.tflite", *pictures, cwd=tmp_path, check=False)
+    assert done.stdout == alone.stdout
+    assert done.returncode == 1
+    first, second, last = done.stderr.splitlines()
+    assert "'cut.png' is not a picture that can be read" in first
+    assert "no picture at 'nowhere.png'" in second
+    assert last == "Error: 2 of 3 pictures have no answer, see above."
+
+
+def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_names(here, tmp_path):
+    run = tmp_path / "pets"
+    run.mkdir()
+    CASES[0].tiny(depth=1).save(run / "best.keras")
+    (run / "labels.txt").write_text("\n".join("abcdefg"))
+    (run / "other.txt").write_text("\n".join("bacdefg"))
+    for command in (["export", "."], ["predict", ".", "x.jpg"]):
+        done = here(*command, "--labels", "other.txt", cwd=run, check=False)
+        assert done.stderr.startswith("Error: .: the labels are the model's own names in another")
+        assert done.stderr.count("\n") == 1
+    here("export", ".", cwd=run)
+    assert {path.name for path in run.iterdir() if path.is_dir()} == {"pets_tflite"}
+    assert (run / "pets_tflite/labels.txt").read_text().split() == [*"abcdefg"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -218,6 +250,16 @@ def test_verify_reads_a_folder_of_one_folder_a_class(here, quickstarted, held_ou
         ),
         ("verify model.keras model_int8.tflite --data nowhere.npz", "'nowhere.npz'"),
         ("verify model.keras digit.png --data held_out.npz", "digit.png is not a .tflite file"),
+        (
+            "verify model_int8.tflite model.keras --data held_out.npz",
+            "the Keras model first and its .tflite file second: keras-mixer verify model.keras",
+        ),
+        (
+            "verify model.keras model_int8.tflite --data held_out.npz --task binary",
+            "needs a model with one score; this one has 10",
+        ),
+        ("predict model_int8.tflite digit.png --threads 100000000000000000000", "--threads"),
+        ("predict model_int8.tflite digit.png --threads 0", "--threads"),
         ("predict cut.tflite digit.png", "cut.tflite does not load"),
         ("predict model_int8.tflite report.json", "'report.json' is not a picture"),
         ("predict model_int8.tflite nowhere.png", "no picture at 'nowhere.png'"),

@@ -40,6 +40,15 @@ def test_under_mixed_bfloat16_pixels_keep_float32_s_precision():
     assert model.get_layer("preprocessing").compute_dtype == "float32"
 
 
+def test_integers_are_pixels_and_booleans_are_black_and_white():
+    expected = keras_mixer.preprocess_input(PIXELS.astype(np.float32))
+    for kind in (np.uint8, np.int64, np.uint16, np.uint64):
+        assert np.array_equal(keras_mixer.preprocess_input(PIXELS.astype(kind)), expected)
+    assert keras_mixer.preprocess_input(np.array([False, True])).tolist() == [-1, 1]
+    with pytest.raises(ValueError, match=r"preprocess_input .*got 256 to 256.*pixels >> 8"):
+        keras_mixer.preprocess_input(np.array([256]))
+
+
 def test_a_tensor_stays_a_tensor_also_in_a_pipeline():
     import tensorflow as tf
 

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "keras_mixer"
 # Helpers for all rooms, each with a leading underscore because none is public API.
 SHARED = {
-    *("_accelerators", "_backend", "_extras", "_files", "_keras", "_quiet", "_runs"),
+    *("_accelerators", "_arrays", "_backend", "_extras", "_files", "_keras", "_quiet", "_runs"),
     *("_tensorflow", "_text", "_types"),
     "tflite/_litert",
 }
@@ -29,40 +29,48 @@ MAY = {
         "transfer",
         "weights",
     },
-    "images": {"_keras"},
+    "images": {"_arrays", "_keras"},
+    "tasks": {"_arrays", "_text"},
     "layers": {"images", "_keras"},
     "weights": {"images", "layers", "_files", "_keras", "_text"},
     "models": {"images", "layers", "weights", "_text"},
-    "imagenet": {"images", "layers"},
+    "imagenet": {"images", "layers", "_arrays"},
     "transfer": {"layers"},
     "visualize": {"layers", "_extras"},
     "loading": {"imagenet", "models", "weights", "_runs"},
-    "data": {"imagenet", "images", "_backend", "_extras", "_files", "_keras", "_runs", "_text"},
+    "data": {
+        *("imagenet", "images", "tasks"),
+        *("_arrays", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
+    },
     "training": {
-        *("data", "images", "loading", "models", "weights"),
+        *("data", "images", "loading", "models", "tasks", "weights"),
         *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
     },
     "tpu": {"models", "_text"},
-    "tflite/examples": {"data", "images", "_text"},
+    "tflite/reading": {"data", "images", "_text"},
+    "tflite/examples": {"images", "tasks", "tflite/reading", "_arrays"},
     "tflite/file": {"images", "_extras", "_text", "tflite/_litert"},
     "tflite/convert": {
         *("images", "layers", "tflite/examples", "tflite/file"),
         *("_extras", "_keras", "_tensorflow", "_text", "tflite/_litert"),
     },
     "tflite/run": {
-        *("images", "tflite/convert", "tflite/examples", "tflite/file", "_backend", "_extras"),
+        *("images", "tasks", "tflite/convert", "tflite/examples", "tflite/file", "tflite/reading"),
+        *("_arrays", "_backend", "_extras", "_keras"),
     },
     "tflite/_litert": {"_extras"},
-    "tflite/card": {"tflite/convert", "tflite/file"},
+    "tflite/card": {"tasks", "tflite/convert", "tflite/file"},
     "tflite/export": {
         *(
             "images",
+            "tasks",
             "tflite/card",
             "tflite/convert",
             "tflite/file",
             "tflite/run",
             "_extras",
             "_files",
+            "_keras",
         ),
     },
     "tflite/__init__": {"tflite/convert", "tflite/export", "tflite/file", "tflite/run"},
@@ -77,8 +85,8 @@ MAY = {
         *("_accelerators", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
-TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/examples"}
-LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "transfer", "weights"}
+TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/reading"}
+LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "tasks", "transfer", "weights"}
 READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
 LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}
 FILES = [*PACKAGE.rglob("*.py")]

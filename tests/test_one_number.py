@@ -19,7 +19,8 @@ from keras_mixer import Preprocessing, data, preprocessing, training
 from keras_mixer.data.pictures import read_picture
 from keras_mixer.images import IMAGENET
 from keras_mixer.tflite import Classifier, convert, export, verify
-from keras_mixer.tflite.examples import picture, read
+from keras_mixer.tflite.examples import batches
+from keras_mixer.tflite.reading import picture
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import randomised
 from tests.marks import slow
@@ -94,6 +95,13 @@ def paths(folder):
     return [p for c in sorted(folder.iterdir()) for p in sorted(c.iterdir()) if p not in skipped]
 
 
+def read(folder, model):
+    """The images and labels that `verify` compares the scores of."""
+    shape, takes = model.input_shape[1:], preprocessing(model)
+    found = [*batches(folder, shape, "a test", takes, labelled=True)]
+    return tuple(map(np.concatenate, zip(*found, strict=True)))
+
+
 def by_classifier(classifier, paths):
     scores = {}
     for path in paths:
@@ -120,7 +128,7 @@ def test_every_picture_gets_the_same_scores_by_every_way(folder, name, tmp_path)
         found = by_classifier(Classifier(source, labels=range(3)), some)
         assert largest_difference(some, found) < SAME
     with pytest.warns(UserWarning, match="left out"):
-        images, labels = read(folder, model.input_shape[1:], preprocessing(model))
+        images, labels = read(folder, model)
     read_again = dict(zip(expected, model.predict(images, verbose=0), strict=True))
     assert largest_difference(expected, read_again) < SAME
     right = np.mean([scores.argmax() for scores in expected.values()] == labels)
@@ -138,7 +146,7 @@ def test_what_is_no_picture_is_refused_by_every_way_in_the_same_words(folder):
     classifier = Classifier(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        read(folder, model.input_shape[1:], preprocessing(model))
+        read(folder, model)
     [warning] = [str(w.message) for w in caught if "left out" in str(w.message)]
     assert f"left out {len(skipped)}" in warning
     for i, (path, reason) in enumerate(skipped.items()):

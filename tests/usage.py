@@ -50,6 +50,7 @@ accuracy: float = training.evaluate(trained, images, batch_size=32)["accuracy"]
 content: bytes = tflite.convert(model, "int8", calibration=pixels, keep_float="head")
 report = tflite.verify(model, content, (pixels, [0, 1, 2, 3]), input_range=(0, 255))
 tflite.verify(model, "model.tflite", "held_out.npz")
+tflite.verify(model, content, [pixels, [0, 1, 0, 1]], task="binary")
 folder = tflite.export(model, "app", labels=["cat", "dog"]).parent
 label: str = tflite.Classifier(content, threads=2)("photo.jpg", top=1)[0].label
 fits: bool = tpu.preflight("MixerB16", "v5e-1", 128).fits

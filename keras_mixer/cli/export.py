@@ -22,6 +22,7 @@ from keras_mixer.cli.options import (
     ModelName,
     Overwrite,
     Recipe,
+    Task,
     TfliteFile,
     Threads,
     Weights,
@@ -65,22 +66,25 @@ def export(
     author: Annotated[str, typer.Option(help="The model's author.")] = "",
     license: Annotated[str, typer.Option(help="The model's licence, such as Apache-2.0.")] = "",
     overwrite: Overwrite = False,
+    task: Task = None,
 ):
     """Write a folder for an app: a .tflite file with metadata, and how to use it.
 
     The folder also holds the class names, a test image with its expected scores, to check the app
     with, and a model card. Exports with several recipes can share a folder.
     """
-    output = output or Path(f"{model.removesuffix('.keras').rstrip('/')}_tflite")
+    output = output or _beside(model)
     check_new(output / f"model_{recipe}.tflite", overwrite)
     with quiet():
         from keras_mixer import loading, tflite
+        from keras_mixer.tflite.file.labels import check_own
 
     file = model_file(model)
     keras_model = load(file, weights)
     if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     classes = loading.class_names(file, weights, count=keras_model.outputs[0].shape[-1])
+    check_own(labels, classes, model)
     with (
         console.status(f"Converting {keras_model.name} with recipe {recipe}"),
         quiet_but_for_left_out(),
@@ -100,8 +104,15 @@ def export(
             author=author,
             license=license,
             overwrite=overwrite,
+            task=task and str(task),
         )
     console.print(f"{written}: {written.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+
+
+def _beside(model):
+    """The folder MODEL_tflite; of `.`, `..` or a path that ends so, in the current folder."""
+    path = Path(model.removesuffix(".keras"))
+    return Path(f"{path.resolve().name if path.name in ('', '..') else path}_tflite")
 
 
 def inspect(
@@ -138,8 +149,14 @@ def verify(
     ] = None,
     labels: Labels = None,
     input_range: InputRange = None,
+    task: Task = None,
 ):
     """Run a .tflite file and its Keras model on the same images, and compare the scores."""
+    if Path(model).suffix == ".tflite":
+        raise ValueError(
+            f"verify takes the Keras model first and its .tflite file second: keras-mixer verify "
+            f"{tflite} {model}. Got {model} first."
+        )
     with quiet():
         from keras_mixer.tflite import verify
         from keras_mixer.tflite.file.labels import read_labels
@@ -157,6 +174,7 @@ def verify(
             cut_as=cut_as and str(cut_as),
             input_range=input_range,
             labels=labels or (None if isinstance(classes, int) else classes),
+            task=task and str(task),
         )
     console.print(str(report), highlight=False)
 
@@ -169,6 +187,7 @@ def sensitivity(
     count: Annotated[int, typer.Option(min=1, help="Number of images to use.")] = 64,
     weights: Weights = None,
     input_range: InputRange = None,
+    task: Task = None,
 ):
     """List the error that each layer causes when it alone is quantised, the worst first.
 
@@ -187,13 +206,15 @@ def sensitivity(
             count=count,
             progress=lambda layers: progress.track(layers, description="Layers"),
             input_range=input_range,
+            task=task and str(task),
         )
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("layer", no_wrap=True)
     table.add_column("error", justify="right")
     table.add_column("same class", justify="right")
     for loss in losses:
-        table.add_row(loss.layer, f"{loss.error:.2%}", f"{loss.agreement:.2%}")
+        same = "" if loss.agreement is None else f"{loss.agreement:.2%}"
+        table.add_row(loss.layer, f"{loss.error:.2%}", same)
     console.print(table)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 from keras_mixer._runs import model_file
+from keras_mixer.cli.errors import is_mistake, report
 from keras_mixer.cli.options import InputRange, Labels, ModelName, Overwrite, Threads, Weights
 from keras_mixer.cli.output import console, load
 
@@ -59,10 +60,14 @@ def predict(
     threads: Threads = None,
     input_range: InputRange = None,
 ):
-    """Classify pictures with a .tflite file or a trained model."""
+    """Classify pictures with a .tflite file or a trained model.
+
+    A picture that cannot be read is named, and the others are classified; the exit code is then 1.
+    """
     with quiet():
         from keras_mixer import loading
         from keras_mixer.tflite import Classifier
+        from keras_mixer.tflite.file.labels import check_own
 
     file = model_file(model)
     if file.suffix == ".tflite" and weights is not None:
@@ -71,17 +76,31 @@ def predict(
     if file.suffix != ".tflite":
         source = load(file, weights)
         count = source.outputs[0].shape[-1]
-        labels = labels or loading.class_names(file, weights, count=count)
+        own = loading.class_names(file, weights, count=count)
+        check_own(labels, own, str(model))
+        labels = labels or own
     with quiet():
         classifier = Classifier(source, labels=labels, threads=threads, input_range=input_range)
-        answers = [(path, classifier(path, top=top)) for path in pictures]
-    for path, predictions in answers:
+
+    wrong = 0
+    for path in pictures:
+        try:
+            with quiet():
+                predictions = classifier(path, top=top)
+        except (OSError, ValueError) as error:
+            if len(pictures) == 1 or not is_mistake(error):
+                raise
+            report(error)
+            wrong += 1
+            continue
         console.print(path, soft_wrap=True)
         table = Table("class")
         table.add_column("score", justify="right")
         for prediction in predictions:
             table.add_row(prediction.label, f"{prediction.score:.4f}")
         console.print(table)
+    if wrong:
+        raise ValueError(f"{wrong} of {len(pictures)} pictures have no answer, see above.")
 
 
 def show_weights(

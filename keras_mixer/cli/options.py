@@ -11,6 +11,7 @@ Recipe = StrEnum(
     ["float32", "float16", "dynamic_int8", "static_int8", "int8", "int16x8", "dynamic_int4"],
 )
 CutAs = StrEnum("CutAs", ["mediapipe"])
+TaskName = StrEnum("TaskName", ["classification", "binary", "multilabel", "regression"])
 ModelName = Annotated[str, typer.Argument(help="A .keras file, a run's folder, or a model's name.")]
 Weights = Annotated[
     str | None,
@@ -47,6 +48,13 @@ InputRange = Annotated[
         "not say so."
     ),
 ]
+Task = Annotated[
+    TaskName | None,
+    typer.Option(
+        help="What the scores are; by default found from the last activation, the number of scores "
+        "and the labels."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Labels = Annotated[
     Path | None,
@@ -78,5 +86,6 @@ KeepFloat = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads; by default one per core, at most four.")
+    int | None,
+    typer.Option(min=1, max=1024, help="CPU threads; by default one per core, at most four."),
 ]

@@ -134,6 +134,8 @@ def training_batches(
     items = _share(items.enumerate(start * batch_size), batch_size, rows, process)
     batches = items.map(view, tf.data.AUTOTUNE, deterministic=True)
     batches = batches.batch(rows, drop_remainder=True)
+    # So that it says itself that it has no end.
+    batches = batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     if together:
         return _options(batches.map(finish, tf.data.AUTOTUNE, deterministic=True))
     return _options(batches.map(lambda _, images, labels: (images, labels)))

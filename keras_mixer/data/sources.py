@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,16 +17,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_mixer._arrays import as_array, as_pixels
 from keras_mixer._extras import needs
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer._types import StrPath
 from keras_mixer.data.folders import read_folder
 from keras_mixer.data.splits import folder_for_tests, split_folder, split_folders
 from keras_mixer.data.tasks import find_task
+from keras_mixer.tasks import class_numbers, label_array
 
 SHUFFLE_BYTES = 2**30  # size of the shuffle buffer of a streamed data set
 SHARE = 0.1  # of the images, held out where a data set has no split to choose the best model by
 NAME = re.compile(r"([\w-]+:)?[A-Za-z]\w*(/[\w.+=,-]+)?(:[\d.*]+)?")  # in TensorFlow Datasets
+MOST_CLASSES = 1_000_000  # that arrays have without names; each gets a name
 OPEN_FILES = 16  # interleaved while a streamed data set is shuffled
 
 
@@ -92,8 +96,9 @@ def arrays(
     """A source of images and labels in memory.
 
     Args:
-        images: Pixels from 0 to 255, `[N, H, W, C]`, of any dtype.
-        labels: Class numbers from 0, `[N]`.
+        images: Pixels from 0 to 255, `[N, H, W, C]`, of any type: an array, a tensor of TensorFlow,
+            PyTorch or JAX, or a list. Booleans are black and white.
+        labels: Class numbers from 0 of any type, `[N]` or `[N, 1]`; or one-hot, `[N, classes]`.
         classes: Names of the classes; by default their numbers.
         name: Name for logs.
 
@@ -101,19 +106,32 @@ def arrays(
         ValueError: There is no image, shapes do not match, or values are not pixels or class
             numbers.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
+    images = as_array(images)
     if images.ndim != 4 or not len(images):
         raise ValueError(f"{name} needs images [N, H, W, C], at least one; got {images.shape}.")
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError(
-            f"{name} needs one class number from 0 for each of {len(images)} images; got labels of "
-            f"shape {labels.shape} and type {labels.dtype}."
-        )
-    if images.dtype != np.uint8:
+    if images.dtype.kind not in "fiub":
+        raise ValueError(f"{name} needs images of numbers; got dtype {images.dtype}.")
+    if images.dtype.kind != "b" and images.dtype != np.uint8:
         low, high = images.min(), images.max()
         if not (low >= 0 and 1 < high <= 255):  # NaN fails too
             raise ValueError(f"{name} needs pixels from 0 to 255; got values from {low} to {high}.")
-    classes = _names(classes, int(labels.max()) + 1, name)
+    if images.dtype.kind != "f":
+        images = as_pixels(images, name)
+    labels = label_array(labels, len(images), name)
+    if labels.ndim == 2 and ((labels != 0) & (labels != 1)).any():
+        raise ValueError(
+            f"{name} needs one class for each image, a number or one-hot; got labels of shape "
+            f"{labels.shape} that are neither 0 nor 1."
+        )
+    least = labels.shape[1] if labels.ndim == 2 else None
+    labels = class_numbers(labels, least, name)
+    least = least or int(labels.max()) + 1
+    if least > MOST_CLASSES and classes is None:
+        raise ValueError(
+            f"{name} has labels up to {least - 1:,}, which look like no class numbers. Number the "
+            "classes from 0: classes, labels = numpy.unique(labels, return_inverse=True)."
+        )
+    classes = _names(classes, least, name)
     pixels, numbers = tf.constant(images), tf.constant(labels, tf.int64)
     count, *_, channels = images.shape
 
@@ -584,7 +602,7 @@ def _indices(count):
 
 def _names(classes, least, who):
     """Class names from names, a number or None."""
-    if classes is None or isinstance(classes, int):
+    if classes is None or isinstance(classes, Integral):
         classes = [str(i) for i in range(classes or least)]
     if len(classes) < least:
         raise ValueError(f"{who} has labels up to {least - 1} but only {len(classes)} class names.")

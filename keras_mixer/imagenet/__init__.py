@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_mixer._arrays import as_pixels
 from keras_mixer._types import Numbers
 from keras_mixer.images import Preprocessing, preprocessing
 from keras_mixer.layers import pixel_rescaling
@@ -25,7 +26,8 @@ def preprocess_input(
     [-1, 1], as for Google's Mixers.
 
     Args:
-        images: A NumPy array or a tensor `[..., C]` of any type, also inside `tf.data`.
+        images: An array, a tensor or a list `[..., C]` of any type, also inside `tf.data`. In NumPy
+            arrays integers must be from 0 to 255, and booleans are black and white.
         model: The model, or a `keras_mixer.Preprocessing`.
         mean, std: Without a model: `(images / 255 - mean) / std`; numbers, or one for each channel.
 
@@ -33,11 +35,14 @@ def preprocess_input(
         float32 `[..., C]`: an array for an array, a tensor for a tensor.
 
     Raises:
-        ValueError: The model's input range is unknown, see `keras_mixer.preprocessing`.
+        ValueError: The model's input range is unknown, see `keras_mixer.preprocessing`; or integers
+            are not from 0 to 255.
     """
     if model is not None:
         takes = model if isinstance(model, Preprocessing) else preprocessing(model)
         mean, std = takes.mean, takes.std
+    if isinstance(images, np.ndarray) and images.dtype.kind in "iub":
+        images = as_pixels(images, "preprocess_input")
     rescaled = pixel_rescaling(mean, std)(images)
     if isinstance(images, np.ndarray):
         return keras.ops.convert_to_numpy(rescaled)

@@ -1,7 +1,6 @@
 """The model card of a folder with `.tflite` files."""
 
-import numpy as np
-
+from keras_mixer.tasks import TASKS, Regression
 from keras_mixer.tflite.convert.recipes import RECIPES
 from keras_mixer.tflite.file.metadata import LABELS
 
@@ -28,7 +27,7 @@ All files have the same input and output, so that an app can exchange one for an
 ## Input and output
 
 - Input: one image, float32 `{shape}`{order}. Black is {black:g}, white {white:g}: {formula}.
-- Output: float32 `[1, {classes}]`, {scores}
+- Output: float32 `[1, {units}]`, {scores}
 
 {crop}
 {measured}
@@ -60,7 +59,7 @@ have been run with LiteRT on the machine that exported them.
 ## Testing the app
 
 {picture_line}`{input}` is {that} scaled for the model, {size} float32 numbers.
-`golden_output_<recipe>.bin` holds the {classes} scores that `model_<recipe>.tflite` gave for it on
+`golden_output_<recipe>.bin` holds the {units} scores that `model_<recipe>.tflite` gave for it on
 the machine that exported it: float32, little-endian, without a header.
 
 ```kotlin
@@ -71,7 +70,7 @@ fun floats(name: String): FloatArray {{
 }}
 ```
 
-With `{file}` the best class is {best}, score {score:.4f}. Scores
+With `{file}` {example}. Scores
 differ a little on other processors, and more on a GPU that computes in float16. If a score differs
 by more than a few hundredths of the largest score, check the range of pixels and the order of
 channels and rows.
@@ -95,16 +94,16 @@ for (category in result.classificationResult().classifications()[0].categories()
 """
 
 
-def card(metadata, shape, classes, probabilities, sizes, scores, preprocessing, reports=()):
+def card(metadata, shape, task, names, sizes, scores, preprocessing, reports=()):
     """The text of a folder's `README.md`.
 
     Args:
         metadata: The `Metadata` of the newest file.
         shape: Shape of an image, `(H, W, C)`.
-        classes: Number of classes.
-        probabilities: Whether the scores are probabilities.
+        task: The model's `Task`.
+        names: The class names that the user gave; for one score those of both classes or of one.
         sizes: Name of each `.tflite` file in the folder -> its size in bytes, the newest file last.
-        scores: The newest file's scores for the golden input, `[classes]`.
+        scores: The newest file's scores for the golden input, `[scores]`.
         preprocessing: The newest file's `Preprocessing`.
         reports: Results of `verify` on test images: pairs of the kind of crop, in words, and a
             `Report`.
@@ -112,13 +111,11 @@ def card(metadata, shape, classes, probabilities, sizes, scores, preprocessing, 
     height, width, channels = shape
     black, white = metadata.input_range
     *_, file = sizes
-    best = int(np.argmax(scores))
     facts = {
         "Version": metadata.version,
         "Author": metadata.author,
         "Licence": metadata.license or "not given",
-        "Classes": f"{classes:,}"
-        + (f", named in `{LABELS}`" if metadata.labels else ", not named"),
+        task.noun: task.counted(names, LABELS),
     }
     order = {1: ", grey", 3: ", RGB, channels last"}.get(channels, ", channels last")
     picture = channels in (1, 3)
@@ -135,19 +132,16 @@ def card(metadata, shape, classes, probabilities, sizes, scores, preprocessing, 
         black=black,
         white=white,
         formula=_formula(black, white),
-        classes=classes,
-        scores="probabilities: they are at least 0 and add up to 1."
-        if probabilities
-        else "as from the Keras model: the best class has the highest. They are not probabilities.",
+        units=task.units,
+        scores=task.means(names),
         crop=_crop(preprocessing, width, height),
         measured=_measured(file, reports),
         size=height * width * channels,
-        mediapipe=MEDIAPIPE.format(file=file) if channels == 3 else "",
+        mediapipe=MEDIAPIPE.format(file=file) if channels == 3 and task.for_mediapipe else "",
         picture_line=f"`{PICTURE}` is a picture of the model's size, " if picture else "",
         that="the same" if picture else "a picture",
         input=INPUT,
-        best=f"{best}, {metadata.labels[best]}" if metadata.labels else best,
-        score=float(scores[best]),
+        example=task.example(scores, metadata.labels),
     )
 
 
@@ -185,15 +179,22 @@ def _measured(file, reports):
     if not reports:
         return ""
     rows = "".join(
-        f"| {words} | {r.images:,} | {_share(r.accuracy)} | {_share(r.keras_accuracy)} | "
-        f"{_share(r.agreement)} |\n"
-        for words, r in reports
+        f"| {words} | {report.images:,} | {' | '.join(_rated(report))} |\n"
+        for words, report in reports
     )
+    heading = " | ".join(TASKS[reports[0][1].task].heading)
     return (
         f"\n## Accuracy\n\n`{file}` and the Keras model on the same test images:\n\n"
-        "| pictures cropped | images | top-1 | Keras, top-1 | same class |\n|---|--:|--:|--:|--:|\n"
-        f"{rows}"
+        f"| pictures cropped | images | {heading} |\n|---|--:|--:|--:|--:|\n{rows}"
     )
+
+
+def _rated(report):
+    """The cells of a report, in the order of its task's heading."""
+    if report.task == Regression.name:
+        errors = report.error, report.keras_error, report.max_abs_difference
+        return ["" if error is None else f"{error:.4g}" for error in errors]
+    return [*map(_share, (report.accuracy, report.keras_accuracy, report.agreement))]
 
 
 def _share(share):

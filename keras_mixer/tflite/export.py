@@ -1,6 +1,7 @@
 """Exports a Keras model to a folder with everything that an app needs."""
 
 import io
+import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,20 +11,16 @@ import numpy as np
 
 from keras_mixer._extras import needs
 from keras_mixer._files import check_new, whole_file
+from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Labels, StrPath
 from keras_mixer.images import PIXELS, preprocessing
+from keras_mixer.tasks import TASKS, task_of
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert.convert import convert
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.convert.recipes import find
-from keras_mixer.tflite.file.content import unpacked
 from keras_mixer.tflite.file.labels import check_labels, read_labels, to_lines
-from keras_mixer.tflite.file.metadata import (
-    LABELS,
-    Metadata,
-    gives_probabilities,
-    with_metadata,
-)
+from keras_mixer.tflite.file.metadata import LABELS, Metadata, with_metadata
 from keras_mixer.tflite.run.runner import Runner
 from keras_mixer.tflite.run.verify import verify
 
@@ -47,6 +44,7 @@ def export(
     author: str = "",
     license: str = "",
     overwrite: bool = False,
+    task: str | None = None,
 ) -> Path:
     """Converts a model and writes the `.tflite` file, test data for an app and a model card.
 
@@ -63,25 +61,29 @@ def export(
     exist already.
 
     Args:
-        model: A Keras classifier, `[B, H, W, C] -> [B, classes]`, as `convert` takes it.
+        model: A Keras model, `[B, H, W, C] -> [B, scores]`, as `convert` takes it.
         folder: The folder to write to. It is created if it does not exist.
         recipe: As in `convert`. Input and output tensors are float32, as MediaPipe needs them.
         labels: Class names in the order of the scores: a sequence, or the path of a text
-            file with one name per line.
+            file with one name per line. For one score, yes or no, the name of class 1, or those of
+            both classes, class 1 second; `labels.txt` and the file then have that of class 1.
         calibration, keep_float: As in `convert`.
         input_range: The values of a black and of a white pixel, if the model does not state them;
             see `keras_mixer.preprocessing`. The file takes the same scale. If the scale differs by
             channel, which MediaPipe does not support, the file takes pixels from 0 to 255 instead
             and, where possible, the normalisation is folded into the stem.
-        data: Path of test images, to state the file's accuracy in the card: a folder with one
-            folder of pictures for each class, or a `.npz` with `images` and `labels`. The card has
-            the accuracy with the crop of the model's evaluation and with MediaPipe's.
+        data: Test images, to state the file's accuracy in the card: the path of a folder with one
+            folder of pictures for each class, or of a `.npz` with `images` and `labels`, or
+            anything else that `verify` takes. For a folder the card has the accuracy with the crop
+            of the model's evaluation and with MediaPipe's.
         name: The model's name in the metadata; by default its own name.
         description: What the model does, in a sentence or two.
         version: The model's version.
         author: The model's author.
         license: The licence, such as `"Apache-2.0"`.
         overwrite: Whether to replace files that exist and differ.
+        task: What the scores are, as in `verify`; the card says so. One score that is not from a
+            sigmoid is a quantity, or with `labels` the logit of class 1.
 
     Returns:
         The path of the `.tflite` file.
@@ -91,8 +93,8 @@ def export(
             `README.md` that `export` did not write, or files of another model, which are never
             replaced.
         FileNotFoundError: There is no file of labels at that path.
-        ValueError: Labels do not match the classes; `input_range` is missing or wrong; or as in
-            `convert`.
+        ValueError: Labels do not match the classes or the task; `input_range` is missing or wrong;
+            or as in `convert` and `verify`.
         RuntimeError: Keras runs on another backend than TensorFlow.
 
         After an error nothing has been written.
@@ -102,6 +104,9 @@ def export(
     shape = image_shape(model, who)
     classes = _classes(model, who)
     labels = () if labels is None else read_labels(labels)
+    chosen = task or ("binary" if labels and classes == 1 else None)
+    found = task_of(activation_of(last_operation(model)), classes, who, task=chosen)
+    both, labels = labels, found.named(labels, who)
     check_labels(labels, classes, who)
     of_model = preprocessing(model, input_range=input_range)
     by_channel = not all(isinstance(value, float) for value in of_model.input_range)
@@ -135,7 +140,6 @@ def export(
     content = with_metadata(content, metadata)
     scores = Runner(content)(image)
     sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
-    probabilities = gives_probabilities(unpacked(content, who))
     reports = [
         (
             crop,
@@ -144,11 +148,14 @@ def export(
                 cut_as=cut_as,
                 input_range=of_model.input_range,
                 labels=labels or None,
+                task=chosen,
             ),
         )
         for crop, cut_as in _crops(data)
     ]
-    text = card(metadata, shape, classes, probabilities, sizes, scores, of_file, reports)
+    if reports:  # labels tell more than the model alone
+        found = TASKS[reports[0][1].task](found.units, found.activation)
+    text = card(metadata, shape, found, both, sizes, scores, of_file, reports)
     contents |= {
         CARD: text.encode(),
         file: content,
@@ -168,7 +175,10 @@ def _crops(data):
     """Crops of test images: pairs of a name for the card and `cut_as` for `verify`."""
     if data is None:
         return ()
-    if isinstance(data, str | Path) and not Path(data).is_dir():
+    pictures = hasattr(data, "order") or (
+        isinstance(data, str | os.PathLike) and Path(data).is_dir()
+    )
+    if not pictures:
         return [("as they are given", None)]
     return [("as trained", None), ("as MediaPipe does", "mediapipe")]
 

@@ -13,6 +13,7 @@ from keras_mixer._text import listed
 from keras_mixer._types import InputRange
 from keras_mixer.data.sources import Source
 from keras_mixer.images import Preprocessing, find_preprocessing, preprocessing
+from keras_mixer.tasks import task_of
 from keras_mixer.training.devices import batch_share, replicas
 from keras_mixer.training.heads import last_activation
 from keras_mixer.training.optimizers import metrics
@@ -34,8 +35,9 @@ def evaluate(
     compiled, and its optimizer, stay as they are.
 
     Args:
-        model: A model that ends in softmax, sigmoid or logits; with several replicas, one that was
-            built or loaded in the strategy's scope.
+        model: A model that ends in softmax, sigmoid or logits, with a score for each class, or for
+            two classes with one score, that of class 1; with several replicas, one that was built
+            or loaded in the strategy's scope.
         images: A `keras_mixer.data.Source`.
         crop: How images are cut, where not as the model says: `"resize"`, `"resize_crop"` or
             `"resmall_crop"`.
@@ -70,7 +72,9 @@ def evaluate(
     _, height, width, channels = model.input_shape
     classes = len(images.classes)
     images = images.with_channels(channels)
-    if channels != images.channels or model.output_shape[1:] != (classes,):
+    yes_or_no = model.output_shape[1:] == (1,) and classes == 2
+    fits = yes_or_no or model.output_shape[1:] == (classes,)
+    if channels != images.channels or not fits:
         raise ValueError(
             f"'{model.name}' takes images {height} x {width} x {channels} and answers with "
             f"{model.output_shape[-1]} classes; {images.name} has {classes} classes and "
@@ -84,14 +88,21 @@ def evaluate(
     batches = data.evaluation_batches(
         images, batch_size, (height, width), crop=crop, preprocessing=takes, **batch_share()
     )
+    if yes_or_no:  # of one-hot labels that of class 1
+        threshold = task_of(activation, 1, "evaluate", task="binary").threshold
+        batches = batches.map(lambda images, labels, weights: (images, labels[:, 1:], weights))
     with _scope(model), settings():
         measured = {
             "softmax": keras.losses.CategoricalCrossentropy(),
             "sigmoid": keras.losses.BinaryCrossentropy(),
             "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
         }[activation]
+        counted = metrics(classes)
+        if yes_or_no:
+            measured = keras.losses.BinaryCrossentropy(from_logits=activation == "linear")
+            counted[0] = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
         same = _uncompiled(model)
-        same.compile(loss=measured, weighted_metrics=metrics(classes), jit_compile=jit_compile())
+        same.compile(loss=measured, weighted_metrics=counted, jit_compile=jit_compile())
         result = same.evaluate(batches, return_dict=True, verbose=0)
     if not math.isfinite(result["loss"]):
         raise ValueError(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from keras_mixer._keras import graph_of, maker_of
+from keras_mixer._keras import ACTIVATIONS, activation_of, last_operation
 
 
 def head(model):
@@ -30,17 +30,9 @@ def last_activation(model):
     Raises:
         ValueError: The last operation is none of these.
     """
-    operation = maker_of(model.outputs[0])
-    while (graph := graph_of(operation)) is not None:  # a model at the end of a model
-        operation = maker_of(graph.outputs[0])
-    activation = getattr(operation, "activation", None)
-    if activation is None:  # a layer or an operation that is the activation
-        name = type(operation).__name__.lower()
-    elif activation in (keras.ops.softmax, keras.ops.sigmoid):
-        name = activation.__name__
-    else:
-        name = getattr(activation, "__name__", type(activation).__name__)
-    if name not in ("softmax", "sigmoid", "linear"):
+    operation = last_operation(model)
+    name = activation_of(operation)
+    if name not in ACTIVATIONS:
         raise ValueError(
             f"evaluate needs a model that ends in softmax, in sigmoid or in a keras.layers.Dense "
             f"that gives logits; '{model.name}' ends in '{operation.name}', {name}."

@@ -235,8 +235,12 @@ def test_what_tensorflow_datasets_lacks_is_an_error(prepared, arguments, message
     [
         (np.zeros((3, 8, 8)), np.zeros(3, int), "N, H, W, C"),
         (np.zeros((0, 8, 8, 3)), np.zeros(0, int), "at least one"),
-        (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(2, int), "one class number"),
-        (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(3), "type float64"),
+        (
+            np.zeros((3, 8, 8, 3), np.uint8),
+            np.zeros(2, int),
+            "one label for each image; got 2 for 3",
+        ),
+        (np.zeros((3, 8, 8, 3), np.uint8), np.full(3, 0.5), "which are whole"),
         (np.zeros((3, 8, 8, 3), np.uint8), np.full(3, -1), "from 0"),
         (np.random.rand(3, 8, 8, 3), np.zeros(3, int), "pixels from 0 to 255"),
         (np.full((3, 8, 8, 3), np.nan), np.zeros(3, int), "pixels from 0 to 255"),
@@ -245,6 +249,37 @@ def test_what_tensorflow_datasets_lacks_is_an_error(prepared, arguments, message
 def test_arrays_that_are_no_pictures_are_an_error(images, labels, message):
     with pytest.raises(ValueError, match=message):
         data.arrays(images, labels)
+
+
+def test_arrays_take_labels_and_pixels_as_others_give_them():
+    pixels, labels = labelled(12)
+    expected = contents(data.arrays(pixels, labels))
+    assert {label for _, label in expected} == {0, 1, 2}
+    for given in (labels[:, None], labels.tolist(), labels.astype("uint8"), labels.astype(float)):
+        assert contents(data.arrays(pixels, given)) == expected
+    for given in (np.eye(3)[labels], tf.one_hot(labels, 3), tf.constant(labels)):
+        source = data.arrays(pixels.astype(np.int64).tolist(), given)
+        assert contents(source) == expected
+        assert source.classes == ("0", "1", "2")
+    yes = contents(data.arrays(pixels > 99, labels > 0))
+    assert [label for _, label in yes] == [int(label > 0) for label in labels]
+    assert yes[0][0] == (np.uint8(255) * (pixels[0] > 99)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.full(6, 10**7), "labels up to 10,000,000, which look like no class numbers.*unique"),
+        (np.full(6, 2**62), "look like no class numbers"),
+        (np.full((6, 2), 0.5), "neither 0 nor 1"),
+        (np.ones((6, 2)), "add up to 1"),
+        (["cat"] * 6, "Class names need to be numbered"),
+        ([0, 1, 2, 0, 1, np.nan], "finite"),
+    ],
+)
+def test_labels_that_name_no_class_are_an_error(labels, message):
+    with pytest.raises(ValueError, match=f"^arrays .*{message}"):
+        data.arrays(labelled(6)[0], labels)
 
 
 def test_class_names_must_reach_as_far_as_labels():

@@ -6,17 +6,24 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_mixer.tflite.convert.checks import check_ranges
-from keras_mixer.tflite.examples import batches
+from keras_mixer.tflite.examples import batches, in_memory
 from keras_mixer.tflite.file.interpreter import every_tensor
 from keras_mixer.tflite.file.ops import ops_of
 
 # The share of an activation's values that may lie outside its range on each side, and saturate.
 # One in ten thousand: a few outliers would otherwise make the quantisation of all others coarse.
 TAIL = 1e-4
+# Images that are read from a data set or another stream of batches, which may have no end. The
+# range of an activation is the widest over all images and hardly grows after some hundred;
+# TensorFlow's guide to quantisation asks for 100 to 500.
+MOST = 500
 
 
 def calibration_images(recipe, calibration, shape, who, takes):
-    """The calibration images as a list; None for a recipe that does not use them."""
+    """The calibration images as a list; None for a recipe that does not use them.
+
+    Of images in memory or on disk all are taken, of a data set or other batches the first `MOST`.
+    """
     if not recipe.calibrated:
         if calibration is not None:
             raise ValueError(f"{who} takes no calibration; only quantised activations need ranges.")
@@ -26,7 +33,9 @@ def calibration_images(recipe, calibration, shape, who, takes):
             f"{who} needs calibration= (--calibration), about a hundred images as the model takes "
             "them, to read the ranges of its activations from; got none."
         )
-    return [image for images, _ in batches(calibration, shape, who, takes) for image in images]
+    most = None if in_memory(calibration) else MOST
+    found = batches(calibration, shape, who, takes, most=most)
+    return [image for images, _ in found for image in images]
 
 
 def checked_ranges(content, images, recipe, layers, who):

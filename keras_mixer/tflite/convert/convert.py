@@ -58,10 +58,11 @@ def convert(
         recipe: How numbers are stored and computed: `"float32"`, `"float16"`, `"dynamic_int8"`,
             `"static_int8"`, `"int8"`, `"int16x8"` or `"dynamic_int4"`; `RECIPES` says what each is
             for.
-        calibration: For `"static_int8"`, `"int8"` and `"int16x8"`, images as the model takes them,
-            from which the ranges of its activations are read: an array `[N, H, W, C]`, a
-            `tf.data.Dataset`, an iterable of batches or a path, as in `verify`; labels are ignored.
-            About a hundred images are enough, if they look like those that the file will see.
+        calibration: For `"static_int8"`, `"int8"` and `"int16x8"`, images from which the ranges of
+            the model's activations are read: an array `[N, H, W, C]`, a `tf.data.Dataset`, an
+            iterable of batches, a path or anything else that `verify` takes; labels are ignored.
+            About a hundred images are enough, if they look like those that the file will see. Of a
+            data set or another stream of batches, which may be without end, the first 500 are read.
         keep_float: Layers that stay in float32: a path such as `"block_0/token_mlp/expand"`, or a
             pattern such as `"block_*/token_mlp"`, which also selects the layers within; or several
             of them. `sensitivity` finds the layers for which this is worthwhile.

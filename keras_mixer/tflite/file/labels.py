@@ -1,18 +1,49 @@
 """Class names: reading, checking and writing them, one per line."""
 
+import os
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 
 def read_labels(labels):
-    """Class names as a tuple, from a sequence or the path of a text file, one name per line."""
-    if not isinstance(labels, str | Path):
+    """Class names as a tuple, from a sequence or the path of a text file, one name per line.
+
+    Blank lines at the file's end and a byte order mark are left out.
+    """
+    if isinstance(labels, Mapping | Set):
+        raise ValueError(
+            f"Labels need an order, that of the scores; got a {type(labels).__name__}."
+        )
+    if not isinstance(labels, str | os.PathLike):
         return tuple(map(str, labels))
-    if not Path(labels).is_file():
-        raise FileNotFoundError(f"There is no file of labels at {str(labels)!r}.")
+    path = Path(labels)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file of labels at {str(path)!r}.")
     try:
-        return tuple(from_lines(Path(labels).read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{labels} is not a text file in UTF-8.") from None
+        raise ValueError(f"{path} is not a text file in UTF-8.") from None
+    lines = from_lines(text)
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
+    return tuple(lines)
+
+
+def check_own(labels, own, who):
+    """`check_order` of labels as a user gives them, either of which may be a path or None."""
+    if labels is not None and own is not None:
+        check_order(read_labels(labels), read_labels(own), who)
+
+
+def check_order(labels, own, who):
+    """Raises ValueError if labels are a model's own names in another order."""
+    if labels != own and sorted(labels) == sorted(own):
+        first = next(i for i in range(len(own)) if labels[i] != own[i])
+        raise ValueError(
+            f"{who}: the labels are the model's own names in another order, so that scores would "
+            f"get wrong names; class {first} is {own[first]!r}, not {labels[first]!r}. Leave the "
+            "labels out."
+        )
 
 
 def to_lines(labels):

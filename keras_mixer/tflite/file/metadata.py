@@ -25,6 +25,11 @@ ENTRY = "TFLITE_METADATA"  # the name of the buffer in the model
 PREPROCESSING = "keras_mixer.Preprocessing"  # JSON: LiteRT's metadata have no field for it
 LABELS = "labels.txt"
 WHITE = 255.0  # a pixel's largest value
+SCORES = {
+    "softmax": "The probability of each class; they add up to 1.",
+    "sigmoid": "The probability of each label; they are independent.",
+    None: "The score of each class; the best class has the highest.",
+}
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,7 @@ def _described(model, image, metadata):
         process_units=units,
         stats=stats,
     )
-    probabilities = gives_probabilities(model)
+    activation = activation_of_file(model)
     labels = table(
         "AssociatedFile",
         name=LABELS,
@@ -194,15 +199,13 @@ def _described(model, image, metadata):
     output_tensor = table(
         "TensorMetadata",
         name="scores",
-        description="The probability of each class; they add up to 1."
-        if probabilities
-        else "The score of each class; the best class has the highest.",
+        description=SCORES[activation],
         content=table(
             "Content",
             content_properties_type=schema.FEATURE_PROPERTIES,
             content_properties=table("FeatureProperties"),
         ),
-        stats=table("Stats", max=[1.0], min=[0.0]) if probabilities else None,
+        stats=table("Stats", max=[1.0], min=[0.0]) if activation else None,
         associated_files=[labels] if metadata.labels else [],
     )
     return table(
@@ -223,9 +226,13 @@ def _described(model, image, metadata):
     )
 
 
-def gives_probabilities(model):
-    """Whether the only output of an unpacked model comes from a softmax, quantised or not."""
+def activation_of_file(model):
+    """What the only output of an unpacked model comes from, quantised or not.
+
+    `"softmax"`, `"sigmoid"`, or None for anything else.
+    """
     op_codes = _litert.schema().BuiltinOperator
+    kinds = {op_codes.SOFTMAX: "softmax", op_codes.LOGISTIC: "sigmoid"}
     main = model.subgraphs[0]
     producers = {int(o): op for op in main.operators for o in op.outputs}
     op = producers.get(int(main.outputs[0]))
@@ -233,9 +240,9 @@ def gives_probabilities(model):
         code = model.operatorCodes[op.opcodeIndex]
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
         if kind not in (op_codes.DEQUANTIZE, op_codes.QUANTIZE):
-            return kind == op_codes.SOFTMAX
+            return kinds.get(kind)
         op = producers.get(int(op.inputs[0]))
-    return False
+    return None
 
 
 def _read(entry, content):

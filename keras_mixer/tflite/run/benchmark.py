@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -122,12 +123,12 @@ def benchmark(tflite: Tflite, *, threads: int | None = None, runs: int = 50) -> 
             is below 1.
         RuntimeError: Keras does not run on TensorFlow, which is needed to measure peak throughput.
     """
-    if runs < 1:
-        raise ValueError(f"benchmark needs runs to be 1 or more; got {runs}.")
+    if not isinstance(runs, Integral) or runs < 1:
+        raise ValueError(f"benchmark needs runs to be 1 or more; got {runs!r}.")
     check_backend("benchmark")
 
-    threads = threads or default_threads()
     runner = Runner(tflite, threads)
+    threads = threads or default_threads()
     matmuls = _matmuls(runner.content)
     interpreters = {kind: open_interpreter(matmul_file(kind), threads) for kind in matmuls}
     interpreters["file"] = runner.interpreter

@@ -1,12 +1,19 @@
 """Runs a `.tflite` image model with LiteRT."""
 
 from dataclasses import replace
+from numbers import Integral
 from threading import Lock
 
 from keras_mixer.images import Preprocessing
-from keras_mixer.tflite.file.content import content_of
+from keras_mixer.tflite.file.content import content_of, unpacked
 from keras_mixer.tflite.file.interpreter import dequantised, open_interpreter, quantised
-from keras_mixer.tflite.file.metadata import metadata_in, preprocessing_in
+from keras_mixer.tflite.file.metadata import (
+    activation_of_file,
+    metadata_in,
+    preprocessing_in,
+)
+
+THREADS = 1024  # LiteRT starts as many as it is told, until the process ends
 
 
 class Runner:
@@ -17,7 +24,7 @@ class Runner:
 
     Args:
         source: Path of a `.tflite` file, or its content as bytes.
-        threads: CPU threads; by default one per core, at most four.
+        threads: CPU threads, up to 1,024; by default one per core, at most four.
 
     Attributes:
         shape: `(H, W, C)` of the image.
@@ -29,11 +36,16 @@ class Runner:
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a `.tflite` file, is truncated, needs ops that LiteRT does not have,
-            or is not an image classifier.
+            or is not an image classifier; or there are no such threads.
     """
 
     def __init__(self, source, threads=None):
         self.name, content = content_of(source)
+        whole = isinstance(threads, Integral) and not isinstance(threads, bool)
+        if threads is not None and not (whole and 1 <= threads <= THREADS):
+            raise ValueError(
+                f"{self.name} runs on a number of threads from 1 to {THREADS:,}; got {threads!r}."
+            )
         try:
             self.interpreter = open_interpreter(content, threads)
         except (ValueError, RuntimeError) as error:
@@ -60,6 +72,11 @@ class Runner:
     def names(self):
         """The names of the classes in the file's metadata; empty without them."""
         return self.metadata.labels if self.metadata else ()
+
+    @property
+    def activation(self):
+        """What the scores come from: `"softmax"`, `"sigmoid"`, or None for anything else."""
+        return activation_of_file(unpacked(self.content, self.name))
 
     def _preprocessing(self, content):
         preprocessing = preprocessing_in(self.name, content)

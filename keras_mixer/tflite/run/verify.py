@@ -10,8 +10,10 @@ import keras
 import numpy as np
 
 from keras_mixer._backend import predict
+from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Labels, Tflite
 from keras_mixer.images import PIXELS, find_preprocessing
+from keras_mixer.tasks import task_of
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
@@ -31,9 +33,11 @@ class Report:
     Attributes:
         images: Number of images.
         bytes: Size of the `.tflite` file.
-        keras_accuracy: Top-1 accuracy of the Keras model, 0 to 1; `None` without labels.
+        keras_accuracy: Share of right answers of the Keras model, 0 to 1: of images whose class is
+            right (top-1), or with task `"multilabel"` of single labels. `None` without labels and
+            with task `"regression"`.
         accuracy: The same for the file.
-        agreement: Share of images for which both give the same class, 0 to 1.
+        agreement: Share of answers that both give alike, 0 to 1; `None` with task `"regression"`.
         max_abs_difference: Largest difference between two scores, over images and classes;
             infinite if a score is not finite.
         worst_image: Index of the image with that difference.
@@ -43,18 +47,25 @@ class Report:
         layers: With `layers=True`, the relative error of each layer's output, in the order of
             computation: pairs of the layer's path and the root mean square of the difference,
             divided by that of the output. Empty otherwise.
+        task: `"classification"`, `"binary"`, `"multilabel"` or `"regression"`, see `verify`.
+        keras_error: With task `"regression"` the mean absolute error of the Keras model; `None`
+            without labels and with other tasks.
+        error: The same for the file.
     """
 
     images: int
     bytes: int
     keras_accuracy: float | None
     accuracy: float | None
-    agreement: float
+    agreement: float | None
     max_abs_difference: float
     worst_image: int
     ms_per_image: float
     not_finite: int = 0
     layers: tuple[tuple[str, float], ...] = ()
+    task: str = "classification"
+    keras_error: float | None = None
+    error: float | None = None
 
     @property
     def first_wrong_layer(self):
@@ -76,16 +87,21 @@ class Report:
         return asdict(self)
 
     def __str__(self):
-        lines = [f"{self.images} images, {self.bytes / 1e6:.2f} MB"]
+        task = "" if self.task == "classification" else f", task {self.task}"
+        lines = [f"{self.images} images, {self.bytes / 1e6:.2f} MB{task}"]
         if self.accuracy is not None:
-            lines += [f"accuracy {self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"]
+            of = " of single labels" if self.task == "multilabel" else ""
+            lines += [f"accuracy{of} {self.accuracy:.2%}, Keras {self.keras_accuracy:.2%}"]
+        if self.error is not None:
+            lines += [f"mean absolute error {self.error:.4g}, Keras {self.keras_error:.4g}"]
         if self.not_finite:
             lines += [
                 f"scores of {self.not_finite} images are NaN or infinite, in the file or in Keras; "
                 "they count as wrong and as disagreement"
             ]
+        if self.agreement is not None:
+            lines += [f"agreement with Keras {self.agreement:.2%}"]
         lines += [
-            f"agreement with Keras {self.agreement:.2%}",
             f"largest difference between scores {self.max_abs_difference:.3g}, "
             f"at image {self.worst_image}",
             f"{self.ms_per_image:.2f} ms an image",
@@ -112,17 +128,24 @@ def verify(
     cut_as: str | None = None,
     input_range: InputRange | None = None,
     labels: Labels | None = None,
+    task: str | None = None,
 ) -> Report:
-    """Runs a Keras classifier and its `.tflite` file on the same images and compares the scores.
+    """Runs a Keras model and its `.tflite` file on the same images and compares the scores.
 
     Args:
-        model: The Keras model, `[B, H, W, C] -> [B, classes]`.
+        model: The Keras model, `[B, H, W, C] -> [B, classes]`, or with other scores, see `task`.
         tflite: Path of the file, or its content as bytes.
-        data: Images as the model takes them: an array `[N, H, W, C]`, a pair `(images, labels)`, a
-            `tf.data.Dataset`, or an iterable of batches. Or the path of a `.npy` or `.npz`, of a
-            folder of pictures, or of a folder with one folder of pictures for each class. Labels,
-            integers `[N]` or one-hot `[N, classes]`, add the accuracies. Of a folder with splits
-            the test split is read, or else the validation split. Also a `keras_mixer.data.Source`.
+        data: Images: an array `[N, H, W, C]`, a pair `(images, labels)`, a `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, or another iterable of batches, each an array, a tuple or list
+            of images, labels and sample weights, or a dict of `"image"` and `"label"`. Arrays may
+            be tensors of TensorFlow, PyTorch or JAX. Floats are images as the model takes them;
+            integers are pixels from 0 to 255 and are scaled for it. Images of weight 0 are left
+            out. Labels add the accuracies. Batches whose number is not known may have up to 100,000
+            images, because they may be without end.
+            Or the path of a `.npy` or `.npz`, or of a folder of pictures. In that there may be one
+            folder of pictures for each class, also in the folder of a test or validation split,
+            which is taken as `keras_mixer.training.evaluation_source` takes it. Or a
+            `keras_mixer.data.Source`.
         threads: CPU threads for LiteRT; by default one per core, at most four.
         layers: Whether to compare the output of every layer, too, with that of the model in
             float32, on the first 16 images. The file must come from `convert`, because layers are
@@ -132,6 +155,17 @@ def verify(
         input_range: The values of a black and of a white pixel, if the model does not state them.
         labels: For a folder, the class names in the order of the scores, or the path of a text file
             with one name per line; by default the names in the file's metadata.
+        task: What the scores are; by default found from the last activation, the number of scores
+            and the labels.
+            `"classification"`: of classes, of which the best is the answer; labels are numbers
+            `[N]`, or one-hot or probabilities `[N, classes]`.
+            `"binary"`: one score, for yes above 0.5, of logits above 0; labels are 0 or 1.
+            `"multilabel"`: each score is a yes or no; labels are 0 or 1, `[N, scores]`.
+            `"regression"`: quantities, for which there are errors instead of accuracies; labels are
+            `[N, scores]`, or `[N]` for one.
+            One score is binary if it comes from a sigmoid, or if all labels are 0 or 1. Several
+            are multilabel if they come from a sigmoid, or if an image has several labels, and
+            otherwise classification, or regression if labels are neither.
 
     If the file's metadata have another scale of pixels than the model, images are converted to it
     for the file.
@@ -141,9 +175,12 @@ def verify(
 
     Raises:
         FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; file and
-            model have different shapes; data have a wrong shape or scale; only some batches have
-            labels; or, with `layers`, no tensor has the name of a layer.
+            model have different shapes; data have a wrong shape or scale, or no end; labels do not
+            fit the task, or only some batches have labels; the model cannot have that task; or,
+            with `layers`, no tensor has the name of a layer.
     """
+    if isinstance(tflite, keras.Model):
+        raise ValueError("verify takes the Keras model first and the .tflite file second.")
     shape = image_shape(model, "verify")
     runner = Runner(tflite, threads)
     theirs = (runner.shape, runner.classes)
@@ -155,6 +192,8 @@ def verify(
         )
 
     classes = read_labels(labels) if labels else runner.names or runner.classes
+    activation = activation_of(last_operation(model))
+    task_of(activation, runner.classes, "verify", task=task)  # errors before any work
     expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
@@ -163,8 +202,12 @@ def verify(
         preprocessing = preprocessing.on_device()
     theirs = _other_scale(preprocessing, runner)
     pixels = preprocessing if theirs and theirs.input_range == PIXELS else None
-    for images, batch_labels in batches(data, shape, "verify", preprocessing, classes):
+    read = batches(data, shape, "verify", preprocessing, labelled=True, classes=classes)
+    for images, batch_labels in read:
         expected.append(predict(model, images))
+        if batch_labels is not None:
+            found = task_of(activation, runner.classes, "verify", batch_labels, task)
+            found.labels(batch_labels, "verify")  # errors at once
         labels.append(batch_labels)
         in_file = images if theirs is None else theirs.scaled(preprocessing.pixels(images))
         if layers:
@@ -174,7 +217,9 @@ def verify(
             start = perf_counter()
             scores.append(runner(image))
             seconds.append(perf_counter() - start)
-    _check_labels(labels, runner.classes)
+    labels = _joined(labels)
+    found = task_of(activation, runner.classes, "verify", labels, task)
+    labels = None if labels is None else found.labels(labels, "verify")
     expected, scores = np.concatenate(expected).astype(np.float32), np.stack(scores)
     finite = np.isfinite(expected).all(-1) & np.isfinite(scores).all(-1)
     with np.errstate(invalid="ignore"):  # inf - inf
@@ -182,9 +227,9 @@ def verify(
     return Report(
         images=len(scores),
         bytes=len(tflite) if isinstance(tflite, bytes) else Path(tflite).stat().st_size,
-        keras_accuracy=_accuracy(expected, labels),
-        accuracy=_accuracy(scores, labels),
-        agreement=float(np.mean(finite & (expected.argmax(-1) == scores.argmax(-1)))),
+        keras_accuracy=found.accuracy(expected, labels),
+        accuracy=found.accuracy(scores, labels),
+        agreement=found.agreement(expected, scores, finite),
         max_abs_difference=float(differences.max()),
         worst_image=int(differences.argmax()),
         ms_per_image=float(np.median(seconds) * 1e3),
@@ -192,6 +237,9 @@ def verify(
         layers=tuple(layer_errors(model, runner.content, layer_images, pixels).items())
         if layers
         else (),
+        task=found.name,
+        keras_error=found.error(expected, labels),
+        error=found.error(scores, labels),
     )
 
 
@@ -259,22 +307,17 @@ def _relative(error, output):
     return (error / output) ** 0.5 if output else 0.0
 
 
-def _check_labels(labels, classes):
-    labelled = [batch for batch in labels if batch is not None]
-    if not labelled:
-        return
-    if len(labelled) < len(labels):
-        missing = len(labels) - len(labelled)
-        raise ValueError(f"verify needs labels on all batches or none; {missing} have none.")
-    values = np.concatenate(labelled)
-    if values.min() < 0 or values.max() >= classes:
-        raise ValueError(
-            f"verify needs labels from 0 to {classes - 1}; got {values.min()} to {values.max()}."
-        )
-
-
-def _accuracy(scores, labels):
-    if labels[0] is None:
+def _joined(labels):
+    """The labels of all batches as one array; None without labels."""
+    missing = sum(batch is None for batch in labels)
+    if missing == len(labels):
         return None
-    right = scores.argmax(-1) == np.concatenate(labels)
-    return float(np.mean(np.isfinite(scores).all(-1) & right))
+    if missing:
+        raise ValueError(f"verify needs labels on all batches or none; {missing} have none.")
+    shapes = {batch.shape[1:] for batch in labels}
+    if len(shapes) > 1:
+        raise ValueError(
+            "verify needs labels of the same shape in all batches; got "
+            f"{' and '.join(str(['N', *shape]) for shape in sorted(shapes))}."
+        )
+    return np.concatenate(labels)

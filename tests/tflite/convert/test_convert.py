@@ -290,10 +290,20 @@ def test_int4_refuses_layers_of_odd_width_and_says_which_to_keep():
     assert convert(model, "dynamic_int4", keep_float=["*/token_mlp/expand"])
 
 
-def test_an_endless_data_set_is_refused():
-    dataset = tf.data.Dataset.from_tensor_slices(CASE.images()).batch(2).repeat()
-    with pytest.raises(ValueError, match=r"without end.*take"):
-        convert(CASE.tiny(), "int8", calibration=dataset)
+def endless():
+    while True:
+        yield CASE.images(24)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [endless, lambda: tf.data.Dataset.from_tensor_slices(CASE.images(24)).batch(24).repeat()],
+)
+def test_of_calibration_batches_without_end_the_first_500_images_are_taken(data):
+    takes = keras_mixer.preprocessing(tiny_model())
+    found = calibration_images(RECIPES["int8"], data(), CASE.images().shape[1:], "test", takes)
+    assert len(found) == 500
+    assert np.array_equal(found[:24], CASE.images(24))
 
 
 def _two_inputs():

@@ -102,5 +102,7 @@ def test_memory_grows_with_the_file():
 def test_nothing_is_timed_for_no_runs_or_no_file(tmp_path):
     with pytest.raises(ValueError, match="runs to be 1 or more; got 0"):
         benchmark(b"", runs=0)
+    with pytest.raises(ValueError, match="runs to be 1 or more; got '5'"):
+        benchmark(b"", runs="5")
     with pytest.raises(FileNotFoundError, match=r"no\.tflite"):
         benchmark(tmp_path / "no.tflite")

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from keras_mixer import Preprocessing
 from keras_mixer.tflite import Classifier, Metadata, with_metadata
-from keras_mixer.tflite.examples import picture
+from keras_mixer.tflite.reading import picture
 from tests.cases import CASES
 from tests.tflite.files import tiny_file, tiny_model
 
@@ -45,6 +46,64 @@ def test_a_picture_gets_the_classes_that_the_model_gives_it(model, path, pixels,
         # logits in float32, from pixels scaled in two orders
         best = np.sort(scores)[:-4:-1]
         assert [p.score for p in predictions] == pytest.approx(best, rel=1e-4, abs=1e-5)
+
+
+def tensors(pixels):
+    torch = pytest.importorskip("torch")
+    import tensorflow as tf
+
+    return [tf.constant(pixels), torch.tensor(pixels)]
+
+
+def test_pixels_are_taken_in_any_type_and_container(path, pixels):
+    classifier = Classifier(path)
+    expected = classifier(pixels)
+    kinds = (np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64)
+    for given in (*(pixels.astype(kind) for kind in kinds), pixels.tolist(), *tensors(pixels)):
+        assert classifier(given) == expected
+    for given in (pixels[None], pixels[None].tolist(), (pixels / np.float32(127.5) - 1)[None]):
+        assert [p.index for p in classifier(given)] == [p.index for p in expected]
+    white = pixels > 99
+    assert classifier(white) == classifier(np.uint8(255) * white)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda pixels: pixels * np.uint16(257), "pixels from 0 to 255; got .* upper 8"),
+        (lambda pixels: -pixels.astype(int), "pixels from 0 to 255; got -"),
+        (lambda pixels: np.stack([pixels, pixels]), "one image at a time; got 2"),
+        (lambda pixels: pixels.astype(str), "an array of numbers; got <U"),
+        (lambda pixels: [[1, 2], [3]], "an array of numbers; got object"),
+        (lambda pixels: pixels.astype(np.float32), "black as -1 and white as 1"),
+        (lambda pixels: np.zeros((0, 32, 3)), "array of numbers; got float64 of shape"),
+    ],
+)
+def test_arrays_that_are_no_image_are_refused(path, pixels, wrong, message):
+    with pytest.raises(ValueError, match=f"Classifier .*{message}"):
+        Classifier(path)(wrong(pixels))
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+def test_several_threads_share_a_classifier(model, path, of_file):
+    classifier = Classifier(path if of_file else model)
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 32, 3), dtype=np.uint8)
+    expected = [classifier(image) for image in images]
+    with ThreadPoolExecutor(8) as threads:
+        found = [*threads.map(classifier, [*images] * (5 if of_file else 1))]
+    assert found == expected * (5 if of_file else 1)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 10**20, 1.5, "4", True])
+def test_numbers_of_threads_that_there_cannot_be_are_refused(path, threads):
+    with pytest.raises(ValueError, match=r"number of threads from 1 to 1,024; got "):
+        Classifier(path, threads=threads)
+
+
+@pytest.mark.parametrize("top", [0, -1, 1.5, None])
+def test_numbers_of_classes_below_1_are_refused(path, pixels, top):
+    with pytest.raises(ValueError, match="top to be a number of classes from 1; got"):
+        Classifier(path)(pixels, top=top)
 
 
 def test_a_float_array_is_taken_as_it_is(model, path, pixels):
@@ -139,7 +198,7 @@ def test_what_is_no_picture_is_refused(path, tmp_path):
         Classifier(path)(cut)
     with pytest.raises(FileNotFoundError, match=r"no picture at 'nowhere\.png'"):
         Classifier(path)("nowhere.png")
-    with pytest.raises(ValueError, match=r"An array \(3, 4, 5, 6\) of type uint8 is not a picture"):
+    with pytest.raises(ValueError, match=r"one image at a time; got 3, an array \(3, 4, 5, 6\)"):
         Classifier(path)(np.zeros((3, 4, 5, 6), np.uint8))
     with pytest.raises(ValueError, match=r"\[N, 16, 32, 3\]"):
         Classifier(path)(np.zeros((16, 16, 3), np.float32))
@@ -172,6 +231,8 @@ def test_a_file_brings_its_labels_and_range_and_arguments_win(model, path, pixel
     assert [p.label for p in told(pixels)] == ["ABCDEFG"[p.index] for p in plain]
     with pytest.raises(ValueError, match=r"two different numbers.*got \(0, 0\)"):
         Classifier(file, input_range=(0, 0))
+    with pytest.raises(ValueError, match=r"own names in another order.*class 0 is 'a', not 'b'"):
+        Classifier(file, labels=[*"bacdefg"])
 
 
 def test_a_range_may_differ_by_channel():
@@ -191,9 +252,22 @@ def test_a_keras_model_that_takes_pixels_gets_pixels(pixels):
     assert best.score == pytest.approx(scores.max(), rel=1e-4)
 
 
-def test_labels_match_the_classes(path, tmp_path):
+def test_labels_match_the_classes(path):
     with pytest.raises(ValueError, match="7 scores; got 3 labels"):
         Classifier(path, labels=["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"Labels need an order.*got a dict"):
+        Classifier(path, labels=dict.fromkeys("abcdefg"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\nb\nc\nd\ne\nf\ng",
+        "\ufeffa\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\n",
+        "a\nb\nc\nd\ne\nf\ng\n\n \n",
+    ],
+)
+def test_a_file_of_labels_is_read_however_editors_write_it(path, tmp_path, text):
     file = tmp_path / "labels.txt"
-    file.write_text("\n".join("abcdefg") + "\n")
+    file.write_bytes(text.encode())
     assert Classifier(path, labels=file).labels == list("abcdefg")

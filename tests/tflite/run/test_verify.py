@@ -113,7 +113,7 @@ def test_data_may_be_an_array_pairs_one_hot_or_a_data_set(model, content, tmp_pa
     [
         (IMAGES[:, :8], r"\[N, 16, 32, 3\]"),
         ([], "at least one image"),
-        ([{"image": IMAGES, "label": 0}], "dicts of image, label.*as_supervised=True"),
+        ([{"picture": IMAGES, "label": 0}], "dicts of picture, label.*as_supervised=True"),
         ((IMAGES, np.arange(3)), "one label for each image; got 3 for 32"),
         ([(IMAGES, np.zeros(32)), IMAGES], "labels on all batches or none; 1 have none"),
         ((IMAGES, np.arange(32)), "labels from 0 to 6; got 0 to 31"),
