@@ -39,7 +39,7 @@ MAY = {
     "loading": {"imagenet", "models", "weights", "_runs"},
     "data": {"images", "_backend", "_extras", "_files", "_keras", "_text"},
     "training": {
-        *("data", "images", "loading", "models", "weights"),
+        *("data", "images", "layers", "loading", "models", "weights"),
         *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
     },
     "tpu": {"models", "_text"},

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from keras_mixer._files import check_new
 from keras_mixer._quiet import quiet
-from keras_mixer._runs import model_file
 from keras_mixer.cli.options import (
     Calibration,
     CutAs,
@@ -26,7 +25,7 @@ from keras_mixer.cli.options import (
     Threads,
     Weights,
 )
-from keras_mixer.cli.output import console, load, quiet_but_for_left_out
+from keras_mixer.cli.output import console, file_of, load, quiet_but_for_left_out
 
 
 def export(
@@ -70,7 +69,7 @@ def export(
     with quiet():
         from keras_mixer import loading, tflite
 
-    file = model_file(model)
+    file = file_of(model)
     keras_model = load(file, weights)
     if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")

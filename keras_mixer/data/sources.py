@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from keras_mixer._extras import needs
 from keras_mixer._text import did_you_mean
 from keras_mixer._types import StrPath
+from keras_mixer.data import fingerprints
 from keras_mixer.data.folders import class_folders, read_folder
 from keras_mixer.data.tasks import find_task
 
@@ -45,6 +46,9 @@ class Source:
         skipped: What was left out of a folder: path -> reason.
         origin: Where the images come from, as plain JSON: `folder` as given and `absolute`, a
             folder's paths; or `dataset` and `split`. After `hold_out` also `but_every` or `every`.
+        fingerprint: A function that returns a text which is another one for other images, see
+            `keras_mixer.data.fingerprints`; `""` where that is unknown. After `hold_out` it is
+            that of all images.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Source:
     numbered: bool = True
     skipped: dict[Path, str] = field(default_factory=dict)
     origin: dict = field(default_factory=dict)
+    fingerprint: Callable[[], str] = str
 
     def __str__(self):
         return f"{self.name}: {self.count:,} images of {len(self.classes):,} classes"
@@ -95,7 +100,15 @@ def arrays(
     classes = _names(classes, int(labels.max()) + 1, name)
     pixels, labels = tf.constant(images), tf.constant(labels, tf.int64)
     count, *_, channels = images.shape
-    return Source(name, count, classes, _indices(count), lambda i: (pixels[i], labels[i]), channels)
+    return Source(
+        name,
+        count,
+        classes,
+        _indices(count),
+        lambda i: (pixels[i], labels[i]),
+        channels,
+        fingerprint=lambda: fingerprints.of_arrays(pixels.numpy(), labels.numpy()),
+    )
 
 
 def folder(
@@ -141,6 +154,7 @@ def folder(
         read,
         skipped=found.skipped | dict.fromkeys(found.empty, "a class without pictures"),
         origin={"folder": str(root), "absolute": str(root.resolve())},
+        fingerprint=lambda: fingerprints.of_files(root, found.files, found.labels),
     )
 
 
@@ -209,7 +223,14 @@ def tfds(
     names = _names(classes, 0, full)
     origin = {"dataset": builder.info.full_name, "split": split}
     found = Source(
-        full, info.num_examples, names, _records(info), read, numbered=False, origin=origin
+        full,
+        info.num_examples,
+        names,
+        _records(info),
+        read,
+        numbered=False,
+        origin=origin,
+        fingerprint=lambda: full,
     )
     [(_, first)] = found.order(None).take(1).map(read).as_numpy_iterator()
     if not 0 <= first < len(names):

@@ -37,11 +37,15 @@ def test_a_mixer_learns_and_all_that_is_promised_is_in_the_folder(run):
     folder, _, rows = run
     assert rows[-1]["val_accuracy"] > 0.9
     assert {p.name for p in folder.iterdir()} == {
+        ".lock",
         "README.md",
         "best.keras",
+        "classes.csv",
+        "confusion.csv",
         "labels.txt",
         "last.keras",
         "log.csv",
+        "results.json",
         "state.safetensors",
         "tensorboard",
     }
