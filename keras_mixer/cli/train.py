@@ -7,7 +7,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from keras_mixer._files import check_new
+from keras_mixer._files import check_folder, check_new
 from keras_mixer._quiet import quiet
 from keras_mixer._text import left_out
 from keras_mixer.cli.options import (
@@ -76,6 +76,7 @@ def train(
     SIGTERM and Ctrl-C save the state before they end the process. --resume continues from the last
     saved state, also after a crash, and ends at the same result.
     """
+    check_folder(output)
     with quiet():
         from keras_mixer import data, training
 

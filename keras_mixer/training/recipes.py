@@ -153,8 +153,12 @@ class Recipe:
         for assignment in assignments:
             key, _, text = assignment.partition("=")
             kind = RULES.get(key, (str,))[0]
+            word = text.lower()
+            if key in OPTIONAL and word == "none":
+                changes[key] = None
+                continue
             try:
-                changes[key] = WORDS[text.lower()] if kind is bool else kind(text)
+                changes[key] = WORDS[word] if kind is bool else kind(text)
             except (KeyError, ValueError):
                 changes[key] = text  # `but` raises an error that says what is needed
         return self.but(**changes)

@@ -242,7 +242,7 @@ def _plan(recipe, images, replicas, evaluate_every):
             f"{replicas}; got {batch_size}."
         )
     if batch_size > images.count:
-        fits = 2 ** int(math.log2(images.count)) // replicas * replicas * recipe.accumulate
+        fits = max(1, 2 ** int(math.log2(images.count)) // replicas) * replicas * recipe.accumulate
         raise ValueError(
             f"{images.name} has {images.count:,} images, fewer than one batch of {batch_size:,}. "
             f"Choose a smaller one: --set batch_size={fits}, recipe.but(batch_size={fits})."
