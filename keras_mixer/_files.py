@@ -14,6 +14,16 @@ def check_new(path, overwrite=False):
         )
 
 
+def check_folder(path):
+    """Raises NotADirectoryError when no folder can be at `path`, because a file is in the way."""
+    path = Path(path)
+    there = next((p for p in (path, *path.parents) if p.exists()), None)
+    if there and not there.is_dir():
+        raise NotADirectoryError(
+            f"The results are written to a folder; {there} is a file. Choose another --output."
+        )
+
+
 @contextmanager
 def whole_file(path, overwrite=False):
     """A context in which to write a file under a temporary name; it gets its own name at the end.

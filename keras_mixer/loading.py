@@ -18,8 +18,9 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
     `keras.config.enable_unsafe_deserialization()` was called.
 
     Args:
-        model: A `.keras` file; the folder of a run of `keras_mixer.training.train`, of which the
-            best model is loaded; or a name from `keras_mixer.list_models()`.
+        model: A `.keras` file; the folder of a run of `keras_mixer.training.train`, of which
+            `last.keras` is loaded, unless `best.keras` is clearly better or the run is not
+            finished, see there; or a name from `keras_mixer.list_models()`.
         weights: For a model by name: a release such as `"imagenet1k"`, which is downloaded if it is
             not cached, or a checkpoint file. By default the weights are random.
 

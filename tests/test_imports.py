@@ -43,7 +43,7 @@ MAY = {
         *("_arrays", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
     },
     "training": {
-        *("data", "images", "loading", "models", "tasks", "weights"),
+        *("data", "images", "layers", "loading", "models", "tasks", "weights"),
         *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
     },
     "tpu": {"models", "_text"},

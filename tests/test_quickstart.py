@@ -53,6 +53,14 @@ def test_it_stops_before_training_when_a_file_is_in_the_way(tmp_path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["report.png"]
 
 
+def test_it_stops_before_training_when_its_folder_is_a_file(tmp_path, monkeypatch):
+    (tmp_path / "mine").write_text("mine")
+    monkeypatch.setattr("keras_mixer.quickstart.train", None)
+    for folder in ("mine", "mine/quickstart"):
+        with pytest.raises(NotADirectoryError, match="mine is a file"):
+            quickstart(tmp_path / folder)
+
+
 def test_no_held_out_digit_is_trained_on_and_every_class_is_in_both_parts():
     images, labels, held_out_images, held_out_labels = digits()
     assert len(images) + len(held_out_images) == 1797

@@ -45,6 +45,10 @@ trained, rows = training.train(
     folder="runs/mine",
 )
 training.train("MixerB16", images, recipe="small_images", folder="x")  # type: ignore[arg-type]
+training.train(
+    keras_mixer.MixerTi4, images, recipe="fine_tuning", folder="x", test=held_out, seed=1
+)
+worst: list[str] = training.confusion(trained, images, batch_size=32).worst()
 accuracy: float = training.evaluate(trained, images, batch_size=32)["accuracy"]
 
 content: bytes = tflite.convert(model, "int8", calibration=pixels, keep_float="head")

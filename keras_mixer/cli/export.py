@@ -11,7 +11,6 @@ from rich.table import Table
 
 from keras_mixer._files import check_new
 from keras_mixer._quiet import quiet
-from keras_mixer._runs import model_file
 from keras_mixer.cli.options import (
     Calibration,
     CutAs,
@@ -29,6 +28,7 @@ from keras_mixer.cli.options import (
 )
 from keras_mixer.cli.output import (
     console,
+    file_of,
     known_classes,
     load,
     measured_images,
@@ -79,7 +79,7 @@ def export(
         from keras_mixer import loading, tflite
         from keras_mixer.tflite.file.labels import check_own
 
-    file = model_file(model)
+    file = file_of(model)
     keras_model = load(file, weights)
     if weights is None and file.suffix != ".keras":
         console.print(f"{model} starts with random weights: good for timing, not for classifying.")
@@ -161,7 +161,7 @@ def verify(
         from keras_mixer.tflite import verify
         from keras_mixer.tflite.file.labels import read_labels
 
-    file = model_file(model)
+    file = file_of(model)
     keras_model = load(file, weights)
     classes = read_labels(labels) if labels else known_classes(keras_model, file, weights)
     with quiet_but_for_left_out():

@@ -9,10 +9,9 @@ from rich.table import Table
 
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
-from keras_mixer._runs import model_file
 from keras_mixer.cli.errors import is_mistake, report
 from keras_mixer.cli.options import InputRange, Labels, ModelName, Overwrite, Threads, Weights
-from keras_mixer.cli.output import console, load
+from keras_mixer.cli.output import console, file_of, load
 
 
 def models(
@@ -69,7 +68,7 @@ def predict(
         from keras_mixer.tflite import Classifier
         from keras_mixer.tflite.file.labels import check_own
 
-    file = model_file(model)
+    file = file_of(model)
     if file.suffix == ".tflite" and weights is not None:
         raise ValueError(f"{file} has weights of its own; --weights goes with a model's name.")
     source = file

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from keras_mixer._quiet import quiet
-from keras_mixer._runs import STATE
+from keras_mixer._runs import STATE, chosen, model_file
 
 console = Console(
     markup=False,  # a path may hold brackets
@@ -16,8 +16,22 @@ console = Console(
 )
 
 
+def file_of(model):
+    """`model_file`; of a run's folder it prints which of two models that is."""
+    say_which(model)
+    return model_file(model)
+
+
+def say_which(model):
+    """Prints which of two models is used, where `model` is a run's folder with two."""
+    choice = chosen(model)
+    if choice and choice.reason:
+        console.print(f"Of {model} {choice.said(model)}.", soft_wrap=True, highlight=False)
+
+
 def load(model, weights=None):
-    """`keras_mixer.load_model`, quietly but for the progress of a download."""
+    """`keras_mixer.load_model`, quietly but for the progress of a download and `file_of`."""
+    model = file_of(model)
     with quiet():
         from keras_mixer import loading
     loading.fetch_release(model, weights)

@@ -7,8 +7,8 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
+from keras_mixer._files import check_folder, check_new
 from keras_mixer._quiet import quiet
-from keras_mixer._runs import model_file
 from keras_mixer._text import left_out
 from keras_mixer.cli.options import (
     DataDir,
@@ -16,10 +16,11 @@ from keras_mixer.cli.options import (
     Device,
     InputRange,
     ModelOption,
+    Overwrite,
     Replicas,
     Weights,
 )
-from keras_mixer.cli.output import console, known_classes, load
+from keras_mixer.cli.output import console, file_of, known_classes, load, say_which
 
 
 def train(
@@ -31,7 +32,12 @@ def train(
         typer.Option(help="Instead of a dataset: a task from the literature, with its splits."),
     ] = None,
     model: Annotated[str, typer.Option(help="A model's name.")] = "MixerB16",
-    weights: Weights = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="What to start from: a release, such as imagenet1k, a file, or a run's folder."
+        ),
+    ] = None,
     model_option: ModelOption = None,
     set: Annotated[
         list[str] | None,
@@ -82,6 +88,7 @@ def train(
     SIGTERM and Ctrl-C save the state before they end the process. --resume continues from the last
     saved state, also after a crash, and ends at the same result.
     """
+    check_folder(output)
     with quiet():
         from keras_mixer import data, training
 
@@ -91,7 +98,10 @@ def train(
     chosen = chosen.set(*set or ())
     build = training.starting_from(model, weights, *model_option or ())
     if (dataset is None) == (task is None):
-        raise ValueError("train needs either --dataset or --task.")
+        got = "neither" if task is None else "both"
+        raise ValueError(f"train needs either --dataset or --task; got {got}.")
+    if weights is not None:
+        say_which(weights)
     with quiet():
         found = training.strategy(
             device,
@@ -116,6 +126,7 @@ def train(
         build,
         sources.train,
         sources.validation,
+        test=sources.test,
         recipe=chosen,
         folder=output,
         strategy=found,
@@ -142,6 +153,14 @@ def evaluate(
     device: Device = "auto",
     replicas: Replicas = None,
     input_range: InputRange = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV file to write: for each class how many of its images were taken for each "
+            "class. The worst classes are printed, too."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
 ):
     """Evaluate a model on test images, each of them once: loss, top-1 and top-5.
 
@@ -153,7 +172,9 @@ def evaluate(
 
     if dataset is None:
         raise ValueError("evaluate needs --dataset.")
-    file = model_file(model)
+    if confusion:
+        check_new(confusion, overwrite)
+    file = file_of(model)
     with quiet():
         found = training.strategy(device, replicas=replicas)
     with found.scope():
@@ -166,7 +187,8 @@ def evaluate(
                 run=file,
                 classes=known_classes(keras_model, file, weights),
             )
-            result = training.evaluate(
+            measure = training.confusion if confusion else training.evaluate
+            found = measure(
                 keras_model,
                 images,
                 crop=crop,
@@ -176,6 +198,11 @@ def evaluate(
             )
     if images.skipped:
         console.print(left_out(images.name, images.skipped), soft_wrap=True, highlight=False)
+    if confusion:
+        found.write(confusion, overwrite=overwrite)
+        worst = ", ".join(found.worst()) or "none"
+        console.print(f"Classes with errors, the worst first: {worst}", soft_wrap=True)
+    result = found.measured if confusion else found
     numbers = {
         key: f"{value:,}" if key == "images" else f"{value:.4f}" for key, value in result.items()
     }

@@ -21,6 +21,7 @@ from keras_mixer._arrays import as_array, as_pixels
 from keras_mixer._extras import needs
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer._types import StrPath
+from keras_mixer.data import fingerprints
 from keras_mixer.data.folders import read_folder
 from keras_mixer.data.splits import folder_for_tests, split_folder, split_folders
 from keras_mixer.data.tasks import find_task
@@ -56,6 +57,9 @@ class Source:
         origin: Where the images come from, as plain JSON: `folder` as given and `absolute`, a
             folder's paths; or `dataset` and `split`. After `hold_out` also `share` and
             `held_out`, or `but_every` or `every`.
+        fingerprint: A function that returns a text which is another one for other images, see
+            `keras_mixer.data.fingerprints`; `""` where that is unknown. After `hold_out` it is
+            that of all images.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Source:
     labels: Sequence[int] | None = field(default=None, compare=False, repr=False)
     skipped: dict[Path, str] = field(default_factory=dict)
     origin: dict = field(default_factory=dict)
+    fingerprint: Callable[[], str] = str
 
     def __str__(self):
         return f"{self.name}: {self.count:,} images of {len(self.classes):,} classes"
@@ -138,7 +143,11 @@ def arrays(
     def read(i):
         return pixels[i], numbers[i]
 
-    return Source(name, count, classes, _indices(count), read, channels, labels=labels)
+    return Source(
+        *(name, count, classes, _indices(count), read, channels),
+        labels=labels,
+        fingerprint=lambda: fingerprints.of_arrays(pixels.numpy(), labels),
+    )
 
 
 def folder(
@@ -181,6 +190,7 @@ def folder(
         labels=found.labels,
         skipped=found.skipped,
         origin={"folder": str(root), "absolute": str(root.resolve())},
+        fingerprint=lambda: fingerprints.of_files(root, found.files, found.labels),
     )
 
 
@@ -249,7 +259,14 @@ def tfds(
     names = _names(classes, 0, full)
     origin = {"dataset": builder.info.full_name, "split": split}
     found = Source(
-        full, info.num_examples, names, _records(info), read, numbered=False, origin=origin
+        full,
+        info.num_examples,
+        names,
+        _records(info),
+        read,
+        numbered=False,
+        origin=origin,
+        fingerprint=lambda: full,
     )
     [(_, first)] = found.order(None).take(1).map(read).as_numpy_iterator()
     if not 0 <= first < len(names):

@@ -100,6 +100,13 @@ def on_a_tpu(strategy):
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
+def on_the_cpu(strategy):
+    """Whether a model trains in the machine's own memory; False on a CPU beside a GPU."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return "cpu" in str(strategy.device_mesh.devices.flat[0])
+    return not (on_a_tpu(strategy) or tf.config.list_physical_devices("GPU"))
+
+
 def mirrored(strategy):
     """Whether TensorFlow trains on several GPUs, or several parts of a CPU."""
     return isinstance(strategy, tf.distribute.MirroredStrategy)

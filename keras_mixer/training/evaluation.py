@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mixer import data
 from keras_mixer._backend import jit_compile, settings
@@ -14,6 +15,7 @@ from keras_mixer._types import InputRange
 from keras_mixer.data.sources import Source
 from keras_mixer.images import Preprocessing, find_preprocessing, preprocessing
 from keras_mixer.tasks import task_of
+from keras_mixer.training.confusion_matrix import MOST_CLASSES, Confusion, Counts
 from keras_mixer.training.devices import batch_share, replicas
 from keras_mixer.training.heads import last_activation
 from keras_mixer.training.optimizers import metrics
@@ -54,6 +56,42 @@ def evaluate(
     Raises:
         ValueError: The model has other classes or channels, or does not say what images it takes.
     """
+    return _measured(model, images, crop, batch_size, input_range, run)
+
+
+def confusion(
+    model: keras.Model,
+    images: Source,
+    *,
+    crop: str | None = None,
+    batch_size: int = 256,
+    input_range: InputRange | None = None,
+    run: Any = None,
+) -> Confusion:
+    """Evaluates a model as `evaluate` does, and counts which classes it takes for which.
+
+    Args:
+        model, images, crop, batch_size, input_range, run: As in `evaluate`.
+
+    Returns:
+        A `keras_mixer.training.Confusion`, whose `measured` is what `evaluate` returns.
+
+    Raises:
+        ValueError: As `evaluate` does; or there are more than 1,000 classes.
+    """
+    classes = images.classes
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(
+            f"A confusion matrix has at most {MOST_CLASSES:,} classes; {images.name} has "
+            f"{len(classes):,}. Use evaluate without it (without --confusion)."
+        )
+    measured = _measured(model, images, crop, batch_size, input_range, run, count=True)
+    counts = np.asarray(measured.pop("counts"), np.int64)
+    return Confusion(classes, counts, measured)
+
+
+def _measured(model, images, crop, batch_size, input_range, run, count=False):
+    """What `evaluate` returns; with `count` also the `counts` of a `Confusion`."""
     record = record_of(run) if run else None
     if record and input_range is None and find_preprocessing(model) is None:
         input_range = Preprocessing(**record["preprocessing"]).input_range
@@ -83,26 +121,28 @@ def evaluate(
     takes = preprocessing(model, input_range=input_range)
     activation = last_activation(model)
     strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
-    count = replicas(strategy) if strategy else 1
-    batch_size = math.ceil(batch_size / count) * count  # what is too many is padding
+    parts = replicas(strategy) if strategy else 1
+    batch_size = math.ceil(batch_size / parts) * parts  # what is too many is padding
     batches = data.evaluation_batches(
         images, batch_size, (height, width), crop=crop, preprocessing=takes, **batch_share()
     )
+    threshold = None
     if yes_or_no:  # of one-hot labels that of class 1
         threshold = task_of(activation, 1, "evaluate", task="binary").threshold
         batches = batches.map(lambda images, labels, weights: (images, labels[:, 1:], weights))
     with _scope(model), settings():
-        measured = {
+        loss = {
             "softmax": keras.losses.CategoricalCrossentropy(),
             "sigmoid": keras.losses.BinaryCrossentropy(),
             "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
         }[activation]
         counted = metrics(classes)
         if yes_or_no:
-            measured = keras.losses.BinaryCrossentropy(from_logits=activation == "linear")
+            loss = keras.losses.BinaryCrossentropy(from_logits=activation == "linear")
             counted[0] = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
         same = _uncompiled(model)
-        same.compile(loss=measured, weighted_metrics=counted, jit_compile=jit_compile())
+        counted += [Counts(classes, threshold)] if count else []
+        same.compile(loss=loss, weighted_metrics=counted, jit_compile=jit_compile())
         result = same.evaluate(batches, return_dict=True, verbose=0)
     if not math.isfinite(result["loss"]):
         raise ValueError(
@@ -110,7 +150,9 @@ def evaluate(
             f"{images.name}, so it has no accuracy. Its weights may be damaged, or it cannot take "
             "such images."
         )
-    return {key: float(value) for key, value in result.items()} | {"images": int(result["images"])}
+    counts = {"counts": result.pop("counts")} if count else {}
+    result = {key: float(value) for key, value in result.items()}
+    return result | {"images": int(result["images"])} | counts
 
 
 def _uncompiled(model):

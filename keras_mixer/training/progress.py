@@ -5,6 +5,8 @@ import sys
 import keras
 from tqdm import tqdm
 
+from keras_mixer.training.results import uncertain
+
 
 class Progress(keras.callbacks.Callback):
     """A bar for each evaluation interval, with images a second, and a line after it.
@@ -46,6 +48,7 @@ class Progress(keras.callbacks.Callback):
         line = f"epoch {row['epoch']:.4g}: loss {row['loss']:.3f}, accuracy {row['accuracy']:.2%}"
         if "val_accuracy" in row:
             line += f"; held out {row['val_loss']:.3f}, {row['val_accuracy']:.2%}"
+            line += uncertain(row["val_accuracy"], row["val_images"])
             line += " (best)" * (self.run.best is row)
         if row["images_per_second"]:
             line += f"; {row['images_per_second']:,.0f} images/s"

@@ -24,6 +24,9 @@ Finite = Annotated[float, "a finite number", math.isfinite]
 Switch = Annotated[bool, "true or false", lambda value: True]
 
 
+OPTIONAL = ("image_size", "epochs", "steps")  # may be None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train, without the model and the data.
@@ -31,7 +34,7 @@ class Recipe:
     Attributes:
         name: Name of the recipe.
         source: Publication or code that it comes from, with the table or file.
-        image_size: Side of the images in pixels.
+        image_size: Side of the images in pixels; None for that of the model.
         batch_size: Images per update of the weights, over all replicas.
         epochs, steps: Length of the training: passes over the training images, or updates. Exactly
             one of the two is given.
@@ -74,7 +77,7 @@ class Recipe:
 
     name: str
     source: str
-    image_size: Count = 224
+    image_size: Count | None = None
     batch_size: Count
     epochs: Positive | None = None
     steps: Count | None = None
@@ -108,7 +111,7 @@ class Recipe:
         wrong = [
             f"{key} must be {rule}, not {getattr(self, key)!r}"
             for key, (kind, rule, holds) in RULES.items()
-            if not _is_a(getattr(self, key), kind, holds, optional=key in ("epochs", "steps"))
+            if not _is_a(getattr(self, key), kind, holds, optional=key in OPTIONAL)
         ]
         if (self.epochs is None) == (self.steps is None):
             wrong += [f"either epochs or steps must be given, not {self.epochs} and {self.steps}"]
@@ -150,8 +153,12 @@ class Recipe:
         for assignment in assignments:
             key, _, text = assignment.partition("=")
             kind = RULES.get(key, (str,))[0]
+            word = text.lower()
+            if key in OPTIONAL and word == "none":
+                changes[key] = None
+                continue
             try:
-                changes[key] = WORDS[text.lower()] if kind is bool else kind(text)
+                changes[key] = WORDS[word] if kind is bool else kind(text)
             except (KeyError, ValueError):
                 changes[key] = text  # `but` raises an error that says what is needed
         return self.but(**changes)
@@ -203,6 +210,7 @@ MIXER = Recipe(
     name="mixer_imagenet1k",
     source="Tolstikhin et al. 2021, table 4, B and L on ImageNet; "
     "big_vision/configs/mlp_mixer_i1k.py, which reports 76.3 % for B/16",
+    image_size=224,
     batch_size=4096,
     epochs=300,
     rand_augment_layers=2,

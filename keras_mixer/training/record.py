@@ -7,8 +7,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from keras_mixer._runs import STATE
+from keras_mixer._text import listed
 from keras_mixer.training.recipes import Recipe
 
+FINGERPRINT = "fingerprint "  # how `_flat` begins the names of the fields of `fingerprint`
 # Fields that may change on resume. The text of `images` and `held_out` already says what `origin`
 # says, and records of older versions have no `origin`; they have `layers` instead of
 # `layer_arguments`, a fingerprint of layers that had other arguments.
@@ -54,12 +56,21 @@ def held_out_as(record, folder):
 
 def differences(kept, now):
     """What another run would be resumed with: sentences, one a field. Empty for the same run."""
-    now = dict(_flat(json.loads(json.dumps(now))))
-    return [
-        f"{key} was {value!r} and is now {now.get(key)!r}"
-        for key, value in _flat(kept)  # an older version may have recorded less
-        if now.get(key) != value
+    kept, now = dict(_flat(kept)), dict(_flat(json.loads(json.dumps(now))))
+    changed = [key for key in kept if now.get(key) != kept[key]]  # an older one has fewer fields
+    images = [key for key in changed if key.startswith(FINGERPRINT)]
+    said = [
+        f"{key} was {kept[key]!r} and is now {now.get(key)!r}"
+        for key in changed
+        if key not in images
     ]
+    others = [key.removeprefix(FINGERPRINT) for key in images if kept[key] and now.get(key)]
+    if others:
+        said.append(
+            f"other pictures than before are in {listed(others)}: some were added, removed, "
+            "renamed, relabelled or replaced"
+        )
+    return said
 
 
 def _flat(record):

@@ -1,6 +1,7 @@
 """A training run that can be stopped at any step and resumed, with bit-identical results."""
 
 import csv
+import hashlib
 import json
 import math
 import shutil
@@ -17,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from keras_mixer._files import whole_file
-from keras_mixer._runs import BEST, LABELS, LAST, LOG, STATE
+from keras_mixer._runs import BEST, LABELS, LAST, LOG, STATE, best_of, choice
+from keras_mixer._text import listed
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.card import card
 from keras_mixer.training.devices import largest, process
@@ -26,6 +28,7 @@ from keras_mixer.training.record import differences
 
 SAVE_EVERY = 300  # seconds: the most work that is lost when a machine is preempted
 AGREE_EVERY = 20  # steps between two agreements of several machines on saving and stopping
+PROGRESS = {"step": int, "rows": list, "so_far": dict, "seconds": (int, float)}  # in the state
 
 
 class Run(keras.callbacks.Callback):
@@ -61,8 +64,8 @@ class Run(keras.callbacks.Callback):
 
     @property
     def best(self):
-        """The best row of the log, the first of equal ones; None while the log is empty."""
-        return max(self.rows, key=lambda row: row.get("val_accuracy", -row["loss"]), default=None)
+        """The best row of the log, see `best_of`; None while the log is empty."""
+        return best_of(self.rows)
 
     # Saving and resuming
 
@@ -77,6 +80,7 @@ class Run(keras.callbacks.Callback):
         }
         if process()[0] == 0:
             kept = {"record": json.dumps(self.record), "progress": json.dumps(progress)}
+            kept["checksum"] = _checksum(arrays, kept)
             with whole_file(self.folder / STATE, overwrite=True) as path:
                 save_file(arrays, path, kept)
         self.saved_step, self.saved_at = self.step, time.monotonic()
@@ -103,19 +107,13 @@ class Run(keras.callbacks.Callback):
         Raises:
             ValueError: The state belongs to another run, or is damaged. The model is unchanged.
         """
-        path = self.folder / STATE
+        record, progress, arrays = _read(self.folder / STATE)
+        self._check(record)
         variables = dict(_variables(self.model))
-        try:
-            with safe_open(path, "numpy") as file:
-                kept = file.metadata() or {}
-                record, progress = (json.loads(kept[key]) for key in ("record", "progress"))
-                self._check(record)
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} is not a state that can be resumed: {error}") from None
         if {n: a.shape for n, a in arrays.items()} != {n: v.shape for n, v in variables.items()}:
             raise ValueError(
-                f"{path} belongs to another model or optimizer than the one to resume."
+                f"{self.folder / STATE} belongs to another model or optimizer than the one to "
+                "resume."
             )
         for name, variable in variables.items():
             variable.assign(arrays[name])
@@ -126,8 +124,9 @@ class Run(keras.callbacks.Callback):
     def _check(self, kept):
         if found := differences(kept, self.record):
             raise ValueError(
-                f"The run in {self.folder} cannot be resumed with other settings: "
-                f"{'; '.join(found)}."
+                f"The run in {self.folder} cannot be resumed with other settings or images: "
+                f"{'; '.join(found)}. Resume it with what it had, or start another run in another "
+                f"folder, from its weights if you like (--weights {self.folder / BEST})."
             )
 
     # Callback methods. Each epoch of `fit` is one evaluation interval.
@@ -139,6 +138,7 @@ class Run(keras.callbacks.Callback):
             for name in (STATE, BEST, LAST, LOG):  # left behind by a killed process
                 for half_written in self.folder.glob(f".{name}.*"):
                     shutil.rmtree(half_written)
+            (self.folder / LAST).unlink(missing_ok=True)  # it is not the last if training goes on
         if not self.step:
             # Before the first step, so that a full or read-only disk fails at once.
             self._write_text(LABELS, "".join(f"{c}\n" for c in self.record["classes"]))
@@ -231,10 +231,12 @@ class Run(keras.callbacks.Callback):
         ):
             model.save(path)
 
-    def finish(self):
-        """Writes the final model and its card."""
-        self.write(LAST)
-        self._write_text("README.md", card(self.model, self, self.model.input_shape[1:]))
+    def finish(self, results):
+        """Writes the card, with what `results` found, and prints which model is used."""
+        if process()[0] == 0:
+            text = card(self.model, self, results, self.model.input_shape[1:])
+            self._write_text("README.md", text)
+        print(f"Done. Of {self.folder} {choice(self.rows).said(self.folder)}.")
 
     def _write_text(self, name, text):
         if process()[0] == 0:
@@ -297,6 +299,43 @@ class Run(keras.callbacks.Callback):
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
+
+
+def _read(path):
+    """`(record, progress, arrays)` of a state.
+
+    Raises:
+        ValueError: It is damaged, or not a state.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            kept = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if "checksum" in kept and kept["checksum"] != _checksum(arrays, kept):  # not in older ones
+            raise ValueError("its checksum is another one, so that it is damaged")
+        record, progress = (json.loads(kept[key]) for key in ("record", "progress"))
+        wrong = [k for k, kind in PROGRESS.items() if not isinstance(progress[k], kind)]
+        if wrong or not isinstance(record, dict):
+            raise ValueError(f"its {listed(wrong or ['record'])} cannot be read")
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{path} is not a state that can be resumed: {reason}. Put back a copy of it, or start "
+            f"another run in another folder, from {path.with_name(BEST)} if that is there "
+            "(--weights)."
+        ) from None
+    return record, progress, arrays
+
+
+def _checksum(arrays, kept):
+    """Of everything in a state: tensors with their names, types and shapes, record and progress."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in (kept["record"], kept["progress"]):
+        digest.update(text.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
 
 
 def _variables(model):

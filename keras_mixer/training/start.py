@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import keras
 
+from keras_mixer._runs import model_file
 from keras_mixer._text import did_you_mean, option
 from keras_mixer._types import StrPath
 from keras_mixer.loading import fetch_release
 from keras_mixer.models import builder
+from keras_mixer.training.record import record_of
 from keras_mixer.weights import resize
 
 
@@ -18,12 +20,18 @@ def starting_from(
 
     Args:
         model: Its name, such as `"MixerB16"`.
-        weights: A release or a file, see `keras_mixer.load_weights`. If the recipe has larger
+        weights: A release or a file, see `keras_mixer.load_weights`, or the folder of a run, of
+            which the model is taken that `keras_mixer.load_model` takes. If the recipe has larger
             images than the weights, the model is resized as in the paper, see
             `keras_mixer.resize`.
         *options: More arguments of the model, as text: `"patch_size=4"`.
 
+    Returns:
+        A function, whose attribute `input_shape` is that of the model where the recipe does not say
+        its image size.
+
     Raises:
+        FileNotFoundError: `weights` is a folder without a model.
         ValueError: There is no such model; or an option is not `key=value`, or not an argument of
             the model, or, when the model is built, has a value from which it cannot be built.
     """
@@ -34,21 +42,25 @@ def starting_from(
         hint = did_you_mean(unknown[0], builds.__signature__.parameters)
         raise ValueError(f"{model} has no option {unknown[0]!r}. {hint}".rstrip())
     fetch_release(model, weights)  # now, so that the progress of the download is seen
+    own = given.get("input_shape", builds.input_shape)
+    if weights is not None and weights not in builds.releases:
+        weights = model_file(weights)
+        if "input_shape" not in given and (record := record_of(weights)):
+            own = (record["recipe"].image_size,) * 2
 
     def build(*, input_shape, **arguments):
-        arguments |= given
+        shape = {"input_shape": (*own[:2], input_shape[-1]) if weights else input_shape}
         try:
-            if weights is None:
-                return builds(input_shape=input_shape, **arguments)
-            built = builds(weights=weights, **arguments)
+            built = builds(weights=weights, **shape | arguments | given)
         except (ValueError, TypeError) as error:
             if not given:
                 raise
             raise ValueError(
                 f"{model} cannot be built with {' '.join(options)}: {error}"
             ) from error
-        if built.input_shape[1:] == tuple(input_shape):
+        if weights is None or built.input_shape[1:] == tuple(input_shape):
             return built
         return resize(built, input_shape[0])
 
+    build.input_shape = own
     return build

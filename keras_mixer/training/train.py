@@ -1,5 +1,6 @@
 """Training: one function, over Keras's `fit`."""
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterable
@@ -8,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_mixer._backend import settings
 from keras_mixer._extras import needs
-from keras_mixer._files import whole_file
-from keras_mixer._runs import SKIPPED, STATE
+from keras_mixer._files import check_folder, whole_file
+from keras_mixer._runs import LAST, SKIPPED, STATE
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
@@ -25,21 +27,27 @@ from keras_mixer.training.devices import (
     jit_compile_for_training,
     mirrored,
     on_a_tpu,
+    on_the_cpu,
     process,
     replicas,
     wait_for_all,
 )
 from keras_mixer.training.devices import strategy as find
 from keras_mixer.training.heads import for_use, give_logits
+from keras_mixer.training.lock import alone_in
+from keras_mixer.training.memory import warn
 from keras_mixer.training.optimizers import loss, metrics, optimizer, schedule
 from keras_mixer.training.progress import Progress
 from keras_mixer.training.recipes import Recipe
 from keras_mixer.training.recipes import recipe as named
+from keras_mixer.training.record import record_of
+from keras_mixer.training.results import results
 from keras_mixer.training.run import Run
 
 with needs(__name__):
     import tensorboard  # noqa: F401  Keras's callback writes with it
 
+IMAGE_SIZE = 224  # where neither the recipe nor the model says one: that of the papers
 ON_A_TPU = 32  # steps per execution, enough to hide the overhead of Python
 
 
@@ -65,6 +73,7 @@ def train(
     images: Source,
     held_out: Source | None = None,
     *,
+    test: Source | None = None,
     recipe: Recipe | str,
     folder: StrPath,
     strategy: Any = None,
@@ -80,8 +89,16 @@ def train(
 
     Writes into `folder`: `best.keras` and `last.keras`, models ready for use; `labels.txt`, the
     class names; `log.csv`, a row for each evaluation; `tensorboard/`; `README.md`, a model card;
-    `skipped.txt`, the files that could not be read, if any; and `state.safetensors`, from which
-    training resumes. The recipe decides the precision; `keras.json` and `keras.config` have no
+    `confusion.csv` and `classes.csv`, which classes are taken for which; `results.json`, what was
+    measured at the end; `skipped.txt`, the files that could not be read, if any; and
+    `state.safetensors`, from which training resumes.
+
+    The best model is the one with the highest accuracy on the held-out images, then the lowest loss
+    on them, then the later one. Where the folder of a finished run is given as a model, the last
+    model is used, unless its accuracy is below the 95 % interval of the best one's (Wilson's, for
+    so many held-out images): where few images are held out, the best is best by chance.
+
+    The recipe decides the precision; `keras.json` and `keras.config` have no
     influence. On a CPU, a run that was stopped and resumed ends at the same weights as one that was
     not stopped, bit by bit.
 
@@ -91,7 +108,11 @@ def train(
             fine-tune: `functools.partial(keras_mixer.MixerB16, weights="imagenet21k")`.
         images: The `keras_mixer.data.Source` to train on.
         held_out: The `Source` to evaluate on, after each epoch or `evaluate_every` steps.
-        recipe: A `Recipe`, or the name of one of `RECIPES`.
+        test: A `Source` that has no influence on the training and on which model is best. The model
+            that is used of the run is measured on it once, at the end.
+        recipe: A `Recipe`, or the name of one of `RECIPES`. Without an `image_size` it takes that
+            of the model: the attribute `input_shape` of the function that builds it, as the
+            builders of this package have it, else 224.
         folder: The folder to write to. It is created if it does not exist.
         strategy: From `keras_mixer.training.strategy`, which is called by default.
         seed: Seed of the initial weights, the order of images, augmentation and dropped paths.
@@ -114,12 +135,15 @@ def train(
         FileExistsError: A run is in `folder` already, and `resume` is not set.
         ValueError: Recipe, data and model do not fit together, or the run to resume has other
             settings.
-        RuntimeError: The loss is not finite; the message says where the last good state is.
+        RuntimeError: The loss is not finite; the message says where the last good state is. Or
+            another run is writing to the folder.
     """
-    recipe = named(recipe)
-    folder, strategy = Path(folder), strategy or find()
+    recipe, folder, augment = named(recipe), Path(folder), tuple(augment)
+    _check(folder, resume, images, [held_out, test], augment)
+    _check_numbers(seed, evaluate_every, steps_per_execution)
+    recipe = recipe.but(image_size=_image_size(recipe, build, folder if resume else None))
+    strategy = strategy or find()
     plan = _plan(recipe, images, replicas(strategy), evaluate_every)
-    _check(folder, resume, images, held_out, augment)
     keras.utils.set_random_seed(seed)
     with strategy.scope(), settings(recipe.precision):
         model = build(
@@ -129,6 +153,8 @@ def train(
             drop_path_rate=recipe.drop_path_rate,
         )
         _check_model(model, recipe, images)
+        if on_the_cpu(strategy) and process()[0] == 0:
+            warn(model, plan.batch_size)
         give_logits(model, recipe.head_bias)
         takes = _images(model, recipe, input_range)
         rates = schedule(recipe, plan.steps // recipe.accumulate)
@@ -138,43 +164,69 @@ def train(
             weighted_metrics=metrics(len(images.classes)),
             jit_compile=jit_compile_for_training(model),
         )
-        record = _record(recipe, images, held_out, seed, augment, model, plan, takes)
+        record = _record(recipe, images, held_out, test, seed, augment, model, plan, takes)
         run = Run(folder, record, plan, rates, activation=recipe.loss)
         run.set_model(model)
-        if resume and (folder / STATE).exists():
-            run.resume()
-        _announce(model, images, held_out, folder)
-        if run.misses_row:
-            run.record_missing_row(_evaluated(model, plan, held_out, takes) or {})
-        if run.step < plan.steps:
-            model.steps_per_execution = _steps_per_execution(
-                plan, run.step, steps_per_execution, strategy
-            )
-            with run.handling_signals():
-                _fit(
-                    model,
-                    run,
-                    lambda: _training(recipe, plan, images, augment, seed, run.step, takes),
-                    initial_epoch=run.step // plan.interval,
-                    epochs=math.ceil(plan.steps / plan.interval),
-                    steps_per_epoch=plan.interval,
-                    validation_data=held_out and _held_out(plan, held_out, takes),
-                    callbacks=[
-                        run,
-                        Progress(run),
-                        EvaluateAverages(),
-                        *_tensorboard(folder),
-                        *callbacks,
-                    ],
-                    shuffle=False,
-                    verbose=0,
+        with alone_in(folder):
+            _check_new(folder, resume)  # again: another run may have begun meanwhile
+            if resume and (folder / STATE).exists():
+                run.resume()
+            _announce(model, images, held_out, test, folder)
+            if run.misses_row:
+                run.record_missing_row(_evaluated(model, plan, held_out, takes) or {})
+            if run.step < plan.steps:
+                model.steps_per_execution = _steps_per_execution(
+                    plan, run.step, steps_per_execution, strategy
                 )
-        else:
-            print(f"The run in {folder} is finished.")
-            model.optimizer.finalize_variable_values(model.trainable_variables)
-        run.finish()
-        wait_for_all()
-        return for_use(model, recipe.loss), run.rows
+                with run.handling_signals():
+                    _fit(
+                        model,
+                        run,
+                        lambda: _training(recipe, plan, images, augment, seed, run.step, takes),
+                        initial_epoch=run.step // plan.interval,
+                        epochs=math.ceil(plan.steps / plan.interval),
+                        steps_per_epoch=plan.interval,
+                        validation_data=held_out and _held_out(plan, held_out, takes),
+                        callbacks=[
+                            run,
+                            Progress(run),
+                            EvaluateAverages(),
+                            *_tensorboard(folder),
+                            *callbacks,
+                        ],
+                        shuffle=False,
+                        verbose=0,
+                    )
+            else:
+                print(f"The run in {folder} is finished.")
+                model.optimizer.finalize_variable_values(model.trainable_variables)
+            run.write(LAST)
+            trained = for_use(model, recipe.loss)
+            found = results(
+                run,
+                trained,
+                held_out,
+                test,
+                crop=recipe.evaluation_crop,
+                batch_size=plan.batch_size,
+                input_range=input_range,
+            )
+            run.finish(found)
+            wait_for_all()
+        return trained, run.rows
+
+
+def _image_size(recipe, build, folder):
+    """The recipe's image size; else that of the run to resume; else the model's own."""
+    if recipe.image_size:
+        return recipe.image_size
+    if folder and (record := record_of(folder)):
+        return record["recipe"].image_size
+    while isinstance(build, functools.partial):
+        if "input_shape" in build.keywords:
+            return build.keywords["input_shape"][0]
+        build = build.func
+    return getattr(build, "input_shape", (IMAGE_SIZE,))[0]
 
 
 def _plan(recipe, images, replicas, evaluate_every):
@@ -190,9 +242,10 @@ def _plan(recipe, images, replicas, evaluate_every):
             f"{replicas}; got {batch_size}."
         )
     if batch_size > images.count:
+        fits = max(1, 2 ** int(math.log2(images.count)) // replicas) * replicas * recipe.accumulate
         raise ValueError(
-            f"{images.name} has {images.count:,} images, fewer than one batch of {batch_size:,}; "
-            "the recipe takes another batch_size."
+            f"{images.name} has {images.count:,} images, fewer than one batch of {batch_size:,}. "
+            f"Choose a smaller one: --set batch_size={fits}, recipe.but(batch_size={fits})."
         )
     epoch = images.count // batch_size
     steps = recipe.steps * recipe.accumulate if recipe.steps else round(recipe.epochs * epoch)
@@ -240,26 +293,49 @@ def _steps_per_execution(plan, step, most, strategy):
     return max(n for n in range(1, most + 1) if left % n == 0)
 
 
-def _check(folder, resume, images, held_out, augment):
+def _check(folder, resume, images, others, augment):
     """Raises the errors that can be found before the model is built."""
     for augmentation in augment:
         check_augmentation(augmentation)
-    if (folder / STATE).exists() and not resume:
-        raise FileExistsError(
-            f"There is a run in {folder} already; resume it (--resume, resume=True) or choose "
-            "another folder."
-        )
+    check_folder(folder)
+    _check_new(folder, resume)
+    _check_outside(folder, images)
+    for other in filter(None, others):
+        if other.classes != images.classes:
+            raise ValueError(
+                f"{images.name} and {other.name} have different classes: {images.classes[:5]} and "
+                f"{other.classes[:5]}, ..."
+            )
+
+
+def _check_outside(folder, images):
+    """Raises ValueError if a run's folder is among the images to train on."""
     root = Path(images.origin.get("absolute", folder / "elsewhere"))
     if folder.resolve() == root or root in folder.resolve().parents:
         raise ValueError(
             f"{folder} is inside {images.origin['folder']}, among the images to train on. Choose a "
             "folder elsewhere (--output)."
         )
-    if held_out and held_out.classes != images.classes:
-        raise ValueError(
-            f"{images.name} and {held_out.name} have different classes: {images.classes[:5]} and "
-            f"{held_out.classes[:5]}, ..."
+
+
+def _check_new(folder, resume):
+    if (folder / STATE).exists() and not resume:
+        raise FileExistsError(
+            f"There is a run in {folder} already; resume it (--resume, resume=True) or choose "
+            "another folder."
         )
+
+
+def _check_numbers(seed, evaluate_every, steps_per_execution):
+    for name, value, rule, holds in (
+        ("seed", seed, "from 0 to 4,294,967,295", lambda n: 0 <= n < 2**32),
+        ("evaluate_every", evaluate_every, "of at least 1, or None", lambda n: n >= 1),
+        ("steps_per_execution", steps_per_execution, "of at least 1, or None", lambda n: n >= 1),
+    ):
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        optional = value is None and name != "seed"
+        if not optional and not (whole and holds(value)):
+            raise ValueError(f"train needs {name} to be a whole number {rule}; got {value!r}.")
 
 
 def _check_model(model, recipe, images):
@@ -280,15 +356,19 @@ def _images(model, recipe, input_range):
     return preprocessing(model, input_range=input_range).cut(recipe.evaluation_crop)
 
 
-def _record(recipe, images, held_out, seed, augment, model, plan, takes):
-    """The settings that must not change when a run resumes."""
+def _record(recipe, images, held_out, test, seed, augment, model, plan, takes):
+    """The settings that must not change when a run resumes.
+
+    Test images change nothing in the training, so that a run without any may be resumed with some.
+    """
+    sources = {"images": images, "held_out": held_out} | ({"test": test} if test else {})
     return {
         "recipe": recipe.as_dict(),
         "model": model.name,
         "parameters": model.count_params(),
-        "images": str(images),
-        "held_out": str(held_out) if held_out else None,
-        "origin": {"images": images.origin, "held_out": held_out and held_out.origin},
+        **{key: source and str(source) for key, source in sources.items()},
+        "origin": {key: source and source.origin for key, source in sources.items()},
+        "fingerprint": {key: source and source.fingerprint() for key, source in sources.items()},
         "augment": [getattr(a, "__name__", type(a).__name__) for a in augment],
         "classes": list(images.classes),
         "seed": seed,
@@ -313,13 +393,13 @@ def _config(layer):
     return sorted((k, v) for k, v in layer.get_config().items() if k not in ("name", "seed"))
 
 
-def _announce(model, images, held_out, folder):
+def _announce(model, images, held_out, test, folder):
     """Prints what is trained on which images, and which files were left out."""
-    sources = Splits(images, held_out, None)
+    sources = Splits(images, held_out, test)
     print(f"{model.name}, {model.count_params():,} parameters, {sources}.")
-    skipped = images.skipped | (held_out.skipped if held_out else {})
-    if skipped and process()[0] == 0:
-        lines = [f"{path}: {reason}" for path, reason in skipped.items()]
+    lines = [f"{path}: {why}" for s in filter(None, sources) for path, why in s.skipped.items()]
+    lines = [*dict.fromkeys(lines)]  # two of them may be parts of one folder
+    if lines and process()[0] == 0:
         with whole_file(folder / SKIPPED, overwrite=True) as path:
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         print(f"Left out {len(lines)}, all in {folder / SKIPPED}:", *lines[:10], sep="\n  ")

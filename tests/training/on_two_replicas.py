@@ -46,8 +46,8 @@ def both(folder, optimizer):
         )
         result[name] = {"losses": losses.seen, "last": rows[-1]}
         if name == "two":
-            found = training.evaluate(model, held_out, crop="resize", batch_size=21)  # has no half
-            result["evaluated"] = found
+            found = training.confusion(model, held_out, crop="resize", batch_size=21)  # has no half
+            result["evaluated"], result["confusion"] = found.measured, found.counts.tolist()
             try:
                 training.train(SHALLOW, images, recipe=SAME, folder=f"{folder}/refused",
                                strategy=strategy(), steps_per_execution=2)  # fmt: skip

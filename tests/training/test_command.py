@@ -1,5 +1,6 @@
 """`keras-mixer train`, `evaluate` and `predict`."""
 
+import csv
 import json
 import shutil
 
@@ -39,6 +40,13 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(here, tmp_path
     shutil.copytree(tmp_path / "pets", tmp_path / "others")
     done = here("evaluate", "run", "--dataset", "others", cwd=tmp_path)
     assert "images 32" in done.stdout
+    done = here("evaluate", "run", "--dataset", "pets", "--confusion", "c.csv", cwd=tmp_path)
+    assert (tmp_path / "c.csv").read_text() == (tmp_path / "run/confusion.csv").read_text()
+    assert "worst first: " in done.stdout
+    with (tmp_path / "c.csv").open() as file:
+        _, *rows = csv.reader(file)
+    right = sum(int(row[1 + i]) for i, row in enumerate(rows))
+    assert f"accuracy {right / 3:.4f}, images 3" in done.stdout
     (tmp_path / "elsewhere").mkdir()
     done = here("evaluate", tmp_path / "run", "--dataset", "../pets", cwd=tmp_path / "elsewhere")
     assert "images 4" in done.stdout
@@ -72,8 +80,10 @@ def without_origin(path):
     """Makes a state as older versions wrote it: its record has the images as text only."""
     with safe_open(path, "numpy") as file:
         kept = file.metadata()
+    del kept["checksum"]
     record = json.loads(kept["record"])
     assert record.pop("origin")["images"]["but_every"] == 10
+    del record["fingerprint"]
     save_file(load_file(path), path, kept | {"record": json.dumps(record)})
 
 
@@ -109,7 +119,14 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
         (["--set", "lr=1"], "A recipe has no 'lr'"),
         (["--recipe", "best"], "There is no recipe 'best'"),
         (["--task", "pet"], "There is no task 'pet'. Did you mean 'pets'?"),
-        (["--task", "pets"], "either --dataset or --task"),
+        (["--task", "pets"], "either --dataset or --task; got both"),
+        (["--output", "pets/dog/notes.txt"], "pets/dog/notes.txt is a file"),
+        (["--output", "pets/dog/notes.txt/run"], "pets/dog/notes.txt is a file"),
+        (["--seed", "-1"], "seed to be a whole number from 0 to 4,294,967,295; got -1"),
+        (["--set", "drop_path_rate=nan"], "drop_path_rate must be a number from 0 to below 1"),
+        (["--set", "optimizer=optimizermap"], "optimizer must be one of adamw, lamb, sgd, muon"),
+        (["--recipe", "small-image"], "Did you mean 'small_images'?"),
+        (["--weights", "pets"], "pets holds no best.keras"),
         (["--model", "MixerB17"], "Did you mean 'MixerB16'?"),
         (["--device", "tpu"], "A TPU was asked for"),
         (["--validation", "1.5"], "validation (--validation) is a share from 0 to 1; got 1.5"),
@@ -118,7 +135,7 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
         (["--model-option", "depth"], "written key=value; got 'depth'"),
         (["--model-option", "dept=2"], "Did you mean 'depth'?"),
         (["--model-option", "width=0"], "MlpMixer cannot be built with patch_size=4 width=16"),
-        (["--set", "batch_size=64"], "fewer than one batch of 64"),
+        (["--set", "batch_size=64"], "one batch of 64. Choose a smaller one: --set batch_size=16"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message, monkeypatch, capfd):

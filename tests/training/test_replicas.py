@@ -41,6 +41,8 @@ def test_two_replicas_learn_as_one_and_count_each_image_once(tmp_path, optimizer
         last = both["two"]["last"]
         assert last["val_images"] == both["evaluated"]["images"] == 103
         assert both["evaluated"]["accuracy"] == pytest.approx(last["val_accuracy"])
+        assert np.sum(both["confusion"]) == 103
+        assert np.trace(both["confusion"]) / 103 == pytest.approx(last["val_accuracy"])
         assert "MirroredStrategy of 2 replicas Keras needs" in both["refused"]
 
 

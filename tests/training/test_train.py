@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 from importlib import import_module
 
 import keras
@@ -12,6 +13,7 @@ from keras import ops
 import keras_mixer
 from keras_mixer import Preprocessing, data, training
 from keras_mixer._backend import settings
+from keras_mixer.training import memory
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.heads import give_logits
 from keras_mixer.training.optimizers import loss, optimizer, schedule
@@ -37,11 +39,15 @@ def test_a_mixer_learns_and_all_that_is_promised_is_in_the_folder(run):
     folder, _, rows = run
     assert rows[-1]["val_accuracy"] > 0.9
     assert {p.name for p in folder.iterdir()} == {
+        ".lock",
         "README.md",
         "best.keras",
+        "classes.csv",
+        "confusion.csv",
         "labels.txt",
         "last.keras",
         "log.csv",
+        "results.json",
         "state.safetensors",
         "tensorboard",
     }
@@ -298,6 +304,11 @@ def pooling():
     ("arguments", "message"),
     [
         ({"recipe": "small"}, "no recipe 'small'"),
+        ({"evaluate_every": -1}, "needs evaluate_every to be .* at least 1, or None; got -1"),
+        ({"evaluate_every": True}, "evaluate_every .* got True"),
+        ({"steps_per_execution": 0}, "steps_per_execution .* got 0"),
+        ({"seed": -1}, "seed .* got -1"),
+        ({"seed": 1.5}, r"seed .* got 1\.5"),
         ({"recipe": RECIPE.but(batch_size=500)}, r"arrays has 200 images.* batch of 500"),
         ({"build": lambda **_: pooling()}, r"ends in a keras\.layers\.Dense, its head"),
         (
@@ -322,6 +333,53 @@ def test_classes_that_are_others_are_an_error(tmp_path, run):
     model = keras.saving.load_model(run[0] / "last.keras")
     with pytest.raises(ValueError, match="answers with 3 classes; arrays has 2 classes"):
         training.evaluate(model, held_out)
+
+
+def test_a_recipe_without_an_image_size_takes_the_model_s_own():
+    own, grown = module._image_size, partial(keras_mixer.MixerTi4, input_shape=(64, 64, 3))
+    free = training.RECIPES["fine_tuning"]
+    assert own(free, keras_mixer.MixerTi4, None) == 32
+    assert own(free, partial(keras_mixer.MixerTi4, classes=3), None) == 32
+    assert own(free, partial(grown, classes=3), None) == 64
+    assert own(free, training.starting_from("MixerTi4", "cifar10"), None) == 32
+    assert (
+        own(free, training.starting_from("MixerTi4", None, "input_shape=(64, 64, 3)"), None) == 64
+    )
+    assert own(free, keras_mixer.MixerS16, None) == 224
+    assert own(free, lambda **arguments: None, None) == 224
+    assert own(free.but(image_size=96), keras_mixer.MixerTi4, None) == 96
+    assert own(training.RECIPES["small_images"].set("image_size=none"), grown, None) == 64
+    # Stated by the papers.
+    for name in ("mixer_imagenet1k", "mixer_b_imagenet21k", "mixer_l_imagenet21k"):
+        assert training.RECIPES[name].image_size == 224
+
+
+def test_a_resumed_run_keeps_its_image_size(run):
+    assert module._image_size(training.RECIPES["fine_tuning"], keras_mixer.MixerTi4, run[0]) == 8
+
+
+def test_a_run_goes_on_from_the_folder_of_another(run):
+    options = [f"{key}={value}" for key, value in SHALLOW.keywords.items()]
+    build = training.starting_from("MlpMixer", run[0], *options)
+    assert build.input_shape == (8, 8)
+    built = build(input_shape=(8, 8, 3), classes=3)
+    for one, other in zip(built.weights, run[1].weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_memory_that_cannot_be_there_is_said_before_it_is_taken(capsys):
+    def outputs(**arguments):
+        return memory.outputs(SHALLOW(input_shape=(8, 8, 3), classes=3, **arguments))
+
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Dense(5)(keras.layers.Conv2D(4, 2)(image)))
+    assert memory.outputs(model) == 4 * (7 * 7 * 4 + 7 * 7 * 5)
+    assert outputs(remat=True) < outputs() / 2
+    memory.warn(model, 2, memory=10**9)
+    assert capsys.readouterr().out == ""
+    memory.warn(model, 2 * 10**6, memory=10**9)
+    assert "needs at least 8 GB of memory; this machine has 1" in capsys.readouterr().out
+    assert 10**8 < memory.machine() < 10**15
 
 
 def test_a_new_head_only_gets_the_bias():
