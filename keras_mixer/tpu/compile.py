@@ -243,11 +243,11 @@ def _inputs(model):
 def _optimizer(wanted):
     try:
         return keras.optimizers.get(wanted)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):  # OptimizerMap and LossScaleOptimizer hold others
         known = sorted(
             name.lower()
             for name, value in vars(keras.optimizers).items()
-            if isinstance(value, type) and not name.endswith("Optimizer")
+            if isinstance(value, type) and not name.endswith(("Optimizer", "Map"))
         )
         raise ValueError(f"Keras has no optimizer {wanted!r}. It has {', '.join(known)}.") from None
 

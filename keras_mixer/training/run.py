@@ -126,7 +126,7 @@ class Run(keras.callbacks.Callback):
             raise ValueError(
                 f"The run in {self.folder} cannot be resumed with other settings or images: "
                 f"{'; '.join(found)}. Resume it with what it had, or start another run in another "
-                f"folder, from its weights if you like (--weights {self.folder / BEST})."
+                f"folder, from its weights if you like (--weights {self.folder})."
             )
 
     # Callback methods. Each epoch of `fit` is one evaluation interval.

@@ -27,6 +27,7 @@ OWN = {"Subclassed": ("tests.tpu.layers", "Subclassed")}
 JOBS = {
     "unknown argument": named("MixerTi4", dept=3),
     "unknown optimizer": named("MixerTi4") | {"optimizer": "adamx"},
+    "optimizer of others": named("MixerTi4") | {"optimizer": "optimizermap"},
     "lambda": given(sequential(keras.Input((16,)), keras.layers.Lambda(lambda x: x))),
     "any size": given(
         sequential(keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D())

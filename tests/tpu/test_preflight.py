@@ -195,6 +195,7 @@ def refused():
     [
         ("unknown argument", r"unexpected keyword argument 'dept'"),
         ("unknown optimizer", r"no optimizer 'adamx'.*adamw, .*sgd"),
+        ("optimizer of others", r"no optimizer 'optimizermap'.*nadam, rmsprop"),
         ("lambda", r"Lambda"),
         ("any size", r"fixed shapes.*'given' takes \[None, None, None, 3\].*input_shape"),
         ("never built", r"'own' was never built"),

@@ -378,7 +378,7 @@ def test_memory_that_cannot_be_there_is_said_before_it_is_taken(capsys):
     memory.warn(model, 2, memory=10**9)
     assert capsys.readouterr().out == ""
     memory.warn(model, 2 * 10**6, memory=10**9)
-    assert "needs at least 8 GB of memory; this machine has 1" in capsys.readouterr().out
+    assert "needs at least 5 GB of memory; this machine has 1" in capsys.readouterr().out
     assert 10**8 < memory.machine() < 10**15
 
 
