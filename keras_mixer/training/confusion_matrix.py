@@ -69,25 +69,18 @@ class Confusion:
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class Counts(keras.metrics.Metric):
-    """Counts images by true and predicted class, `[classes, classes]`; not those of weight 0.
+    """Counts images by true and predicted class, `[classes, classes]`; not those of weight 0."""
 
-    Args:
-        classes: Number of classes.
-        threshold: Of models with one score for two classes: above it is class 1.
-    """
-
-    def __init__(self, classes, threshold=None, name="counts", **kwargs):
+    def __init__(self, classes, name="counts", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.classes, self.threshold = classes, threshold
+        self.classes = classes
         self.total = self.add_variable((classes, classes), "zeros", dtype="int32", name="total")
 
     def update_state(self, labels, scores, sample_weight=None):
         counted = ops.ones(ops.shape(labels)[:1]) if sample_weight is None else sample_weight
-        if self.threshold is None:
-            numbers = ops.argmax(labels, -1), ops.argmax(scores, -1)
-        else:
-            numbers = labels[:, 0], ops.cast(scores[:, 0] > self.threshold, "int32")
-        true, given = (ops.one_hot(ops.cast(n, "int32"), self.classes) for n in numbers)
+        true, given = (
+            ops.one_hot(ops.argmax(x, -1), self.classes, dtype="float32") for x in (labels, scores)
+        )
         true *= ops.cast(ops.not_equal(counted, 0), "float32")[:, None]
         pairs = ops.matmul(ops.transpose(true), given)
         self.total.assign_add(ops.cast(pairs, "int32"))
@@ -96,7 +89,7 @@ class Counts(keras.metrics.Metric):
         return ops.convert_to_tensor(self.total)
 
     def get_config(self):
-        return super().get_config() | {"classes": self.classes, "threshold": self.threshold}
+        return super().get_config() | {"classes": self.classes}
 
 
 def _write(path, table, overwrite):

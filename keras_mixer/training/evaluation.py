@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_mixer import data
 from keras_mixer._backend import jit_compile, settings
@@ -120,28 +121,22 @@ def _measured(model, images, crop, batch_size, input_range, run, count=False):
         )
     takes = preprocessing(model, input_range=input_range)
     activation = last_activation(model)
+    if yes_or_no:
+        task_of(activation, 1, "evaluate", task="binary")  # refuses a softmax, which is always 1
     strategy = getattr(model, "distribute_strategy", None) or keras.distribution.distribution()
     parts = replicas(strategy) if strategy else 1
     batch_size = math.ceil(batch_size / parts) * parts  # what is too many is padding
     batches = data.evaluation_batches(
         images, batch_size, (height, width), crop=crop, preprocessing=takes, **batch_share()
     )
-    threshold = None
-    if yes_or_no:  # of one-hot labels that of class 1
-        threshold = task_of(activation, 1, "evaluate", task="binary").threshold
-        batches = batches.map(lambda images, labels, weights: (images, labels[:, 1:], weights))
     with _scope(model), settings():
         loss = {
             "softmax": keras.losses.CategoricalCrossentropy(),
             "sigmoid": keras.losses.BinaryCrossentropy(),
             "linear": keras.losses.CategoricalCrossentropy(from_logits=True),
-        }[activation]
-        counted = metrics(classes)
-        if yes_or_no:
-            loss = keras.losses.BinaryCrossentropy(from_logits=activation == "linear")
-            counted[0] = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
-        same = _uncompiled(model)
-        counted += [Counts(classes, threshold)] if count else []
+        }["softmax" if yes_or_no and activation == "sigmoid" else activation]
+        same = _of_two_classes(model, activation) if yes_or_no else _uncompiled(model)
+        counted = [*metrics(classes), *([Counts(classes)] if count else [])]
         same.compile(loss=loss, weighted_metrics=counted, jit_compile=jit_compile())
         result = same.evaluate(batches, return_dict=True, verbose=0)
     if not math.isfinite(result["loss"]):
@@ -161,6 +156,14 @@ def _uncompiled(model):
         return keras.Model(model.inputs[0], model.outputs[0])
     image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
     return keras.Model(image, model(image))  # whose own `call` does more than its graph
+
+
+def _of_two_classes(model, activation):
+    """As `_uncompiled`, with the scores of both classes, of a model that gives that of class 1."""
+    same = _uncompiled(model)
+    score = ops.cast(same.outputs[0], "float32")
+    other = 1 - score if activation == "sigmoid" else ops.zeros_like(score)  # of two logits, 0
+    return keras.Model(same.inputs[0], ops.concatenate([other, score], -1))
 
 
 def _scope(model):

@@ -200,6 +200,8 @@ def test_a_softmax_over_one_score_is_refused():
     )
     with pytest.raises(ValueError, match=r"a softmax, which is always 1. For yes or no"):
         verify(always_1, file(1, "sigmoid"), IMAGES)
+    with pytest.raises(ValueError, match=r"evaluate cannot rate .* a softmax"):
+        training.evaluate(always_1, data.arrays(PIXELS, ALTERNATE), input_range=(-1, 1))
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", None])
@@ -208,6 +210,9 @@ def test_evaluate_rates_one_score_on_two_classes(activation):
     labels = np.where(np.arange(20) < 5, ~answers, answers)
     found = training.evaluate(model(1, activation), data.arrays(PIXELS, labels), batch_size=8)
     assert found["accuracy"] == pytest.approx(0.75)
+    yes = scores(1, "sigmoid")[:, 0]  # both models have the same weights
+    loss = -np.log(np.where(labels, yes, 1 - yes)).mean()
+    assert found["loss"] == pytest.approx(loss, abs=1e-4)
     assert found["images"] == 20
     with pytest.raises(ValueError, match="answers with 1 classes; arrays has 3 classes"):
         training.evaluate(model(1, activation), data.arrays(PIXELS, np.arange(20) % 3))
