@@ -50,7 +50,8 @@ MAY = {
         *("_extras", "_keras", "_tensorflow", "_text", "tflite/_litert"),
     },
     "tflite/run": {
-        *("images", "tflite/convert", "tflite/examples", "tflite/file", "_backend", "_extras"),
+        *("images", "tflite/convert", "tflite/examples", "tflite/file"),
+        *("_backend", "_extras", "_text"),
     },
     "tflite/_litert": {"_extras"},
     "tflite/card": {"tflite/convert", "tflite/file"},

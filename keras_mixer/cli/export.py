@@ -12,6 +12,7 @@ from rich.table import Table
 from keras_mixer._files import check_new
 from keras_mixer._quiet import quiet
 from keras_mixer._runs import model_file
+from keras_mixer._text import printable
 from keras_mixer.cli.options import (
     Calibration,
     CutAs,
@@ -24,6 +25,7 @@ from keras_mixer.cli.options import (
     Recipe,
     TfliteFile,
     Threads,
+    Untrusted,
     Weights,
 )
 from keras_mixer.cli.output import console, load, quiet_but_for_left_out
@@ -101,12 +103,13 @@ def export(
 def inspect(
     file: Annotated[Path, typer.Argument(help="Any .tflite file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    untrusted: Untrusted = False,
 ):
     """Show what is in a .tflite file: inputs, outputs, metadata, ops, XNNPACK support, storage."""
     with quiet():
         from keras_mixer.tflite import inspect
 
-        found = inspect(file)
+        found = inspect(file, untrusted=untrusted)
     as_text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
     console.print(as_text if as_json else f"{file}: {found}", soft_wrap=True, highlight=False)
 
@@ -131,6 +134,7 @@ def verify(
         ),
     ] = None,
     input_range: InputRange = None,
+    untrusted: Untrusted = False,
 ):
     """Run a .tflite file and its Keras model on the same images, and compare the scores."""
     with quiet():
@@ -146,6 +150,7 @@ def verify(
             layers=layers,
             cut_as=cut_as and str(cut_as),
             input_range=input_range,
+            untrusted=untrusted,
         )
     console.print(str(report), highlight=False)
 
@@ -182,7 +187,7 @@ def sensitivity(
     table.add_column("error", justify="right")
     table.add_column("same class", justify="right")
     for loss in losses:
-        table.add_row(loss.layer, f"{loss.error:.2%}", f"{loss.agreement:.2%}")
+        table.add_row(printable(loss.layer), f"{loss.error:.2%}", f"{loss.agreement:.2%}")
     console.print(table)
 
 

@@ -10,7 +10,16 @@ from rich.table import Table
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 from keras_mixer._runs import model_file
-from keras_mixer.cli.options import InputRange, Labels, ModelName, Overwrite, Threads, Weights
+from keras_mixer._text import printable
+from keras_mixer.cli.options import (
+    InputRange,
+    Labels,
+    ModelName,
+    Overwrite,
+    Threads,
+    Untrusted,
+    Weights,
+)
 from keras_mixer.cli.output import console, load
 
 
@@ -58,6 +67,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
     threads: Threads = None,
     input_range: InputRange = None,
+    untrusted: Untrusted = False,
 ):
     """Classify pictures with a .tflite file or a trained model."""
     with quiet():
@@ -73,14 +83,20 @@ def predict(
         count = source.outputs[0].shape[-1]
         labels = labels or loading.class_names(file, weights, count=count)
     with quiet():
-        classifier = Classifier(source, labels=labels, threads=threads, input_range=input_range)
+        classifier = Classifier(
+            source,
+            labels=labels,
+            threads=threads,
+            input_range=input_range,
+            untrusted=untrusted,
+        )
         answers = [(path, classifier(path, top=top)) for path in pictures]
     for path, predictions in answers:
         console.print(path, soft_wrap=True)
         table = Table("class")
         table.add_column("score", justify="right")
         for prediction in predictions:
-            table.add_row(prediction.label, f"{prediction.score:.4f}")
+            table.add_row(printable(prediction.label), f"{prediction.score:.4f}")
         console.print(table)
 
 

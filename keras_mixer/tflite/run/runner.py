@@ -3,10 +3,12 @@
 from dataclasses import replace
 from threading import Lock
 
+from keras_mixer._text import one_line
 from keras_mixer.images import Preprocessing
 from keras_mixer.tflite.file.content import content_of
 from keras_mixer.tflite.file.interpreter import dequantised, open_interpreter, quantised
 from keras_mixer.tflite.file.metadata import metadata_in, preprocessing_in
+from keras_mixer.tflite.file.trial import tried
 
 
 class Runner:
@@ -18,6 +20,7 @@ class Runner:
     Args:
         source: Path of a `.tflite` file, or its content as bytes.
         threads: CPU threads; by default one per core, at most four.
+        untrusted: Whether LiteRT runs the file once in another process before it runs in this one.
 
     Attributes:
         shape: `(H, W, C)` of the image.
@@ -32,12 +35,14 @@ class Runner:
             or is not an image classifier.
     """
 
-    def __init__(self, source, threads=None):
+    def __init__(self, source, threads=None, untrusted=False):
         self.name, content = content_of(source)
+        if untrusted:
+            tried(self.name, content, run=True)
         try:
             self.interpreter = open_interpreter(content, threads)
         except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{self.name} does not load; it may be cut short: {error}") from None
+            raise ValueError(f"{self.name} does not load: {one_line(error)}") from None
 
         inputs, outputs = (
             self.interpreter.get_input_details(),
@@ -65,6 +70,9 @@ class Runner:
     def __call__(self, image):
         with self.lock:  # the interpreter has one set of tensors
             self.interpreter.set_tensor(self.input["index"], quantised(image[None], self.input))
-            self.interpreter.invoke()
+            try:
+                self.interpreter.invoke()
+            except RuntimeError as error:
+                raise ValueError(f"{self.name} does not run: {one_line(error)}") from None
             scores = self.interpreter.get_tensor(self.output["index"])
         return dequantised(scores[0], self.output)

@@ -110,6 +110,7 @@ def verify(
     layers: bool = False,
     cut_as: str | None = None,
     input_range: InputRange | None = None,
+    untrusted: bool = False,
 ) -> Report:
     """Runs a Keras classifier and its `.tflite` file on the same images and compares the scores.
 
@@ -127,6 +128,7 @@ def verify(
         cut_as: How pictures in a folder are cropped: `None`, as in the model's evaluation, or
             `"mediapipe"`, as by MediaPipe's image classifier and approximately by most apps.
         input_range: The values of a black and of a white pixel, if the model does not state them.
+        untrusted: Whether the file is run once in another process first, see `inspect`.
 
     If the file's metadata have another scale of pixels than the model, images are converted to it
     for the file.
@@ -140,7 +142,7 @@ def verify(
             labels; or, with `layers`, no tensor has the name of a layer.
     """
     shape = image_shape(model, "verify")
-    runner = Runner(tflite, threads)
+    runner = Runner(tflite, threads, untrusted)
     theirs = (runner.shape, runner.classes)
     ours = (shape, *model.outputs[0].shape[1:])
     if theirs != ours:
