@@ -11,14 +11,14 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from keras_mixer._types import StrPath
-from keras_mixer.weights.limits import ARRAYS, Budget, members
+from keras_mixer.weights.limits import Budget, members
 from keras_mixer.weights.state_dict import read_state_dict
 
 KERAS = (".weights.h5", ".keras")
 PACKAGE = "keras_mixer"  # under which our layers are registered with Keras
 NPY = b"\x93NUMPY"  # the first bytes of a file of one array
 CONFIG = 2**24  # bytes of the configuration in a .keras file; of our models it has 20,000
-DEPTH = 100  # of groups in groups
+GROUPS, DEPTH = 5_000, 100  # of an HDF5 file: layers, and layers within layers
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", *KERAS)
 
 
@@ -145,15 +145,10 @@ def _check_npy(file, info):
 
 
 def _read_safetensors(path, budget):
+    # Its reader refuses a name that is there twice, and bytes that no array or two arrays have.
     with safe_open(path, framework="numpy") as file:
-        names = [*file.keys()]
-    if len(names) > ARRAYS:
-        raise ValueError(f"it holds more than {ARRAYS:,} arrays")
-    with path.open("rb") as file:  # its reader takes the last of arrays of one name
-        header = file.read(int.from_bytes(file.read(8), "little"))
-    for name, _ in json.loads(header, object_pairs_hook=list):
-        budget.array(name, (), "u1")
-    with safe_open(path, framework="numpy") as file:
+        for name in (names := [*file.keys()]):
+            budget.array(name, (), "u1")
         return {name: file.get_tensor(name) for name in names}
 
 
@@ -175,8 +170,8 @@ def _read_h5(file, budget):
     def visit(group, path, depth=0):
         nonlocal groups
         groups += 1
-        if groups > ARRAYS or depth > DEPTH:  # links may form circles
-            raise ValueError(f"it holds more than {ARRAYS:,} groups, or more than {DEPTH} nested")
+        if groups > GROUPS or depth > DEPTH:  # links may form circles
+            raise ValueError(f"it holds more than {GROUPS:,} groups, or more than {DEPTH} nested")
         if "vars" in group:
             weights = inside(group, "vars")
             for place in weights:

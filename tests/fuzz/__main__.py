@@ -20,6 +20,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import numpy as np
 
+from keras_mixer.cli.errors import is_mistake
 from tests.fuzz import workers
 from tests.fuzz.kinds import KINDS
 
@@ -38,10 +39,12 @@ def main():
         parser.error("--seconds or --count is needed")
     kinds = given.kind or [*KINDS]
     counts = {kind: Counter() for kind in kinds}
-    begin, done, faults, batch = time.monotonic(), 0, 0, 0
+    done, faults, batch = 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         seeds = {kind: seeds_of(kind, folder / f"seeds_{kind}") for kind in kinds}
+
+        begin = time.monotonic()
 
         def over():
             late = given.seconds and time.monotonic() - begin > given.seconds
@@ -53,7 +56,9 @@ def main():
                     break
                 size = BATCH if not given.count else min(BATCH, given.count - done)
                 inputs = made(kind, seeds[kind], given.seed, batch, size)
-                for label, outcome, words in workers.run(inputs, KINDS[kind].use, folder / "used"):
+                for label, outcome, words in workers.run(
+                    inputs, KINDS[kind].use, is_mistake, folder / "used"
+                ):
                     counts[kind][outcome] += 1
                     done += 1
                     if outcome in workers.FAULTS:
@@ -102,10 +107,10 @@ def made(kind, seeds, seed, batch, size):
 
 def keep(folder, kind, inputs, label, outcome, words, batch):
     folder.mkdir(exist_ok=True)
-    _, (name, content) = next(inputs(label))
+    _, (_, content) = next(inputs(label))
     stem = f"{kind}_{outcome}_{batch}_{label}"
-    (folder / stem).with_suffix(Path(name).suffix).write_bytes(content)
-    (folder / stem).with_suffix(".txt").write_text(words)
+    (folder / f"{stem}{KINDS[kind].suffix}").write_bytes(content)
+    (folder / f"{stem}.txt").write_text(words)
     print(f"{stem}: {words.strip().splitlines()[-1] if words else ''}"[:200], flush=True)
 
 

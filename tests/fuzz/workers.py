@@ -9,13 +9,15 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-SECONDS = 10  # for one input
+SECONDS = 10  # of computing for one input, on one core; and PATIENCE times that by the clock
+PATIENCE = 6
 MEMORY = 2 * 10**9  # bytes that one input may add to the process
+LIMIT = 6 * 10**9  # that it may ask for, beyond which the machine itself would suffer
 OUTCOMES = ("accepted", "refused", "traceback", "crash", "hang", "memory")
 FAULTS = OUTCOMES[2:]
 
 
-def run(inputs, use, folder):
+def run(inputs, use, is_mistake, folder):
     """Yields (label, outcome, words) of each input.
 
     Args:
@@ -23,6 +25,7 @@ def run(inputs, use, folder):
             in the process that uses it. Labels are numbers from 0.
         use: A function that takes the path of an input: it returns, or raises what a user's mistake
             may raise, or something is wrong.
+        is_mistake: Whether an exception is an error of ours, of which users are told in one line.
         folder: Where inputs lie while they are used.
     """
     start, ended = 0, False
@@ -31,11 +34,11 @@ def run(inputs, use, folder):
         child = os.fork()
         if not child:
             os.close(receiver)
-            _child(inputs(start), use, Path(folder), sender)
+            _child(inputs(start), use, is_mistake, Path(folder), sender)
         os.close(sender)
         with os.fdopen(receiver, "rb", buffering=0) as pipe:
             while True:
-                ready, _, _ = select.select([pipe], [], [], SECONDS + 5)
+                ready, _, _ = select.select([pipe], [], [], PATIENCE * SECONDS)
                 head = _read(pipe, 9) if ready else None
                 if not head:
                     break
@@ -49,7 +52,7 @@ def run(inputs, use, folder):
         if head is None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        if head is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM):
+        if head is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
             yield start, "hang", f"longer than {SECONDS} s"
             start += 1
         elif os.WIFSIGNALED(status):
@@ -72,16 +75,14 @@ def _read(pipe, count):
     return found
 
 
-def _child(inputs, use, folder, pipe):
+def _child(inputs, use, is_mistake, folder, pipe):
     """Uses inputs until one of them ends the process; tells of each through a pipe."""
-    from keras_mixer.cli.errors import is_mistake
-
     code = 1
     with suppress(BaseException):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
-        limit = _memory("VmSize") + 3 * MEMORY
+        limit = _memory("VmSize") + LIMIT
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         for label, (name, content) in inputs:
             folder.mkdir(exist_ok=True)
@@ -90,7 +91,7 @@ def _child(inputs, use, folder, pipe):
             _tell(pipe, label, 255, "")
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             before = _memory("VmRSS")
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)  # whose signal ends the process
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)  # whose signal ends the process
             try:
                 use(path)
                 outcome, words = "accepted", ""
@@ -99,7 +100,7 @@ def _child(inputs, use, folder, pipe):
                 outcome = "refused"
                 if not is_mistake(error):
                     outcome, words = "traceback", "".join(traceback.format_exception(error))
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             peak = _memory("VmHWM") - before
             if peak > MEMORY:
                 outcome, words = "memory", f"{peak / 1e9:.1f} GB"

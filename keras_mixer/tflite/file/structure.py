@@ -49,7 +49,7 @@ OPTIONAL = {
         range(100),
     ),
 }
-# The smallest and the largest number of inputs, and the number of outputs.
+# The smallest and the largest number of inputs, and the number of outputs; None for any.
 ARITY = {
     op: arity
     for arity, ops in {
@@ -57,21 +57,42 @@ ARITY = {
         "FAKE_QUANT FLOOR GELU HARD_SWISH L2_NORMALIZATION L2_POOL_2D LEAKY_RELU "
         "LOCAL_RESPONSE_NORMALIZATION LOG LOGICAL_NOT LOGISTIC LOG_SOFTMAX MAX_POOL_2D NEG "
         "QUANTIZE RANK RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 ROUND RSQRT SHAPE SIGN SIN SOFTMAX "
-        "SPACE_TO_DEPTH SQRT SQUARE SQUEEZE TANH WHERE ZEROS_LIKE COMPLEX_ABS REAL IMAG",
+        "SPACE_TO_DEPTH SQRT SQUARE SQUEEZE TANH WHERE ZEROS_LIKE COMPLEX_ABS REAL IMAG "
+        "BITCAST BUCKETIZE DENSIFY HASHTABLE_SIZE MATRIX_DIAG RANDOM_STANDARD_NORMAL "
+        "RANDOM_UNIFORM READ_VARIABLE SKIP_GRAM",
         (2, 2, 1): "ADD ARG_MAX ARG_MIN ATAN2 BATCH_MATMUL BROADCAST_ARGS BROADCAST_TO CUMSUM DIV "
         "EMBEDDING_LOOKUP EQUAL EXPAND_DIMS FILL FLOOR_DIV FLOOR_MOD GATHER GATHER_ND GREATER "
         "GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR MAXIMUM MEAN MINIMUM MIRROR_PAD MUL "
         "NOT_EQUAL PAD POW PRELU REDUCE_ALL REDUCE_ANY REDUCE_MAX REDUCE_MIN REDUCE_PROD "
         "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_SEQUENCE REVERSE_V2 RFFT2D "
-        "SQUARED_DIFFERENCE SUB SUM TILE TRANSPOSE BITWISE_XOR RIGHT_SHIFT",
-        (3, 3, 1): "BATCH_TO_SPACE_ND DYNAMIC_UPDATE_SLICE PADV2 RANGE SCATTER_ND SELECT SELECT_V2 "
-        "SLICE SPACE_TO_BATCH_ND",
+        "SQUARED_DIFFERENCE SUB SUM TILE TRANSPOSE BITWISE_XOR RIGHT_SHIFT "
+        "MATRIX_SET_DIAG MULTINOMIAL SEGMENT_SUM",
+        (
+            3,
+            3,
+            1,
+        ): "BATCH_TO_SPACE_ND DILATE DYNAMIC_UPDATE_SLICE HASHTABLE_FIND PADV2 "
+        "RANGE SCATTER_ND SELECT SELECT_V2 SLICE SPACE_TO_BATCH_ND UNSORTED_SEGMENT_MAX "
+        "UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_SUM",
         (4, 4, 1): "ONE_HOT SPARSE_TO_DENSE STRIDED_SLICE",
         (1, 2, 1): "RESHAPE",
         (2, 3, 1): "CONV_2D DEPTHWISE_CONV_2D CONV_3D",
-        (3, 4, 1): "TRANSPOSE_CONV",
+        (3, 4, 1): "CONV_3D_TRANSPOSE TRANSPOSE_CONV",
         (1, math.inf, 1): "ADD_N CONCATENATION PACK",
+        (0, 0, 1): "HASHTABLE VAR_HANDLE",
+        (5, 5, 1): "EMBEDDING_LOOKUP_SPARSE REDUCE_WINDOW SVDF",
+        (20, 24, 1): "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        (2, 2, 0): "ASSIGN_VARIABLE",
+        (3, 3, 0): "HASHTABLE_IMPORT",
+        (1, 1, 2): "UNIQUE",
         (2, 2, 2): "TOPK_V2",
+        (3, 3, 2): "HASHTABLE_LOOKUP",
+        (5, 5, 2): "NON_MAX_SUPPRESSION_V4",
+        (6, 6, 3): "NON_MAX_SUPPRESSION_V5",
+        (1, 1, None): "UNPACK",
+        (2, 2, None): "SPLIT",
+        (3, 3, None): "SPLIT_V",
+        (1, math.inf, None): "IF WHILE",
     }.items()
     for op in ops.split()
 }
@@ -179,6 +200,13 @@ def _op_name(code):
 
 
 @cache
+def _own_options(kind):
+    """The name of the options that an op of a kind has; None if it shares them with others."""
+    plain = f"{kind.replace('_', '')}OPTIONS"
+    return next((o for o in _names("BuiltinOptions").values() if o.upper() == plain), None)
+
+
+@cache
 def _names(enum):
     """Number -> name of an enumeration in LiteRT's schema."""
     return {n: name for name, n in vars(getattr(schema(), enum)).items() if name[0] != "_"}
@@ -257,14 +285,17 @@ class _Graph:
             )
             if not all(-1 <= n < count for n in (*inputs, *outputs, *between)):
                 yield f"{where} has a tensor that does not exist"
-            low, high, results = ARITY.get(kind, (0, math.inf, len(outputs)))
-            if not low <= len(inputs) <= high or len(outputs) != results:
+            low, high, results = ARITY.get(kind, (0, math.inf, None))
+            if not low <= len(inputs) <= high or results not in (None, len(outputs)):
                 yield f"{where} has {len(inputs)} inputs and {len(outputs)} outputs"
             optional = OPTIONAL.get(kind, ())
             if any(n < 0 and place not in optional for place, n in enumerate(inputs)):
                 yield f"{where} leaves out an input that it needs"
             if kind in ARITY and -1 in outputs:
                 yield f"{where} leaves out its output"
+            own, given = _own_options(kind), _names("BuiltinOptions").get(op.BuiltinOptionsType())
+            if own and given not in ("NONE", own):
+                yield f"{where} has the options of another kind"
             alike = 2 if kind in SAME_TYPES else int(kind in SAME_TYPE)
             if alike and len({self.types[n] for n in (*inputs[:alike], *outputs)}) > 1:
                 yield f"{where} has tensors of different types"
