@@ -44,6 +44,9 @@ def main():
         folder = Path(folder)
         seeds = {kind: seeds_of(kind, folder / f"seeds_{kind}") for kind in kinds}
 
+        goods = {kind: folder / f"good_{kind}{KINDS[kind].suffix}" for kind in kinds}
+        for kind, good in goods.items():
+            good.write_bytes(seeds[kind][0])
         begin = time.monotonic()
 
         def over():
@@ -57,7 +60,7 @@ def main():
                 size = BATCH if not given.count else min(BATCH, given.count - done)
                 inputs = made(kind, seeds[kind], given.seed, batch, size)
                 for label, outcome, words in workers.run(
-                    inputs, KINDS[kind].use, is_mistake, folder / "used"
+                    inputs, KINDS[kind].use, is_mistake, folder / "used", goods[kind]
                 ):
                     counts[kind][outcome] += 1
                     done += 1

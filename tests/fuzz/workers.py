@@ -17,7 +17,7 @@ OUTCOMES = ("accepted", "refused", "traceback", "crash", "hang", "memory")
 FAULTS = OUTCOMES[2:]
 
 
-def run(inputs, use, is_mistake, folder):
+def run(inputs, use, is_mistake, folder, good=None):
     """Yields (label, outcome, words) of each input.
 
     Args:
@@ -27,6 +27,8 @@ def run(inputs, use, is_mistake, folder):
             may raise, or something is wrong.
         is_mistake: Whether an exception is an error of ours, of which users are told in one line.
         folder: Where inputs lie while they are used.
+        good: The path of a good input, which each process uses first, without a limit of time:
+            it builds models and traces graphs.
     """
     start, ended = 0, False
     while not ended:
@@ -34,7 +36,7 @@ def run(inputs, use, is_mistake, folder):
         child = os.fork()
         if not child:
             os.close(receiver)
-            _child(inputs(start), use, is_mistake, Path(folder), sender)
+            _child(inputs(start), use, is_mistake, Path(folder), good, sender)
         os.close(sender)
         with os.fdopen(receiver, "rb", buffering=0) as pipe:
             while True:
@@ -75,7 +77,7 @@ def _read(pipe, count):
     return found
 
 
-def _child(inputs, use, is_mistake, folder, pipe):
+def _child(inputs, use, is_mistake, folder, good, pipe):
     """Uses inputs until one of them ends the process; tells of each through a pipe."""
     code = 1
     with suppress(BaseException):
@@ -84,6 +86,8 @@ def _child(inputs, use, is_mistake, folder, pipe):
         os.dup2(nothing, 2)
         limit = _memory("VmSize") + LIMIT
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        if good is not None:
+            use(good)
         for label, (name, content) in inputs:
             folder.mkdir(exist_ok=True)
             path = folder / name

@@ -42,7 +42,11 @@ def check_labels(labels, classes, who):
         raise ValueError(
             f"{who} needs one label for each of {classes:,} classes; got {len(labels):,} labels."
         )
-    bad = [i for i, label in enumerate(labels) if not label.strip() or printable(label) != label]
+    bad = [
+        i
+        for i, label in enumerate(labels)
+        if not label.strip() or printable(label, keep="\t") != label
+    ]
     if bad:
         raise ValueError(
             f"{who} needs labels of one line each, without control characters, that are not empty; "
