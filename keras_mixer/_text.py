@@ -1,6 +1,7 @@
 """Words for messages, and options from the command line."""
 
 import ast
+import re
 from difflib import get_close_matches
 
 # Words that Python does not read as literals. `'"no"'`, in quotes, is still the text "no".
@@ -9,6 +10,24 @@ WORDS = {
     **dict.fromkeys(("false", "no", "off"), False),
     "none": None,
 }
+# What a terminal obeys or shows otherwise than as text: control characters, what changes the
+# direction of writing, separators of lines, and halves of characters outside Unicode's first plane.
+CONTROLS = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text, keep=""):
+    """Text from a file as it may be printed: control characters become escapes such as `\\u001b`.
+
+    Args:
+        text: Any text.
+        keep: Control characters that stay, such as `"\\n"`.
+    """
+    return CONTROLS.sub(lambda c: c[0] if c[0] in keep else f"\\u{ord(c[0]):04x}", str(text))
+
+
+def one_line(message):
+    """A message of another library, in one line that may be printed."""
+    return printable(" ".join(str(message).split()))
 
 
 def listed(names):

@@ -56,7 +56,7 @@ MAY = {
     },
     "tflite/run": {
         *("images", "tasks", "tflite/convert", "tflite/examples", "tflite/file", "tflite/reading"),
-        *("_arrays", "_backend", "_extras", "_keras"),
+        *("_arrays", "_backend", "_extras", "_keras", "_text"),
     },
     "tflite/_litert": {"_extras"},
     "tflite/card": {"tasks", "tflite/convert", "tflite/file"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_mixer._text import did_you_mean, listed, option
+from keras_mixer._text import did_you_mean, listed, one_line, option, printable
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,19 @@ def test_an_option_s_value_is_a_literal_or_a_truth_word_or_text(text, key, value
 def test_an_option_without_key_or_value_is_an_error(text):
     with pytest.raises(ValueError, match=r"written key=value; got '"):
         option(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("é 天 \U0001f600 a\u200db", "é 天 \U0001f600 a\u200db"),
+        ("\x1b[31mred\x07", r"\u001b[31mred\u0007"),
+        ("a\tb\nc\rd\x00", r"a\u0009b\u000ac\u000dd\u0000"),
+        ("\x9b31m\u202egnp.exe", r"\u009b31m\u202egnp.exe"),
+        ("\udc80\u2028", r"\udc80\u2028"),
+    ],
+)
+def test_what_a_terminal_obeys_is_printed_as_text(text, shown):
+    assert printable(text) == shown
+    assert printable(text, keep="\n").count("\n") == text.count("\n")
+    assert one_line(f" a \n b: {text}") == f"a b: {printable(' '.join(text.split()))}"

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from keras_mixer import __version__
 from keras_mixer._backend import cure
+from keras_mixer._text import printable
 from keras_mixer.doctor import DISTRIBUTIONS
 
 PACKAGE = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ def report(error, debug=False):
         sys.stderr.write("".join(traceback.format_exception(error)))
     if mistake:
         message = cure(error) if isinstance(error, ImportError) else short or str(error)
-        stderr.print("[bold red]Error:[/]", escape(message))
+        stderr.print("[bold red]Error:[/]", escape(printable(message, "\n")))
 
 
 def shortage(error):

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from keras_mixer._files import check_new
 from keras_mixer._quiet import quiet
+from keras_mixer._text import printable
 from keras_mixer.cli.options import (
     Calibration,
     CutAs,
@@ -24,6 +25,7 @@ from keras_mixer.cli.options import (
     Task,
     TfliteFile,
     Threads,
+    Untrusted,
     Weights,
 )
 from keras_mixer.cli.output import (
@@ -118,12 +120,13 @@ def _beside(model):
 def inspect(
     file: Annotated[Path, typer.Argument(help="Any .tflite file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    untrusted: Untrusted = False,
 ):
     """Show what is in a .tflite file: inputs, outputs, metadata, ops, XNNPACK support, storage."""
     with quiet():
         from keras_mixer.tflite import inspect
 
-        found = inspect(file)
+        found = inspect(file, untrusted=untrusted)
     as_text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
     console.print(as_text if as_json else f"{file}: {found}", soft_wrap=True, highlight=False)
 
@@ -150,6 +153,7 @@ def verify(
     labels: Labels = None,
     input_range: InputRange = None,
     task: Task = None,
+    untrusted: Untrusted = False,
 ):
     """Run a .tflite file and its Keras model on the same images, and compare the scores."""
     if Path(model).suffix == ".tflite":
@@ -175,6 +179,7 @@ def verify(
             input_range=input_range,
             labels=labels or (None if isinstance(classes, int) else classes),
             task=task and str(task),
+            untrusted=untrusted,
         )
     console.print(str(report), highlight=False)
 
@@ -214,7 +219,7 @@ def sensitivity(
     table.add_column("same class", justify="right")
     for loss in losses:
         same = "" if loss.agreement is None else f"{loss.agreement:.2%}"
-        table.add_row(loss.layer, f"{loss.error:.2%}", same)
+        table.add_row(printable(loss.layer), f"{loss.error:.2%}", same)
     console.print(table)
 
 

@@ -9,8 +9,17 @@ from rich.table import Table
 
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
+from keras_mixer._text import printable
 from keras_mixer.cli.errors import is_mistake, report
-from keras_mixer.cli.options import InputRange, Labels, ModelName, Overwrite, Threads, Weights
+from keras_mixer.cli.options import (
+    InputRange,
+    Labels,
+    ModelName,
+    Overwrite,
+    Threads,
+    Untrusted,
+    Weights,
+)
 from keras_mixer.cli.output import console, file_of, load
 
 
@@ -58,6 +67,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
     threads: Threads = None,
     input_range: InputRange = None,
+    untrusted: Untrusted = False,
 ):
     """Classify pictures with a .tflite file or a trained model.
 
@@ -79,7 +89,13 @@ def predict(
         check_own(labels, own, str(model))
         labels = labels or own
     with quiet():
-        classifier = Classifier(source, labels=labels, threads=threads, input_range=input_range)
+        classifier = Classifier(
+            source,
+            labels=labels,
+            threads=threads,
+            input_range=input_range,
+            untrusted=untrusted,
+        )
 
     wrong = 0
     for path in pictures:
@@ -96,7 +112,7 @@ def predict(
         table = Table("class")
         table.add_column("score", justify="right")
         for prediction in predictions:
-            table.add_row(prediction.label, f"{prediction.score:.4f}")
+            table.add_row(printable(prediction.label), f"{prediction.score:.4f}")
         console.print(table)
     if wrong:
         raise ValueError(f"{wrong} of {len(pictures)} pictures have no answer, see above.")

@@ -89,3 +89,11 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="CPU threads; by default one per core, at most four."),
 ]
+Untrusted = Annotated[
+    bool,
+    typer.Option(
+        "--untrusted",
+        help="For a .tflite file of an unknown source: LiteRT, which may crash on it, loads it in "
+        "another process first.",
+    ),
+]

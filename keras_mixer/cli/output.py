@@ -8,8 +8,24 @@ from rich.console import Console
 
 from keras_mixer._quiet import quiet
 from keras_mixer._runs import STATE, chosen, model_file
+from keras_mixer._text import printable
 
-console = Console(
+
+class Terminal(Console):
+    """A console that shows the control characters in a text, which a terminal would obey.
+
+    They come from files: from their names, labels, metadata and tensors.
+    """
+
+    def print(self, *objects, **options):
+        super().print(*(printable(o, "\n") if _is_text(o) else o for o in objects), **options)
+
+
+def _is_text(value):
+    return isinstance(value, str | os.PathLike)
+
+
+console = Terminal(
     markup=False,  # a path may hold brackets
     # Under a notebook's `!` there seems to be a terminal, but its cursor does not move.
     force_terminal=False if "JPY_PARENT_PID" in os.environ else None,

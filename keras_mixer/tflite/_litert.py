@@ -14,6 +14,33 @@ import numpy as np
 from keras_mixer._extras import needs
 
 EVERY_OP = "*"
+# A program that loads a file, and prints its ops as JSON if this release of LiteRT tells them.
+# Arguments: the path, whether to run it, the largest number of bytes.
+LOAD_ALONE = """
+import json, sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+path, run, memory = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except (ImportError, ValueError, OSError):  # Windows has none
+    pass
+interpreter = Interpreter(model_path=path, num_threads=1)
+interpreter.allocate_tensors()
+details = getattr(interpreter, "_get_ops_details", None)
+ops = details and [
+    (op["op_name"], [*map(int, op["inputs"])], [*map(int, op["outputs"])]) for op in details()
+]
+if run:
+    for tensor in interpreter.get_input_details():
+        if np.dtype(tensor["dtype"]).kind in "fiub":
+            interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
+    interpreter.invoke()
+print(json.dumps(ops))
+"""
 
 
 def op_details(interpreter):

@@ -278,8 +278,28 @@ def assign(
     extra = {name: a.shape for name, a in checkpoint.arrays.items() if name not in used}
     if missing or misshapen or extra:
         raise ValueError(difference(who, model, checkpoint, prefix, missing, misshapen, extra))
+    wrong = {weight.path: _no_weights(array, weight.dtype) for weight, array in pairs}
+    wrong = [f"{path}: {problem}" for path, problem in wrong.items() if problem]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(
+            f"{who}: {checkpoint} holds what cannot be weights; nothing was loaded. "
+            f"{'; '.join(wrong[:5])}{more}. Go back to a checkpoint from before training diverged, "
+            "or save it again."
+        )
     for weight, array in pairs:
         weight.assign(array)
+
+
+def _no_weights(array, dtype):
+    """Why an array cannot be a weight of a type, or None."""
+    if "float" not in dtype:
+        return None
+    if array.dtype.kind in "bu":
+        return f"of type {array.dtype}"
+    with np.errstate(over="ignore"):  # float64 beyond float32
+        count = array.size - int(np.isfinite(array.astype(np.float32, copy=False)).sum())
+    return f"{count} of {array.size} are NaN or infinite" if count else None
 
 
 def layouts_of(model):

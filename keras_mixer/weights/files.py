@@ -11,10 +11,14 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from keras_mixer._types import StrPath
+from keras_mixer.weights.limits import Budget, members
 from keras_mixer.weights.state_dict import read_state_dict
 
 KERAS = (".weights.h5", ".keras")
 PACKAGE = "keras_mixer"  # under which our layers are registered with Keras
+NPY = b"\x93NUMPY"  # the first bytes of a file of one array
+CONFIG = 2**24  # bytes of the configuration in a .keras file; of our models it has 20,000
+GROUPS, DEPTH = 5_000, 100  # of an HDF5 file: layers, and layers within layers
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", *KERAS)
 
 
@@ -51,7 +55,7 @@ def read(path):
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file at {str(path)!r}.")
     try:
-        arrays = READERS[suffix](path)
+        arrays = READERS[suffix](path, Budget(path))
     except MemoryError:
         raise
     except Exception as error:  # damaged files fail in whatever code meets the damage
@@ -76,6 +80,9 @@ def configs(path):
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            members(archive, Budget(Path(path)))
+            if archive.getinfo("config.json").file_size > CONFIG:
+                raise ValueError(f"its configuration has more than {CONFIG:,} bytes")
             rest = [json.loads(archive.read("config.json"))]
     except MemoryError:
         raise
@@ -111,39 +118,67 @@ def write(path, arrays):
         save_file(contiguous, path, {"format": "pt"})
 
 
-def _read_npz(path):
+def _read_npz(path, budget):
     with path.open("rb") as file:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
+        if file.read(len(NPY)) == NPY:
             raise ValueError("it holds one array without a name")
-        return dict(loaded)  # zipfile checks every array's checksum
+        with zipfile.ZipFile(file) as archive:
+            members(archive, budget)
+            for info in archive.infolist():
+                budget.array(info.filename.removesuffix(".npy"), (), "u1")
+                with archive.open(info) as array:
+                    _check_npy(array, info)
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as loaded:
+            return dict(loaded)  # zipfile checks every array's checksum
 
 
-def _read_safetensors(path):
+def _check_npy(file, info):
+    """Raises ValueError if an array says that it is larger than its file, for which NumPy asks."""
+    version = np.lib.format.read_magic(file)
+    reader = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"}.get(version)
+    if reader is None:
+        raise ValueError(f"{info.filename} is of an unknown version of NumPy's format")
+    shape, _, dtype = getattr(np.lib.format, reader)(file)
+    if np.prod(shape, dtype=object) * dtype.itemsize > info.file_size:
+        raise ValueError(f"{info.filename} is cut short: it says that it has shape {shape}")
+
+
+def _read_safetensors(path, budget):
+    # Its reader refuses a name that is there twice, and bytes that no array or two arrays have.
     with safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        for name in (names := [*file.keys()]):
+            budget.array(name, (), "u1")
+        return {name: file.get_tensor(name) for name in names}
 
 
-def _read_keras(path):
-    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as file:
-        return _read_h5(io.BytesIO(file.read()))
+def _read_keras(path, budget):
+    with zipfile.ZipFile(path) as archive:
+        members(archive, budget)
+        with archive.open("model.weights.h5") as file:
+            return _read_h5(io.BytesIO(file.read()), budget)
 
 
-def _read_h5(file):
-    arrays = {}
+def _read_h5(file, budget):
+    arrays, groups = {}, 0
 
     def inside(group, key):  # links to other files are not followed
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
             raise ValueError(f"{group.name}/{key} points into another file")
         return group[key]
 
-    def visit(group, path):
+    def visit(group, path, depth=0):
+        nonlocal groups
+        groups += 1
+        if groups > GROUPS or depth > DEPTH:  # links may form circles
+            raise ValueError(f"it holds more than {GROUPS:,} groups, or more than {DEPTH} nested")
         if "vars" in group:
             weights = inside(group, "vars")
             for place in weights:
                 weight = inside(weights, place)
                 if weight.external or weight.is_virtual:
                     raise ValueError(f"{weight.name} points into another file")
+                budget.array(f"{path}/{place}", weight.shape, weight.dtype)
                 arrays[f"{path}/{place}"] = _values(weight)
         for key in group:
             # State of training: of the optimizer and of random generators.
@@ -152,7 +187,7 @@ def _read_h5(file):
             inner, name = inside(group, key), key
             if "vars" in inner:
                 name = inside(inner, "vars").attrs.get("name", key)
-            visit(inner, path if key == "layers" else f"{path}/{name}".lstrip("/"))
+            visit(inner, path if key == "layers" else f"{path}/{name}".lstrip("/"), depth + 1)
 
     with h5py.File(file, "r") as file:
         visit(file, "")

@@ -46,7 +46,7 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(here, tmp_path
     with (tmp_path / "c.csv").open() as file:
         _, *rows = csv.reader(file)
     right = sum(int(row[1 + i]) for i, row in enumerate(rows))
-    assert f"accuracy {right / 3:.4f}, images 3" in done.stdout
+    assert f"accuracy {right / 4:.4f}, images 4" in done.stdout
     (tmp_path / "elsewhere").mkdir()
     done = here("evaluate", tmp_path / "run", "--dataset", "../pets", cwd=tmp_path / "elsewhere")
     assert "images 4" in done.stdout

@@ -1,30 +1,35 @@
 """The bytes of a `.tflite` file: a flatbuffer with named entries, and a ZIP at its end."""
 
 import io
-import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from keras_mixer._extras import needs
 from keras_mixer.tflite._litert import schema
+from keras_mixer.tflite.file.labels import BYTES
+from keras_mixer.tflite.file.structure import UNREADABLE, check_structure
 
 with needs(__name__):
     import flatbuffers
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every LiteRT flatbuffer
 ALIGNMENT = 16  # bytes; force_align of Buffer.data in LiteRT's schema.fbs
-# Exceptions of flatbuffer readers on damaged files.
-UNREADABLE = (
-    *(struct.error, TypeError, ValueError, IndexError, OverflowError, MemoryError),
-    RecursionError,
-)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, *UNREADABLE)
 DATE = 1980, 1, 1, 0, 0, 0  # the earliest in a ZIP; fixed, so that files are reproducible
 
 
 def content_of(source):
-    """The path or bytes of a `.tflite` file -> its name for messages, and its content."""
+    """The path or bytes of a `.tflite` file -> its name for messages, and its content.
+
+    Whatever reads a file of others begins here, so that nothing else meets a damaged structure.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a `.tflite` file, is truncated, or LiteRT could crash on it.
+    """
     if isinstance(source, bytes):
         name, content = "The model", source
     else:
@@ -34,6 +39,7 @@ def content_of(source):
         content = Path(source).read_bytes()
     if content[4:8] != IDENTIFIER:
         raise ValueError(f"{name} is not a .tflite file: bytes 4 to 8 are not TFL3.")
+    check_structure(name, content)
     return name, content
 
 
@@ -102,7 +108,8 @@ def entry_of(content, name):
     model = schema().Model.GetRootAs(content, 0)
     for i in range(model.MetadataLength()):
         if model.Metadata(i).Name() == name.encode():
-            return model.Buffers(model.Metadata(i).Buffer()).DataAsNumpy().tobytes()
+            data = model.Buffers(model.Metadata(i).Buffer()).DataAsNumpy()
+            return data.tobytes() if isinstance(data, np.ndarray) else b""
     return None
 
 
@@ -122,15 +129,24 @@ def text_file_in(content, name):
     """The text of a file in the ZIP at the end of a file's content.
 
     Raises:
-        ValueError: There is no such file in it.
+        ValueError: There is no such file in it, or it is damaged, too large or not in UTF-8.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(name).decode()
+            size = archive.getinfo(name).file_size  # at most so many bytes are read
+            data = archive.read(name) if size <= BYTES else None
     except (zipfile.BadZipFile, KeyError):
         raise ValueError(
             f"its metadata name {name}, which is missing; the file may be cut short"
         ) from None
+    except ZIP_ERRORS:
+        raise ValueError(f"its {name} cannot be unpacked") from None
+    if data is None:
+        raise ValueError(f"its {name} has {size:,} bytes, and at most {BYTES:,} are read")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"its {name} is not text in UTF-8") from None
 
 
 def associated_files(content):
@@ -138,9 +154,9 @@ def associated_files(content):
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return tuple(archive.namelist())
-    except zipfile.BadZipFile:
+    except ZIP_ERRORS:
         return ()
 
 
 def _name(entry):
-    return entry.name.decode() if isinstance(entry.name, bytes) else entry.name
+    return entry.name.decode(errors="replace") if isinstance(entry.name, bytes) else entry.name

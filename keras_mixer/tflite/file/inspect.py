@@ -5,14 +5,17 @@ from collections import Counter
 import numpy as np
 
 from keras_mixer._extras import needs
+from keras_mixer._text import one_line
 from keras_mixer._types import Tflite
 from keras_mixer.tflite._litert import op_details, schema
-from keras_mixer.tflite.file.content import UNREADABLE, associated_files, content_of
+from keras_mixer.tflite.file.content import associated_files, content_of
 from keras_mixer.tflite.file.inspection import Inspection, Op, Tensor, Weights
 from keras_mixer.tflite.file.metadata import metadata_in
+from keras_mixer.tflite.file.structure import UNREADABLE
+from keras_mixer.tflite.file.trial import tried
 
 
-def inspect(source: Tflite) -> Inspection:
+def inspect(source: Tflite, *, untrusted: bool = False) -> Inspection:
     """Reads a `.tflite` file: its inputs and outputs, ops, weights and metadata.
 
     LiteRT loads the file, to find out which ops XNNPACK runs on this machine's CPU, but does not
@@ -20,16 +23,22 @@ def inspect(source: Tflite) -> Inspection:
 
     Args:
         source: Path of the file, or its content as bytes.
+        untrusted: Whether LiteRT loads it in another process, for a file of an unknown source. The
+            file's structure is checked in any case, but LiteRT may also crash on files in which
+            nothing is wrong by itself.
 
     Returns:
         An `Inspection`.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a `.tflite` file, is truncated, or its metadata are damaged.
+        ValueError: It is not a `.tflite` file, is truncated, its structure or its metadata are
+            damaged; or, with `untrusted`, LiteRT crashed on it.
     """
     name, content = content_of(source)
-    nodes, problem = _nodes(name, content)
+    nodes, problem = tried(name, content, run=False) if untrusted else _nodes(content)
+    if problem and "Flatbuffer" in problem:  # which also checks every offset
+        raise ValueError(f"{name} does not load; it may be cut short: {problem}")
     metadata = metadata_in(name, content)
     try:
         graphs = _graphs(content)
@@ -81,7 +90,7 @@ class _Graph:
             scale = float(quantisation.Scale(0))
             zero_point = quantisation.ZeroPoint(0) if quantisation.ZeroPointLength() else 0
         return Tensor(
-            name=(tensor.Name() or b"").decode(),
+            name=_text(tensor.Name()),
             dtype=self.dtype(index),
             shape=signature or _numbers(tensor.ShapeAsNumpy()),
             scale=scale,
@@ -108,9 +117,14 @@ def _graphs(content):
         code = model.OperatorCodes(i)
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = names.get(number, f"op {number}")
-        codes.append((code.CustomCode() or b"CUSTOM").decode() if name == "CUSTOM" else name)
+        codes.append(_text(code.CustomCode() or b"CUSTOM") if name == "CUSTOM" else name)
     dtypes = {number: name.lower() for number, name in dtypes.items()}
     return [_Graph(model, i, codes, dtypes) for i in range(model.SubgraphsLength())]
+
+
+def _text(name):
+    """A name in the file, which need not be UTF-8, or None."""
+    return (name or b"").decode(errors="replace")
 
 
 def _names(enum):
@@ -122,11 +136,10 @@ def _numbers(array):
     return tuple(int(n) for n in array) if isinstance(array, np.ndarray) else ()
 
 
-def _nodes(name, content):
-    """The ops of the main subgraph as LiteRT runs them, or the reason why it cannot.
+def _nodes(content):
+    """The ops of the main subgraph as LiteRT runs them, and the reason why it cannot.
 
-    One of the two is None. Ops are `(name, inputs, outputs)`, in order. LiteRT also checks every
-    offset, so that a truncated file is an error here.
+    One of the two is None. Ops are `(name, inputs, outputs)`, in order.
     """
     with needs(__name__):
         from ai_edge_litert.interpreter import Interpreter
@@ -135,9 +148,7 @@ def _nodes(name, content):
         interpreter = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        if "Flatbuffer" in str(error):
-            raise ValueError(f"{name} does not load; it may be cut short: {error}") from None
-        return None, " ".join(str(error).split())
+        return None, one_line(error)
     details = op_details(interpreter)
     if details is None:
         return None, None

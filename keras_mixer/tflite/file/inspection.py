@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import Any
 
-from keras_mixer._text import listed
+from keras_mixer._text import listed, printable
 from keras_mixer.tflite.file.metadata import Metadata
 
 WIDTH = 80  # columns
@@ -196,6 +196,7 @@ def _columns(rows, sides):
     """Lines of columns, aligned left (`<`) or right (`>`), of at most 80 characters."""
     if not rows:
         return []
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -209,4 +210,4 @@ def _cut(line):
 
 
 def _wrapped(text):
-    return wrap(text, WIDTH, break_on_hyphens=False)
+    return wrap(printable(text), WIDTH, break_on_hyphens=False)

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping, Set
 from pathlib import Path
 
+from keras_mixer._text import printable
+
+BYTES = 2**24  # of a file of labels; the names of ImageNet-21k take less than 2^20
+
 
 def read_labels(labels):
-    """Class names as a tuple, from a sequence or the path of a text file, one name per line.
-
-    Blank lines at the file's end and a byte order mark are left out.
-    """
+    """Class names as a tuple, from a sequence or the path of a text file, one name per line."""
     if isinstance(labels, Mapping | Set):
         raise ValueError(
             f"Labels need an order, that of the scores; got a {type(labels).__name__}."
@@ -19,14 +20,14 @@ def read_labels(labels):
     path = Path(labels)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of labels at {str(path)!r}.")
+    size = path.stat().st_size
+    if size > BYTES:
+        raise ValueError(f"{path} has {size:,} bytes; a file of labels has at most {BYTES:,}.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file in UTF-8.") from None
-    lines = from_lines(text)
-    while len(lines) > 1 and not lines[-1].strip():
-        lines.pop()
-    return tuple(lines)
+    return tuple(from_lines(text))
 
 
 def check_own(labels, own, who):
@@ -52,8 +53,14 @@ def to_lines(labels):
 
 
 def from_lines(text):
-    """Text with one label per line -> a list of labels."""
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    """Text with one label per line -> a list of labels.
+
+    A byte order mark, as editors of Windows write it, and blank lines at the end are no labels.
+    """
+    lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 def check_labels(labels, classes, who):
@@ -62,9 +69,13 @@ def check_labels(labels, classes, who):
         raise ValueError(
             f"{who} needs one label for each of {classes:,} classes; got {len(labels):,} labels."
         )
-    bad = [i for i, label in enumerate(labels) if not label.strip() or len(label.splitlines()) > 1]
+    bad = [
+        i
+        for i, label in enumerate(labels)
+        if not label.strip() or printable(label, keep="\t") != label
+    ]
     if bad:
         raise ValueError(
-            f"{who} needs labels of one line each that are not empty; got {labels[bad[0]]!r} for "
-            f"class {bad[0]}."
+            f"{who} needs labels of one line each, without control characters, that are not empty; "
+            f"got {labels[bad[0]]!r:.80} for class {bad[0]}."
         )

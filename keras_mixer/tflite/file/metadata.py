@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_mixer._text import one_line
 from keras_mixer._types import Tflite
 from keras_mixer.images import Preprocessing
 from keras_mixer.tflite import _litert
 from keras_mixer.tflite.file import schema
 from keras_mixer.tflite.file.content import (
-    UNREADABLE,
     content_of,
     entry_of,
     packed,
@@ -20,6 +20,7 @@ from keras_mixer.tflite.file.content import (
 )
 from keras_mixer.tflite.file.labels import check_labels, from_lines, to_lines
 from keras_mixer.tflite.file.schema import StoredTable, table
+from keras_mixer.tflite.file.structure import UNREADABLE
 
 ENTRY = "TFLITE_METADATA"  # the name of the buffer in the model
 PREPROCESSING = "keras_mixer.Preprocessing"  # JSON: LiteRT's metadata have no field for it
@@ -30,6 +31,9 @@ SCORES = {
     "sigmoid": "The probability of each label; they are independent.",
     None: "The score of each class; the best class has the highest.",
 }
+# In a file's metadata black and white differ by at least and are at most so much.
+SMALLEST_RANGE, LARGEST_VALUE = 1e-6, 1e6
+SMALLEST_CROP = 0.05  # of a side: pictures are enlarged by 20, and with nonsense until memory ends
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,12 @@ def preprocessing_in(name, content):
     """The `Preprocessing` in a file's content, or None; `name` is for errors."""
     try:
         entry = entry_of(content, PREPROCESSING)
-        return None if entry is None else Preprocessing(**json.loads(entry))
+        found = None if entry is None else Preprocessing(**json.loads(entry))
+        if found and found.crop_share < SMALLEST_CROP:
+            raise ValueError(f"crop_share is {found.crop_share:g}")
+        return found
     except UNREADABLE as error:
-        raise ValueError(f"The preprocessing in {name} cannot be read: {error}.") from None
+        raise ValueError(f"The preprocessing in {name} cannot be read: {_why(error)}.") from None
 
 
 def metadata_in(name, content):
@@ -127,7 +134,12 @@ def metadata_in(name, content):
         entry = entry_of(content, ENTRY)
         return None if entry is None else _read(entry, content)
     except UNREADABLE as error:
-        raise ValueError(f"The metadata in {name} cannot be read: {error}.") from None
+        raise ValueError(f"The metadata in {name} cannot be read: {_why(error)}.") from None
+
+
+def _why(error):
+    """The reason of ours why something cannot be read; other libraries' words say nothing here."""
+    return one_line(error).rstrip(".") if type(error) is ValueError else "they are damaged"
 
 
 def _check_range(input_range, who):
@@ -269,9 +281,35 @@ def _range(inputs):
         for unit in tensor.children("process_units", "ProcessUnit"):
             if unit.byte("options_type") == schema.NORMALIZATION_OPTIONS:
                 options = unit.child("options", "NormalizationOptions")
-                mean, std = (np.array(options.floats(key)) for key in ("mean", "std"))
-                values = ((pixel - mean) / std for pixel in (0.0, WHITE))
-                # Six digits, because rounding to float32 changes the seventh.
-                values = [tuple(float(f"{v:.6g}") for v in channels) for channels in values]
-                return tuple(v[0] if len(set(v)) == 1 else v for v in values)
+                mean, std = (np.array(options.floats(key), float) for key in ("mean", "std"))
+                return _black_and_white(mean, std)
     return None
+
+
+def _black_and_white(mean, std):
+    """The values of both from the mean and the deviation of pixels, of all or of each channel."""
+    sizes = {mean.size, std.size}
+    with np.errstate(all="ignore"):
+        ends = np.array([(pixel - mean) / std for pixel in (0.0, WHITE)]) if _fit(sizes) else None
+        good = (
+            ends is not None
+            and np.isfinite(ends).all()
+            and np.abs(ends).max() <= LARGEST_VALUE
+            and np.abs(ends[1] - ends[0]).min() >= SMALLEST_RANGE
+        )
+    if not good:
+        raise ValueError(
+            "they normalise pixels by a mean and a deviation that make no sense, "
+            f"{_some(mean)} and {_some(std)}"
+        )
+    # Six digits, because rounding to float32 changes the seventh.
+    values = [tuple(float(f"{v:.6g}") for v in channels) for channels in ends]
+    return tuple(v[0] if len(set(v)) == 1 else v for v in values)
+
+
+def _fit(sizes):
+    return 0 not in sizes and len(sizes - {1}) <= 1
+
+
+def _some(values):
+    return f"{values.tolist()[:4]}{' and more' if values.size > 4 else ''}"

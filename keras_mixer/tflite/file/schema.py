@@ -14,6 +14,7 @@ with needs(__name__):
     from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
+TABLES = 256  # in one list; damaged metadata may claim billions
 FIELDS = {  # in the order of their ids; a union is two fields, its type and its value
     "ModelMetadata": (
         *("name", "description", "version", "subgraph_metadata"),
@@ -119,6 +120,8 @@ class StoredTable:
         offset = self._offset(name)
         if not offset:
             return []
+        if self.table.VectorLen(offset) > TABLES:
+            raise ValueError(f"{self.table.VectorLen(offset):,} tables in {name}")
         start = self.table.Vector(offset)
         positions = range(start, start + 4 * self.table.VectorLen(offset), 4)
         return [StoredTable(kind, self.table.Bytes, self.table.Indirect(p)) for p in positions]

@@ -50,6 +50,7 @@ class Classifier:
         input_range: The values of a black and of a white pixel, if the file or the Keras model does
             not state them.
         threads: CPU threads for a file; by default one per core, at most four.
+        untrusted: Whether a file is run once in another process first, see `inspect`.
 
     One classifier may be called from several threads; the calls run one after the other.
 
@@ -69,8 +70,10 @@ class Classifier:
         labels: Labels | None = None,
         input_range: InputRange | None = None,
         threads: int | None = None,
+        untrusted: bool = False,
     ) -> None:
-        self.runner = _Keras(path) if isinstance(path, keras.Model) else Runner(path, threads)
+        is_model = isinstance(path, keras.Model)
+        self.runner = _Keras(path) if is_model else Runner(path, threads, untrusted)
         self.preprocessing = self._preprocessing(input_range)
         self.binary = self._binary()
         own = (self.runner.metadata or Metadata()).labels

@@ -4,6 +4,7 @@ from dataclasses import replace
 from numbers import Integral
 from threading import Lock
 
+from keras_mixer._text import one_line
 from keras_mixer.images import Preprocessing
 from keras_mixer.tflite.file.content import content_of, unpacked
 from keras_mixer.tflite.file.interpreter import dequantised, open_interpreter, quantised
@@ -12,6 +13,7 @@ from keras_mixer.tflite.file.metadata import (
     metadata_in,
     preprocessing_in,
 )
+from keras_mixer.tflite.file.trial import tried
 
 THREADS = 1024  # LiteRT starts as many as it is told, until the process ends
 
@@ -25,6 +27,7 @@ class Runner:
     Args:
         source: Path of a `.tflite` file, or its content as bytes.
         threads: CPU threads, up to 1,024; by default one per core, at most four.
+        untrusted: Whether LiteRT runs the file once in another process before it runs in this one.
 
     Attributes:
         shape: `(H, W, C)` of the image.
@@ -39,17 +42,19 @@ class Runner:
             or is not an image classifier; or there are no such threads.
     """
 
-    def __init__(self, source, threads=None):
+    def __init__(self, source, threads=None, untrusted=False):
         self.name, content = content_of(source)
         whole = isinstance(threads, Integral) and not isinstance(threads, bool)
         if threads is not None and not (whole and 1 <= threads <= THREADS):
             raise ValueError(
                 f"{self.name} runs on a number of threads from 1 to {THREADS:,}; got {threads!r}."
             )
+        if untrusted:
+            tried(self.name, content, run=True)
         try:
             self.interpreter = open_interpreter(content, threads)
         except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{self.name} does not load; it may be cut short: {error}") from None
+            raise ValueError(f"{self.name} does not load: {one_line(error)}") from None
 
         inputs, outputs = (
             self.interpreter.get_input_details(),
@@ -87,6 +92,9 @@ class Runner:
     def __call__(self, image):
         with self.lock:  # the interpreter has one set of tensors
             self.interpreter.set_tensor(self.input["index"], quantised(image[None], self.input))
-            self.interpreter.invoke()
+            try:
+                self.interpreter.invoke()
+            except RuntimeError as error:
+                raise ValueError(f"{self.name} does not run: {one_line(error)}") from None
             scores = self.interpreter.get_tensor(self.output["index"])
         return dequantised(scores[0], self.output)

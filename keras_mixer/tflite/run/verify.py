@@ -129,6 +129,7 @@ def verify(
     input_range: InputRange | None = None,
     labels: Labels | None = None,
     task: str | None = None,
+    untrusted: bool = False,
 ) -> Report:
     """Runs a Keras model and its `.tflite` file on the same images and compares the scores.
 
@@ -166,6 +167,7 @@ def verify(
             One score is binary if it comes from a sigmoid, or if all labels are 0 or 1. Several
             are multilabel if they come from a sigmoid, or if an image has several labels, and
             otherwise classification, or regression if labels are neither.
+        untrusted: Whether the file is run once in another process first, see `inspect`.
 
     If the file's metadata have another scale of pixels than the model, images are converted to it
     for the file.
@@ -182,7 +184,7 @@ def verify(
     if isinstance(tflite, keras.Model):
         raise ValueError("verify takes the Keras model first and the .tflite file second.")
     shape = image_shape(model, "verify")
-    runner = Runner(tflite, threads)
+    runner = Runner(tflite, threads, untrusted)
     theirs = (runner.shape, runner.classes)
     ours = (shape, *model.outputs[0].shape[1:])
     if theirs != ours:

@@ -1,6 +1,7 @@
 """A file that says what goes in and what comes out, to MediaPipe too."""
 
 import io
+import json
 import zipfile
 
 import flatbuffers
@@ -8,7 +9,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_mixer.tflite import Metadata, convert, read_metadata, with_metadata
+from keras_mixer import Preprocessing
+from keras_mixer.tflite import Classifier, Metadata, convert, inspect, read_metadata, with_metadata
+from keras_mixer.tflite.file import schema as metadata_schema
+from keras_mixer.tflite.file.content import packed, unpacked
+from keras_mixer.tflite.file.labels import read_labels
+from keras_mixer.tflite.file.metadata import ENTRY, with_preprocessing
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
 from tests.tflite.files import tiny_file
@@ -222,3 +228,104 @@ def test_what_is_no_image_classifier_gets_no_metadata():
         with_metadata(convert(features), Metadata())
     with pytest.raises(FileNotFoundError, match=r"no \.tflite file at 'nowhere\.tflite'"):
         read_metadata("nowhere.tflite")
+
+
+def normalised(bare, mean, std):
+    """A file whose metadata have a mean and a deviation, of all or of each channel."""
+    options = metadata_schema.table("NormalizationOptions", mean=mean, std=std)
+    unit = metadata_schema.table(
+        "ProcessUnit", options_type=metadata_schema.NORMALIZATION_OPTIONS, options=options
+    )
+    image = metadata_schema.table("TensorMetadata", process_units=[unit])
+    graph = metadata_schema.table("SubGraphMetadata", input_tensor_metadata=[image])
+    root = metadata_schema.table("ModelMetadata", name="theirs", subgraph_metadata=[graph])
+    who = "test"
+    return packed(unpacked(bare, who), ENTRY, metadata_schema.write(root), len(bare), who)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        ([0.0], [0.0]),
+        ([0.0], [float("nan")]),
+        ([0.0], [1e-40]),
+        ([0.0], [float("inf")]),
+        ([0.0], [1e30]),
+        ([float("inf")], [1.0]),
+        ([1e30], [1.0]),
+        ([0.0, 0.0], [1.0, 1.0, 1.0]),
+        ([0.0], []),
+        ([0.0, 0.0, 0.0], [1.0, 0.0, 1.0]),
+    ],
+)
+def test_a_mean_and_a_deviation_that_make_no_sense_are_one_error(bare, mean, std):
+    content = normalised(bare, mean, std)
+    for read in (read_metadata, inspect, Classifier):
+        with pytest.raises(ValueError, match=r"The metadata in The model cannot be read: they "):
+            read(content)
+
+
+def test_one_deviation_serves_all_channels(bare):
+    found = read_metadata(normalised(bare, [0.0, 51.0, 255.0], [255.0]))
+    assert found.input_range == ((0.0, -0.2, -1.0), (1.0, 0.8, 0.0))
+
+
+def with_labels(full, text, kind=zipfile.ZIP_DEFLATED):
+    """The file with other content of its labels.txt."""
+    file = io.BytesIO(full[: full.rindex(b"PK\3\4")])
+    with zipfile.ZipFile(file, "a", kind) as archive:
+        archive.writestr("labels.txt", text)
+    return file.getvalue()
+
+
+def test_labels_that_would_fill_the_memory_are_not_unpacked(full):
+    content = with_labels(full, b"a\n" * 10**7)
+    assert len(content) < 10**5
+    with pytest.raises(ValueError, match=r"labels\.txt has 20,000,000 bytes, and at most"):
+        read_metadata(content)
+
+
+def test_labels_that_cannot_be_unpacked_are_one_error(full):
+    content = with_labels(full, b"a\n" * 1000)
+    start, index = content.rindex(b"PK\3\4") + 40, content.rindex(b"PK\1\2")
+    for damaged in (
+        content[:start] + bytes(9) + content[start + 9 :],
+        with_labels(full, b"\xff\n" * 7),
+        content[: index + 10] + b"\x63" + content[index + 11 :],  # an unknown compression
+    ):
+        with pytest.raises(ValueError, match=r"The metadata in The model cannot be read: its "):
+            read_metadata(damaged)
+
+
+def test_marks_of_editors_are_no_labels(full, tmp_path):
+    expected = tuple("abcdefg")
+    for text in ("\ufeffa\nb\nc\nd\ne\nf\ng\n\n", "a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\n\r\n"):
+        assert read_metadata(with_labels(full, text)).labels == expected
+        (tmp_path / "labels.txt").write_bytes(text.encode())
+        assert read_labels(tmp_path / "labels.txt") == expected
+
+
+def test_labels_with_control_characters_are_refused(bare):
+    for label in ("a\0b", "\x1b[31m", "a\u2028b", "a\nb"):
+        with pytest.raises(ValueError, match="without control characters"):
+            with_metadata(bare, Metadata(labels=(label, *"bcdefg")))
+
+
+def test_a_share_that_would_enlarge_pictures_without_end_is_refused(bare):
+    content = with_preprocessing(bare, Preprocessing(crop="resize_crop", crop_share=1e-9), "test")
+    with pytest.raises(ValueError, match=r"The preprocessing in The model .* crop_share is 1e-09"):
+        Classifier(content)
+
+
+def test_a_terminal_does_not_obey_what_metadata_say(bare, here, tmp_path):
+    evil = "\x1b]0;title\x07\x9b31m"
+    content = with_metadata(bare, Metadata(evil, description=evil))
+    (tmp_path / "m.tflite").write_bytes(content)
+    assert read_metadata(content).name == evil  # in Python it is what it is
+    for arguments in (["inspect", "m.tflite"], ["inspect", "m.tflite", "--json"]):
+        printed = here(*arguments, cwd=tmp_path).stdout
+        assert r"\u001b]0;title\u0007\u009b31m" in printed
+        assert not {*printed} & {*"\x1b\x07\x9b"}
+    assert json.loads(printed)["metadata"]["name"] == evil
+    done = here("inspect", f"{evil}.tflite", cwd=tmp_path, check=False)
+    assert not {*done.stderr} & {*"\x1b\x07\x9b"}

@@ -1,0 +1,335 @@
+"""Files on which LiteRT would crash are refused before it sees them; good ones are not."""
+
+import contextlib
+import re
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_mixer.tflite import RECIPES, Classifier, Metadata, inspect, read_metadata, with_metadata
+from keras_mixer.tflite.file.structure import check_structure
+from keras_mixer.tflite.file.trial import tried
+from tests.cases import CASES
+from tests.tflite.files import tiny_file
+
+CASE = CASES[0].but(depth=1)
+
+
+@pytest.fixture(scope="module")
+def files():
+    return {recipe: tiny_file(recipe) for recipe in RECIPES}
+
+
+def changed(content, change):
+    """A file after `change(model, main subgraph)`."""
+    model = schema.ModelT.InitFromPackedBuf(content)
+    change(model, model.subgraphs[0])
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def put_at(owner, field, place, value):
+    """Changes one number of a vector; those that are read from a file cannot be written."""
+    numbers = getattr(owner, field).copy()
+    numbers[place] = value
+    setattr(owner, field, numbers)
+
+
+def kind_of(model, op):
+    code = model.operatorCodes[op.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def first(model, kind):
+    """The first op of a kind."""
+    number = getattr(schema.BuiltinOperator, kind)
+    return next(op for op in model.subgraphs[0].operators if kind_of(model, op) == number)
+
+
+def constant(model):
+    """The first constant of float32, in a float file."""
+    graph = model.subgraphs[0]
+    stored = [t for t in graph.tensors if model.buffers[t.buffer].data is not None]
+    return next(t for t in stored if t.type == schema.TensorType.FLOAT32 and t.shape is not None)
+
+
+def scale(value):
+    def change(model, graph):
+        output = graph.tensors[int(first(model, "FULLY_CONNECTED").outputs[0])]
+        put_at(output.quantization, "scale", 0, value)
+
+    return change
+
+
+def put(field, value):
+    """A change of one field of the first constant."""
+    return lambda model, graph: setattr(constant(model), field, value)
+
+
+def input_of(kind, place, value):
+    def change(model, graph):
+        put_at(first(model, kind), "inputs", place, value)
+
+    return change
+
+
+def written_twice(model, graph):
+    put_at(graph.operators[1], "outputs", 0, graph.operators[0].outputs[0])
+
+
+def constant_written(model, graph):
+    put_at(graph.operators[0], "outputs", 0, graph.tensors.index(constant(model)))
+
+
+def read_before_it_is_set(model, graph):
+    graph.operators[0], graph.operators[-1] = graph.operators[-1], graph.operators[0]
+
+
+def one_buffer_short(model, graph):
+    constant(model).buffer = len(model.buffers)
+
+
+def without_scale(model, graph):
+    graph.tensors[int(first(model, "FULLY_CONNECTED").inputs[1])].quantization = None
+
+
+def more_scales(model, graph):
+    found = graph.tensors[int(first(model, "FULLY_CONNECTED").inputs[1])].quantization
+    found.scale, found.zeroPoint = np.ones(3, np.float32), np.zeros(3, np.int64)
+
+
+def points_elsewhere(model, graph):
+    found = graph.tensors[int(first(model, "FULLY_CONNECTED").inputs[1])].quantization
+    found.quantizedDimension = 7
+
+
+def other_type(model, graph):
+    graph.tensors[int(first(model, "SUB").outputs[0])].type = schema.TensorType.COMPLEX64
+
+
+def variable_written(model, graph):
+    graph.tensors[int(graph.operators[0].outputs[0])].isVariable = True
+
+
+def no_graph(model, graph):
+    model.subgraphs = []
+
+
+def no_such_opcode(model, graph):
+    graph.operators[0].opcodeIndex = 99
+
+
+def no_such_output(model, graph):
+    put_at(graph, "outputs", 0, 10**6)
+
+
+def calls_itself(model, graph):
+    op = graph.operators[0]
+    op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.IfOptions, schema.IfOptionsT()
+    model.operatorCodes[op.opcodeIndex].builtinCode = schema.BuiltinOperator.IF
+    model.operatorCodes[op.opcodeIndex].deprecatedBuiltinCode = schema.BuiltinOperator.IF
+
+
+def metadata_elsewhere(model, graph):
+    model.metadata[0].buffer = 10**6
+
+
+def huge(model, graph):
+    graph.tensors[int(graph.operators[0].outputs[0])].shape = np.array([2**20, 2**9], np.int32)
+
+
+def as_another_op(model, graph):
+    code = model.operatorCodes[first(model, "FULLY_CONNECTED").opcodeIndex]
+    code.builtinCode = schema.BuiltinOperator.SPLIT
+    code.deprecatedBuiltinCode = schema.BuiltinOperator.SPLIT
+
+
+BROKEN = [  # recipe, change, what is wrong
+    ("float32", no_graph, "no subgraph"),
+    ("float32", input_of("FULLY_CONNECTED", 0, -1), "leaves out an input"),
+    ("float32", input_of("FULLY_CONNECTED", 1, 10**6), "tensor that does not exist"),
+    ("float32", no_such_opcode, "of a kind that the file does not list"),
+    ("float32", no_such_output, "input or output that does not exist"),
+    ("float32", written_twice, "writes tensor .* which is set"),
+    ("float32", constant_written, "writes tensor .* which is set"),
+    ("float32", variable_written, "writes tensor .* which is set"),
+    ("float32", read_before_it_is_set, "before it is set"),
+    ("float32", one_buffer_short, "a buffer that does not exist"),
+    ("float32", metadata_elsewhere, "metadata entry 0"),
+    ("float32", put("shape", np.array([-1, 2], np.int32)), r"the shape \[-1, 2\]"),
+    ("float32", put("shape", np.array([2**16, 2**16], np.int32)), r"the shape \[65536, 65536\]"),
+    ("float32", put("shape", np.array([5], np.int32)), "bytes stored and needs 20"),
+    ("float32", put("shapeSignature", np.ones(9, np.int32)), "signature of different rank"),
+    ("float32", put("type", 99), "unknown type"),
+    ("float32", put("name", b"\xff"), "not UTF-8"),
+    ("float32", huge, "bytes of memory"),
+    ("float32", calls_itself, "inputs and .* outputs|calls itself"),
+    ("float32", as_another_op, "inputs and 1 outputs|options of another kind"),
+    *(("int8", scale(value), "a scale that") for value in (0, -1, np.nan, np.inf, 1e-40, 1e30)),
+    ("int8", without_scale, "needs a scale"),
+    ("int8", more_scales, "3 scales and the shape"),
+    ("int8", points_elsewhere, "along axis 7"),
+    ("int8", other_type, "different types"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "change", "problem"), BROKEN)
+def test_a_file_on_which_litert_could_crash_is_one_line_that_names_it(
+    files, recipe, change, problem, tmp_path
+):
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(changed(files[recipe], change))
+    refusal = rf"^.*broken\.tflite does not load, its structure is damaged: .*({problem}).*\.$"
+    for read in (inspect, read_metadata, Classifier):
+        with pytest.raises(ValueError, match=refusal) as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_file_of_every_recipe_is_sound(files):
+    for recipe, content in files.items():
+        check_structure(recipe, content)
+
+
+@pytest.mark.parametrize("recipe", ["float32", "int8"])
+def test_the_file_of_every_architecture_is_sound(recipe, case):
+    check_structure("the file", tiny_file(recipe, case))
+
+
+def converted(function, *specs):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.total = function.total = tf.Variable(tf.zeros((1, 4)))
+    function = tf.function(function, input_signature=[tf.TensorSpec(*spec) for spec in specs])
+    concrete = [function.get_concrete_function()]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(concrete, module)
+    converter.experimental_enable_resource_variables = True
+    return converter.convert()
+
+
+def loop_with_condition(tf):
+    def body(i, y):
+        return i + 1, tf.cond(y[0, 0] > 0, lambda: y * 2, lambda: y - 1)
+
+    return lambda x: tf.while_loop(lambda i, y: i < 5, body, (0, x))[1]
+
+
+def of_many_kinds(tf):
+    def function(x):
+        parts = [tf.cumsum(x), tf.pad(x, [[1, 1], [0, 0]]), tf.reverse(x, [0]), tf.tile(x, [2, 1])]
+        parts += [tf.one_hot(tf.argmax(x, 1), 4), tf.zeros((0, 4)), tf.roll(x, 1, 0)]
+        return tf.concat(parts, 0), tf.abs(tf.signal.rfft(tf.pad(x, [[0, 0], [0, 4]])))
+
+    return function
+
+
+def with_a_variable(tf):
+    def function(x):
+        return function.total.assign_add(x) * 2
+
+    return function
+
+
+def recurrent(tf):
+    cell = tf.keras.layers.LSTM(3, unroll=False)
+    cell.build((1, 1, 4))
+    return lambda x: cell(x[:, None])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        loop_with_condition,
+        of_many_kinds,
+        with_a_variable,
+        recurrent,
+        lambda tf: lambda x: tf.gather(tf.constant(["a", "bcd", ""]), tf.argmax(x, -1)),
+        lambda tf: lambda x: (x, x),
+    ],
+)
+def test_the_files_of_others_are_sound(function):
+    import tensorflow as tf
+
+    check_structure("the file", converted(function(tf), ((1, 4), tf.float32)))
+
+
+def test_sizes_that_may_change_and_unknown_ranks_are_sound():
+    import tensorflow as tf
+
+    check_structure("the file", converted(lambda x: tf.reshape(x, [-1]) * 2, (None, tf.float32)))
+
+
+class OneLineError(Exception):
+    """An error of ours in one line."""
+
+
+@contextlib.contextmanager
+def one_line_of_ours():
+    try:
+        yield
+    except ValueError as error:
+        if re.fullmatch("the file does not load, its structure is damaged: .+", str(error)):
+            raise OneLineError from error
+        raise
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_damaged_bytes_are_an_answer_or_an_error_of_one_line(files, seed):
+    random = np.random.default_rng(seed)
+    content = bytearray(files["int8"])
+    for place in random.integers(len(content) // 3, size=20):
+        content[place] = random.integers(256)
+    with contextlib.suppress(OneLineError), one_line_of_ours():
+        check_structure("the file", bytes(content))
+
+
+def test_names_that_a_file_gives_again_and_again_are_too_many():
+    """Tensors that are one table in the file, with a name of 100 KB: 100 MB of names."""
+    builder = flatbuffers.Builder()
+    name = builder.CreateString("x" * 10**5)
+    schema.TensorStart(builder)
+    schema.TensorAddName(builder, name)
+    tensor = schema.TensorEnd(builder)
+    schema.SubGraphStartTensorsVector(builder, 1000)
+    for _ in range(1000):
+        builder.PrependUOffsetTRelative(tensor)
+    tensors = builder.EndVector()
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, tensors)
+    graph = schema.SubGraphEnd(builder)
+    schema.ModelStartSubgraphsVector(builder, 1)
+    builder.PrependUOffsetTRelative(graph)
+    graphs = builder.EndVector()
+    schema.ModelStart(builder)
+    schema.ModelAddSubgraphs(builder, graphs)
+    builder.Finish(schema.ModelEnd(builder), file_identifier=b"TFL3")
+    with pytest.raises(ValueError, match="more names and numbers than fit into it"):
+        check_structure("the file", bytes(builder.Output()))
+
+
+def test_a_crash_in_another_process_is_an_error_here(files):
+    """The check of the structure is passed over, to have a file that ends LiteRT."""
+    broken = changed(files["float32"], as_another_op)
+    with pytest.raises(ValueError, match=r"LiteRT crashed \(SIG\w+\) loading x; do not ship it"):
+        tried("x", broken, run=False)
+
+
+def test_an_untrusted_file_gives_what_it_gives_else(files):
+    content = with_metadata(files["int8"], Metadata("Letters", input_range=(-1, 1)))
+    assert inspect(content, untrusted=True) == inspect(content)
+    image = CASE.images(1)[0]
+    assert Classifier(content, untrusted=True)(image) == Classifier(content)(image)
+
+
+def test_a_file_that_litert_refuses_is_told_so_from_another_process(files):
+    def change(model, graph):
+        code = model.operatorCodes[0]
+        code.builtinCode, code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM, 32
+        code.customCode = b"Unheard"
+
+    found = inspect(changed(files["float32"], change), untrusted=True)
+    assert "Unheard" in found.problem
