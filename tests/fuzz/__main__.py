@@ -7,12 +7,15 @@ The same seed gives the same inputs. Inputs that are at fault are kept in `fuzz_
 """
 
 import argparse
+import contextlib
+import itertools
 import os
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,50 +32,49 @@ BATCH = 100  # inputs of one kind in a row
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, help="how long to run")
-    parser.add_argument("--count", type=int, help="how many inputs to try")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="how long to run")
+    parser.add_argument("--count", type=int, default=sys.maxsize, help="how many inputs to try")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", action="append", choices=KINDS, help="may be repeated")
     parser.add_argument("--keep", type=Path, default=Path("fuzz_faults"))
     given = parser.parse_args()
-    if not (given.seconds or given.count):
+    if (given.seconds, given.count) == (float("inf"), sys.maxsize):
         parser.error("--seconds or --count is needed")
     kinds = given.kind or [*KINDS]
     counts = {kind: Counter() for kind in kinds}
-    done, faults, batch = 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        seeds = {kind: seeds_of(kind, folder / f"seeds_{kind}") for kind in kinds}
-
-        goods = {kind: folder / f"good_{kind}{KINDS[kind].suffix}" for kind in kinds}
-        for kind, good in goods.items():
-            good.write_bytes(seeds[kind][0])
+        seeds = {kind: seeds_of(kind, Path(folder) / f"seeds_{kind}") for kind in kinds}
         begin = time.monotonic()
-
-        def over():
-            late = given.seconds and time.monotonic() - begin > given.seconds
-            return late or (given.count and done >= given.count)
-
-        while not over():
-            for kind in kinds:
-                if over():
+        with suppress(KeyboardInterrupt):  # what is known by then is printed
+            outcomes = tried(kinds, seeds, given.seed, Path(folder))
+            for kind, outcome, fault in itertools.islice(outcomes, given.count):
+                counts[kind][outcome] += 1
+                if fault:
+                    keep(given.keep, kind, outcome, *fault)
+                if time.monotonic() - begin > given.seconds:
                     break
-                size = BATCH if not given.count else min(BATCH, given.count - done)
-                inputs = made(kind, seeds[kind], given.seed, batch, size)
-                for label, outcome, words in workers.run(
-                    inputs, KINDS[kind].use, is_mistake, folder / "used", goods[kind]
-                ):
-                    counts[kind][outcome] += 1
-                    done += 1
+            outcomes.close()
+    total = sum(counts.values(), Counter())
+    print(table(counts | {"all": total}))
+    print(f"{total.total():,} inputs in {time.monotonic() - begin:.0f} s")
+    sys.exit(any(total[outcome] for outcome in workers.FAULTS))
+
+
+def tried(kinds, seeds, seed, folder):
+    """Yields kind, outcome and, of a fault, where it was, the input and words, without end."""
+    for batch in itertools.count():
+        for kind in kinds:
+            good = folder / f"good_{kind}{KINDS[kind].suffix}"
+            good.write_bytes(seeds[kind][0])
+            inputs = made(kind, seeds[kind], seed, batch)
+            runs = workers.run(inputs, KINDS[kind].use, is_mistake, folder / "used", good)
+            with contextlib.closing(runs):
+                for label, outcome, words in runs:
+                    fault = None
                     if outcome in workers.FAULTS:
-                        faults += 1
-                        keep(given.keep, kind, inputs, label, outcome, words, batch)
-                    if given.seconds and over():
-                        break
-            batch += 1
-    print(table(counts))
-    print(f"{done:,} inputs in {time.monotonic() - begin:.0f} s, {faults} faults")
-    sys.exit(bool(faults))
+                        _, (_, content) = next(inputs(label))
+                        fault = f"{batch}_{label}", content, words
+                    yield kind, outcome, fault
 
 
 def seeds_of(kind, folder):
@@ -96,11 +98,11 @@ def seeds_of(kind, folder):
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
-def made(kind, seeds, seed, batch, size):
+def made(kind, seeds, seed, batch):
     """A function for `workers.run`."""
 
     def inputs(start):
-        for i in range(start, size):
+        for i in range(start, BATCH):
             random = np.random.default_rng((seed, [*KINDS].index(kind), batch, i))
             content = KINDS[kind].mutate(random, seeds[random.integers(len(seeds))])
             yield i, (f"input{KINDS[kind].suffix}", content)
@@ -108,10 +110,10 @@ def made(kind, seeds, seed, batch, size):
     return inputs
 
 
-def keep(folder, kind, inputs, label, outcome, words, batch):
+def keep(folder, kind, outcome, place, content, words):
+    """Keeps the input of a fault, and what was said of it, in a folder."""
     folder.mkdir(exist_ok=True)
-    _, (_, content) = next(inputs(label))
-    stem = f"{kind}_{outcome}_{batch}_{label}"
+    stem = f"{kind}_{outcome}_{place}"
     (folder / f"{stem}{KINDS[kind].suffix}").write_bytes(content)
     (folder / f"{stem}.txt").write_text(words)
     print(f"{stem}: {words.strip().splitlines()[-1] if words else ''}"[:200], flush=True)
@@ -119,8 +121,7 @@ def keep(folder, kind, inputs, label, outcome, words, batch):
 
 def table(counts):
     lines = [f"{'kind':12}" + "".join(f"{outcome:>11}" for outcome in workers.OUTCOMES)]
-    total = sum(counts.values(), Counter())
-    for kind, found in (*counts.items(), ("all", total)):
+    for kind, found in counts.items():
         lines.append(f"{kind:12}" + "".join(f"{found[o]:11,}" for o in workers.OUTCOMES))
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ import resource
 import select
 import signal
 import struct
+import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ MEMORY = 2 * 10**9  # bytes that one input may add to the process
 LIMIT = 6 * 10**9  # that it may ask for, beyond which the machine itself would suffer
 OUTCOMES = ("accepted", "refused", "traceback", "crash", "hang", "memory")
 FAULTS = OUTCOMES[2:]
+BEGUN = 255  # told in the place of an outcome before an input is used
+HEAD = struct.Struct("<IBI")  # label, outcome, length of the words
 
 
 def run(inputs, use, is_mistake, folder, good=None):
@@ -38,23 +41,20 @@ def run(inputs, use, is_mistake, folder, good=None):
             os.close(receiver)
             _child(inputs(start), use, is_mistake, Path(folder), good, sender)
         os.close(sender)
-        with os.fdopen(receiver, "rb", buffering=0) as pipe:
-            while True:
-                ready, _, _ = select.select([pipe], [], [], PATIENCE * SECONDS)
-                head = _read(pipe, 9) if ready else None
-                if not head:
-                    break
-                label, outcome, length = struct.unpack("<IBI", head)
-                words = _read(pipe, length).decode("utf-8", "replace")
-                if outcome == 255:  # the input that is used now
-                    start = label
-                    continue
-                yield label, OUTCOMES[outcome], words
-                start = label + 1
-        if head is None:
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        if head is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
+        silent = False
+        try:
+            for label, outcome, words in _told(receiver):
+                start = label
+                if outcome != BEGUN:
+                    yield label, OUTCOMES[outcome], words
+                    start = label + 1
+        except TimeoutError:
+            silent = True
+        finally:  # also when nobody wants the rest
+            if silent or sys.exc_info()[0]:
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+        if silent or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
             yield start, "hang", f"longer than {SECONDS} s"
             start += 1
         elif os.WIFSIGNALED(status):
@@ -65,6 +65,23 @@ def run(inputs, use, is_mistake, folder, good=None):
         else:
             yield start, "crash", f"exit code {os.WEXITSTATUS(status)}"
             start += 1
+
+
+def _told(receiver):
+    """Yields what a process tells through a pipe: label, number of the outcome, words.
+
+    Raises:
+        TimeoutError: It has told nothing for too long.
+    """
+    with os.fdopen(receiver, "rb", buffering=0) as pipe:
+        while True:
+            if not select.select([pipe], [], [], PATIENCE * SECONDS)[0]:
+                raise TimeoutError
+            head = _read(pipe, HEAD.size)
+            if not head:
+                return
+            label, outcome, length = HEAD.unpack(head)
+            yield label, outcome, _read(pipe, length).decode("utf-8", "replace")
 
 
 def _read(pipe, count):
@@ -92,7 +109,7 @@ def _child(inputs, use, is_mistake, folder, good, pipe):
             folder.mkdir(exist_ok=True)
             path = folder / name
             path.write_bytes(content)
-            _tell(pipe, label, 255, "")
+            _tell(pipe, label, BEGUN, "")
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             before = _memory("VmRSS")
             signal.setitimer(signal.ITIMER_PROF, SECONDS)  # whose signal ends the process
@@ -115,7 +132,7 @@ def _child(inputs, use, is_mistake, folder, good, pipe):
 
 def _tell(pipe, label, outcome, words):
     words = words.encode("utf-8", "replace")[-20_000:]
-    os.write(pipe, struct.pack("<IBI", label, outcome, len(words)) + words)
+    os.write(pipe, HEAD.pack(label, outcome, len(words)) + words)
 
 
 def _memory(field):

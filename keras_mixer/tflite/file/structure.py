@@ -137,7 +137,9 @@ def check_structure(name, content):
     try:
         problem = next(_problems(content), None)
     except UNREADABLE:
-        problem = "an offset points outside the file; it may be cut short"
+        raise ValueError(
+            f"{name} does not load; it may be cut short: an offset in it points outside."
+        ) from None
     if problem:
         raise ValueError(f"{name} does not load, its structure is damaged: {problem}.")
 

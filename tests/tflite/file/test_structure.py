@@ -272,7 +272,7 @@ def one_line_of_ours():
     try:
         yield
     except ValueError as error:
-        if re.fullmatch("the file does not load, its structure is damaged: .+", str(error)):
+        if re.fullmatch("the file does not load(, its structure is damaged|; .*): .+", str(error)):
             raise OneLineError from error
         raise
 
