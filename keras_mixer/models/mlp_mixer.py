@@ -178,7 +178,8 @@ def mlp_mixer(
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
     The token-mixing MLPs work for one image size only; `keras_mixer.resize` makes a model for
-    larger images. The released weights were trained on images in [-1, 1].
+    larger images, and `keras_mixer.resize_by_interpolation` for any. The released weights were
+    trained on images in [-1, 1].
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.

@@ -171,8 +171,8 @@ def res_mlp(
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
     The token-mixing layers work for one image size only; `keras_mixer.resize` makes a model for
-    larger images. The released weights were trained on images normalised by ImageNet's mean and
-    standard deviation.
+    larger images, and `keras_mixer.resize_by_interpolation` for any. The released weights were
+    trained on images normalised by ImageNet's mean and standard deviation.
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.
