@@ -172,7 +172,8 @@ def assemble(
             model had others than the defaults, give them again.
         input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
         input_shape: `(height, width, channels)` of an image, channels last; `(224, 224, 3)` when
-            neither this nor `input_tensor` is given.
+            neither this nor `input_tensor` is given. With one channel, `weights` for three are
+            summed in the stem, with a warning, so that grey images get the same scores.
         pooling: What `include_top=False` returns: `None` for the feature map `[B, h, w, C]`,
             `"avg"` or `"max"` for its mean or maximum `[B, C]`.
         classes: Number of classes, with `include_top=True`. `None` for as many as the head in
@@ -210,10 +211,16 @@ def assemble(
         trained = {key: value for key, value in checkpoint.settings.items() if key in options}
         options = trained | {k: v for k, v in options.items() if v is not None or k not in trained}
 
+    given = preprocessing
     if preprocessing is None:
         preprocessing = _preprocessing_of(weights, checkpoint, builder) if checkpoint else None
     preprocessing = preprocessing or architecture.preprocessing
-    x = _first_layer(preprocessing, include_preprocessing, image.shape[-1], builder)(image)
+    preprocessing, rescale = _included(preprocessing, include_preprocessing, builder)
+    if checkpoint:
+        preprocessing = _for_channels(image.shape[-1], preprocessing, checkpoint, builder)
+    elif given is None and image.shape[-1] == 1:
+        preprocessing = preprocessing.grey()
+    x = _first_layer(preprocessing, rescale, image.shape[-1], builder)(image)
     x = architecture.body(x, **options)
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
@@ -281,26 +288,55 @@ def _preprocessing_of(weights, checkpoint, builder):
     return checkpoint.preprocessing
 
 
-def _first_layer(preprocessing, include_preprocessing, channels, builder):
-    """The layer that says what images a model takes, and normalises them if it is to."""
+def _included(preprocessing, include_preprocessing, builder):
+    """The `Preprocessing`, and whether the model normalises pixels itself."""
     who = builder.__name__
     if not isinstance(preprocessing, Preprocessing):
         raise ValueError(
             f"{who} needs preprocessing to be None or a keras_mixer.Preprocessing; got "
             f"{preprocessing!r}."
         )
-    if isinstance(include_preprocessing, np.bool_):
-        include_preprocessing = bool(include_preprocessing)
-    rescale = include_preprocessing is not False
-    if not isinstance(include_preprocessing, bool):
-        try:
-            mean, std = include_preprocessing
-            preprocessing = replace(preprocessing, mean=mean, std=std)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
-                f"{include_preprocessing!r}."
-            ) from None
+    if isinstance(include_preprocessing, bool | np.bool_):
+        return preprocessing, bool(include_preprocessing)
+    try:
+        mean, std = include_preprocessing
+        return replace(preprocessing, mean=mean, std=std), True
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
+            f"{include_preprocessing!r}."
+        ) from None
+
+
+def _for_channels(channels, preprocessing, checkpoint, builder):
+    """The `Preprocessing` for a model of some channels, to which a checkpoint is adapted."""
+    who, theirs = builder.__name__, checkpoint.channels
+    if theirs in (channels, None):
+        return preprocessing
+    if (channels, theirs) != (1, 3):
+        raise ValueError(
+            f"{who}: {checkpoint} is for images of {theirs} channels, and the model takes "
+            f"{channels}. Weights for 3 channels also go into a model of 1. For another number, "
+            f"build on a layer that makes {theirs} channels: input_tensor="
+            f"keras.layers.Conv2D({theirs}, 1)(keras.Input((height, width, {channels})))."
+        )
+    counts = {np.size(value) for value in (preprocessing.mean, preprocessing.std)}
+    if counts - {1, theirs}:
+        return preprocessing  # an error of the first layer's
+    grey = preprocessing.grey()
+    checkpoint.sum_channels(preprocessing, grey)
+    warnings.warn(
+        f"{who}: {checkpoint} is for images in colour. The stem's three channels are summed, so a "
+        "grey image gets the scores that it had with three equal channels. Images are normalised "
+        f"by mean {grey.mean:.4g} and deviation {grey.std:.4g}.",
+        stacklevel=4,
+    )
+    return grey
+
+
+def _first_layer(preprocessing, rescale, channels, builder):
+    """The layer that says what images a model takes, and normalises them if it is to."""
+    who = builder.__name__
     for values in (preprocessing.mean, preprocessing.std):
         if isinstance(values, tuple) and len(values) != channels:
             raise ValueError(
@@ -321,7 +357,8 @@ def _image(input_tensor, input_shape, builder):
     who = builder.__name__
     if input_tensor is None:
         shape = builder.input_shape if input_shape is None else input_shape
-        return keras.Input(image_shape(shape, who), name="image")
+        # In float32 whatever `floatx` is, as the first layer computes: pixels are not rounded.
+        return keras.Input(image_shape(shape, who), dtype="float32", name="image")
     if not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
             f"{who} needs input_tensor to be a Keras tensor, the output of keras.Input or of a "
@@ -374,7 +411,8 @@ Raises:
     OSError: Released weights that cannot be fetched or kept.
 
 Warns:
-    UserWarning: The head of the weights was left out for another number of classes.
+    UserWarning: The head of the weights was left out for another number of classes, or their three
+        channels were summed for grey images.
 
 Source: {source}
 """

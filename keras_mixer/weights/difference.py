@@ -61,6 +61,13 @@ def _advice(model, misshapen):
         for kind, ours, theirs in zip(axes, shape, found, strict=True):
             if ours != theirs:
                 pairs[kind].add((ours, theirs))
+    stem = misshapen.get("stem/kernel")
+    if {*misshapen} == {"stem/kernel"} and stem[0][2:3] == (1,) and stem[1][2:3] == (3,):
+        yield (
+            "For images of one channel give the file to the builder as weights=, which sums the "
+            "three channels."
+        )
+        return
     if pairs.keys() == {"tokens"}:
         yield (
             f"For another image size ({_lengths(pairs['tokens'])}) build the model for the size of "
