@@ -31,8 +31,8 @@ MAY = {
     },
     "images": {"_keras"},
     "layers": {"images", "_keras"},
-    "weights": {"images", "layers", "_files", "_keras", "_text"},
-    "models": {"images", "layers", "weights", "_text"},
+    "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
+    "models": {"images", "layers", "weights", "_runs", "_text"},
     "imagenet": {"images", "layers"},
     "transfer": {"layers"},
     "visualize": {"layers", "_extras"},
@@ -42,7 +42,7 @@ MAY = {
         *("data", "images", "loading", "models", "weights"),
         *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
     },
-    "tpu": {"models", "_text"},
+    "tpu": {"models", "_extras", "_text"},
     "tflite/examples": {"data", "images", "_text"},
     "tflite/file": {"images", "_extras", "_text", "tflite/_litert"},
     "tflite/convert": {
@@ -66,6 +66,7 @@ MAY = {
         ),
     },
     "tflite/__init__": {"tflite/convert", "tflite/export", "tflite/file", "tflite/run"},
+    "_backend": {"_extras"},
     "doctor": {"_accelerators", "_extras"},
     "quickstart": {
         *("images", "models", "tflite", "tflite/convert"),
@@ -183,4 +184,4 @@ def test_without_a_backend_the_error_names_the_extra_to_install():
     code = "import sys; sys.modules['tensorflow'] = None; import keras_mixer"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert 'pip install "keras-mixer[cpu]"' in done.stderr
+    assert 'pip install -e ".[cpu]"' in done.stderr
