@@ -3,14 +3,17 @@
 import inspect
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from keras_mixer._runs import model_file
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer.images import Preprocessing
 from keras_mixer.layers import ImagePreprocessing
@@ -49,6 +52,8 @@ class Architecture:
         layouts: How other code bases name and lay out the weights, the official one first.
         preprocessing: What images a model takes where no weights say it.
         head_initializer: Of the classifier head's kernel, a Keras initializer or its name.
+        imagenet: What `weights="imagenet"` means: names of releases for the 1,000 classes of
+            ImageNet, of which a builder takes the first that it has.
         input_shape: Of an image, when nothing else is said.
 
     Attributes:
@@ -64,6 +69,7 @@ class Architecture:
         layouts: Sequence[Layout],
         preprocessing: Preprocessing,
         head_initializer: str | keras.Initializer = "zeros",
+        imagenet: Sequence[str] = ("imagenet1k",),
         input_shape: tuple[int, ...] = (224, 224, 3),
     ):
         self.name = body.__name__
@@ -72,6 +78,7 @@ class Architecture:
         self.layouts = layouts
         self.preprocessing = preprocessing
         self.head_initializer = head_initializer
+        self.imagenet = imagenet
         self.input_shape = input_shape
         self.variants = {}
         _, *keywords = inspect.signature(body).parameters.values()
@@ -166,8 +173,10 @@ def assemble(
             nobody says, what the paper takes. The model carries it, see
             `keras_mixer.preprocessing`.
         weights: `None` for random initialisation; the name of released weights, which come with
-            the package or are downloaded once; or a checkpoint file, see
-            `keras_mixer.load_weights`. Their head is left out, with a warning, where it tells other
+            the package or are downloaded once; `"imagenet"` for those of them with the 1,000
+            classes of ImageNet that are most usual, which a line on standard error names; a
+            checkpoint file, see `keras_mixer.load_weights`; or the folder of a run of training,
+            for its best model's. Their head is left out, with a warning, where it tells other
             `classes` apart. A `.weights.h5` stores neither options nor preprocessing: if the saved
             model had others than the defaults, give them again.
         input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
@@ -203,6 +212,7 @@ def assemble(
     include_top, classes = arguments["include_top"], arguments["classes"]
     options = {key: arguments[key] for key in options}
     image = _image(input_tensor, input_shape, builder)
+    weights = named_release(builder, weights)
     checkpoint = (
         None if weights is None else Checkpoint(_file(weights, builder), architecture.layouts)
     )
@@ -258,17 +268,40 @@ def _file(weights, builder):
             f"{builder.__name__} needs weights to be None, a name or a path; got {weights!r}."
         )
     if is_file(weights):
-        return weights
+        return model_file(weights)  # of a run's folder its best model
     if weights in builder.releases:
         return fetch(builder.releases[weights])
+    if Path(weights).is_dir():
+        return model_file(weights)
     who, releases = builder.__name__, builder.releases
     known = f"was released as {listed(releases)}" if releases else "was never released"
     variants = builder.architecture.variants.values()
-    others = [other.__name__ for other in variants if weights in other.releases]
+    others = [
+        other.__name__ for other in variants if release_name(other, weights) in other.releases
+    ]
     there = f" {weights!r} exists for {listed(others)}." if others else ""
+    meant = did_you_mean(weights, releases) if not others else ""
     raise ValueError(
-        f"{who} {known}; got weights={weights!r}.{there} A checkpoint file is given by its path."
+        f"{who} {known}; got weights={weights!r}.{there}{f' {meant}' if meant else ''} A "
+        "checkpoint file is given by its path."
     )
+
+
+def release_name(builder: Callable, weights: Any) -> Any:
+    """The name of the release that `"imagenet"` means for a builder; other weights as they are."""
+    if not isinstance(weights, str) or weights != "imagenet":
+        return weights
+    return next(
+        (name for name in builder.architecture.imagenet if name in builder.releases), weights
+    )
+
+
+def named_release(builder: Callable, weights: Any) -> Any:
+    """As `release_name`, and says on standard error which release was chosen."""
+    name = release_name(builder, weights)
+    if name is not weights:
+        print(f"{builder.__name__}: weights 'imagenet' are {name!r}.", file=sys.stderr)
+    return name
 
 
 def _layers_before(image, checkpoint):

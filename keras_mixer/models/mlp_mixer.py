@@ -215,7 +215,11 @@ def mlp_mixer(
 
 
 MIXER = Architecture(
-    mlp_mixer, paper=__doc__, layouts=(OFFICIAL, EARLY, TIMM), preprocessing=PREPROCESSING
+    mlp_mixer,
+    paper=__doc__,
+    layouts=(OFFICIAL, EARLY, TIMM),
+    preprocessing=PREPROCESSING,
+    imagenet=("imagenet1k", "gsam", "sam"),  # GSAM, the later of the two, is the more accurate
 )
 
 

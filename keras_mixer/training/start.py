@@ -33,14 +33,15 @@ def starting_from(
     if unknown:
         hint = did_you_mean(unknown[0], builds.__signature__.parameters)
         raise ValueError(f"{model} has no option {unknown[0]!r}. {hint}".rstrip())
-    fetch_release(model, weights)  # now, so that the progress of the download is seen
+    weights = fetch_release(model, weights)  # now, so that the progress of the download is seen
 
     def build(*, input_shape, **arguments):
         arguments |= given
         try:
             if weights is None:
                 return builds(input_shape=input_shape, **arguments)
-            built = builds(weights=weights, **arguments)
+            own = *builds.input_shape[:2], input_shape[-1]  # the size of the weights
+            built = builds(weights=weights, **{"input_shape": own} | arguments)
         except (ValueError, TypeError) as error:
             if not given:
                 raise

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_mixer._files import whole_file
 from keras_mixer._keras import inner_layers
+from keras_mixer._runs import model_file
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
 from keras_mixer.images import Preprocessing, carrier
@@ -160,7 +161,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             or, for Keras's own files, any Keras model.
         path: A file of Google's (`.npz`, in the released layout or the one before it), of timm's
             (`.safetensors`, or `.pth`, `.pt`, `.bin`, read without running what is in them), or of
-            Keras's own (`.weights.h5`, `.keras`).
+            Keras's own (`.weights.h5`, `.keras`); or the folder of a run, for its best model's.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -173,7 +174,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             neither, so nothing is compared.
     """
     _check_model(model, "load_weights")
-    known = layouts_of(model)
+    path, known = model_file(path), layouts_of(model)
     if not known and not str(path).endswith(files.KERAS):
         raise _foreign(model, path, "load_weights")
     checkpoint = Checkpoint(path, known)
