@@ -72,8 +72,6 @@ def export(
 
     file = model_file(model)
     keras_model = load(file, weights)
-    if weights is None and file.suffix != ".keras":
-        console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     classes = loading.class_names(file, weights, count=keras_model.outputs[0].shape[-1])
     with (
         console.status(f"Converting {keras_model.name} with recipe {recipe}"),

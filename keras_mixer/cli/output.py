@@ -1,6 +1,7 @@
 """How commands print, and how they load models without the chatter of native libraries."""
 
 import os
+import sys
 import warnings
 from contextlib import contextmanager
 
@@ -19,9 +20,23 @@ def load(model, weights=None):
     """`keras_mixer.load_model`, quietly but for the progress of a download."""
     with quiet():
         from keras_mixer import loading
-    loading.fetch_release(model, weights)
+        from keras_mixer.models import BUILDERS
+    weights = loading.fetch_release(model, weights)
     with quiet():
-        return loading.load_model(model, weights)
+        loaded = loading.load_model(model, weights)
+    builder = BUILDERS.get(str(model))
+    if builder and weights is None:
+        cures = [f"--weights {name}" for name in (*builder.releases, "FILE")]
+        warn(
+            f"{model} has random weights: good for timing, and its scores mean nothing. Trained "
+            f"ones come with {' or '.join(cures)}."
+        )
+    return loaded
+
+
+def warn(text):
+    """Prints a warning in one line on standard error."""
+    print(f"Warning: {text}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Classifies pictures with a `.tflite` file or a Keras model."""
 
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,9 @@ class Classifier:
     Raises:
         FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; labels do
             not match its classes; or the scale of pixels is unknown.
+
+    Warns:
+        UserWarning: The last layer of a Keras model is all zeros: it was never trained.
 
     Attributes:
         preprocessing: The `keras_mixer.Preprocessing` by which pictures are cropped and scaled.
@@ -154,6 +158,14 @@ class _Keras:
                 f"{output}."
             )
         self.classes = model.outputs[0].shape[-1]
+        head = next((layer for layer in reversed(model.layers) if layer.weights), None)
+        if head and not any(np.any(keras.ops.convert_to_numpy(w)) for w in head.weights):
+            warnings.warn(
+                f"Classifier: the last layer of '{model.name}', '{head.name}', is all zeros, as "
+                "before training, so that every class gets the same score. Train the model, or "
+                "build it with weights=.",
+                stacklevel=3,
+            )
         self.metadata, self.preprocessing = None, find_preprocessing(model)
 
     def __call__(self, image):
