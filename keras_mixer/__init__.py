@@ -30,6 +30,7 @@ __all__ = [
     "preprocess_input",
     "preprocessing",
     "resize",
+    "resize_by_interpolation",
     "save_weights",
     "show_weights",
     "tflite",
@@ -55,7 +56,12 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
     from keras_mixer.models import BUILDERS as _BUILDERS
     from keras_mixer.models import create_model, list_models
     from keras_mixer.transfer import features, freeze, unfreeze
-    from keras_mixer.weights import load_weights, resize, save_weights
+    from keras_mixer.weights import (
+        load_weights,
+        resize,
+        resize_by_interpolation,
+        save_weights,
+    )
 
     globals().update(
         _BUILDERS

@@ -27,6 +27,7 @@ from keras_mixer.visualize import show_weights as show_weights
 from keras_mixer.weights.checkpoint import load_weights as load_weights
 from keras_mixer.weights.checkpoint import save_weights as save_weights
 from keras_mixer.weights.resize import resize as resize
+from keras_mixer.weights.resize import resize_by_interpolation as resize_by_interpolation
 
 __version__: str
 

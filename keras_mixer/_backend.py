@@ -4,6 +4,8 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from os import environ
 
+from keras_mixer._extras import install
+
 # "0" makes tensorflow-tpu a TensorFlow for CPUs. Otherwise it waits when it is imported, without a
 # TPU for minutes, and where another process has the TPU it fails.
 LOAD = "TPU_LOAD_LIBRARY"
@@ -86,6 +88,6 @@ def cure(error):
         return str(error)
     return (
         f"Keras is set to run on {missing}, which is not installed. For TensorFlow: "
-        'pip install "keras-mixer[cpu]", or [gpu], or [tpu]. For another backend install it and '
-        "set KERAS_BACKEND."
+        f"{install('cpu')}, or [gpu], or [tpu]. For another backend install it and set "
+        "KERAS_BACKEND."
     )

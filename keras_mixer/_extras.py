@@ -35,6 +35,15 @@ ROOMS = {
 }
 
 
+def install(extra):
+    """How to install an extra, in words that can be copied.
+
+    The package is not on an index yet. A name that nobody has registered there must not be
+    installed by it: it could become anybody's.
+    """
+    return f'pip install -e ".[{extra}]" in a clone of keras_mixer'
+
+
 @contextmanager
 def needs(module):
     """In this context an import that fails for want of an extra says which extra to install.
@@ -54,7 +63,6 @@ def needs(module):
         if package is None:  # of TensorFlow or of the package itself: not an extra's business
             raise
         raise ImportError(
-            f"keras_mixer.{room} needs {package}, which is not installed: "
-            f'pip install "keras-mixer[{ROOMS[room]}]"',
+            f"keras_mixer.{room} needs {package}, which is not installed: {install(ROOMS[room])}",
             name=missing,
         ) from None

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
-from keras_mixer._extras import EXTRAS
+from keras_mixer._extras import EXTRAS, install
 
 GOOD, NOTE, BAD = "ok", "note", "problem"
 # The devices of each distribution of TensorFlow. All install the module `tensorflow`, so that two
@@ -24,7 +24,7 @@ DISTRIBUTIONS = {
 FRAMEWORKS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 OPTIONAL = {
     "jax": "pip install jax, for several machines, and TPUs and GPUs through JAX",
-    "libtpu": 'pip install "keras-mixer[preflight]", to compile for TPUs of other machines',
+    "libtpu": f"{install('preflight')}, to compile for TPUs of other machines",
     "keras-cv": "pip install keras-cv, for KerasCV's augmentation layers",
 }
 ENOUGH_SPACE = 5 * 2**30  # bytes: for a released model and a small data set
@@ -73,7 +73,7 @@ def _keras():
     if module is None:
         return Finding("Keras", BAD, text, f"set KERAS_BACKEND to one of {', '.join(FRAMEWORKS)}")
     if importlib.util.find_spec(module) is None:
-        cure = f'pip install "keras-mixer[{_extra()}]"'
+        cure = install(_extra())
         if backend != "tensorflow":
             cure = f"pip install {module}, or set KERAS_BACKEND=tensorflow"
         return Finding("Keras", BAD, f"{text}, which is not installed", cure)
@@ -83,24 +83,23 @@ def _keras():
 def _tensorflow():
     installed = [name for name in DISTRIBUTIONS if _version(name)]
     if not installed:
-        what = f'pip install "keras-mixer[{_extra()}]"; data pipelines and .tflite need it'
+        what = f"{install(_extra())}; data pipelines and .tflite need it"
         yield Finding("TensorFlow", BAD, "not installed", what)
         return
     for name in installed:
         found = _version(name)
         good = (2, 20) <= tuple(map(int, found.split(".")[:2])) < (2, 22)
         text = f"{name} {found}, for {DISTRIBUTIONS[name]}"
-        cure = "" if good else f'pip install "keras-mixer[{_extra()}]" brings 2.20 or 2.21'
+        cure = "" if good else f"{install(_extra())} brings 2.20 or 2.21"
         yield Finding("TensorFlow", GOOD if good else BAD, text, cure)
         if name == "tensorflow-tpu" and not (tpu_chips() or tpu_address()):
             cure = (
-                f"set TPU_LOAD_LIBRARY=0, or pip uninstall -y {name} libtpu and "
-                f'pip install "keras-mixer[{_extra()}]"'
+                f"set TPU_LOAD_LIBRARY=0, or pip uninstall -y {name} libtpu and {install(_extra())}"
             )
             text = f"without a TPU, importing {name} may wait for minutes"
             yield Finding("TensorFlow", NOTE, text, cure)
     if len(installed) > 1:
-        cure = f'pip uninstall -y {" ".join(installed)}; pip install "keras-mixer[{_extra()}]"'
+        cure = f"pip uninstall -y {' '.join(installed)}; {install(_extra())}"
         yield Finding(
             "TensorFlow",
             BAD,
@@ -116,7 +115,7 @@ def _accelerators():
         works = _version("libtpu") if _backend() == "jax" else _version("tensorflow-tpu")
         cure = (
             "plain TensorFlow cannot use it: pip uninstall -y tensorflow tensorflow-cpu; "
-            'pip install "keras-mixer[tpu]", or pip install "jax[tpu]" and KERAS_BACKEND=jax'
+            f'{install("tpu")}, or pip install "jax[tpu]" and KERAS_BACKEND=jax'
         )
         yield Finding("TPU", GOOD if works else BAD, text, "" if works else cure)
     if cards:
@@ -138,7 +137,7 @@ def _missing_for_gpus():
     if there and not others:
         return ""
     uninstall = f"pip uninstall -y {' '.join(others)}; " if others else ""
-    return f'{uninstall}pip install "keras-mixer[gpu]" brings CUDA with it'
+    return f"{uninstall}{install('gpu')} brings CUDA with it"
 
 
 def _any(*packages):
@@ -149,7 +148,7 @@ def _extras():
     for extra in ("train", "tflite", "plot"):
         missing = [name for name in EXTRAS[extra].values() if not _version(name)]
         text = f"{', '.join(missing)} not installed" if missing else "installed"
-        cure = f'pip install "keras-mixer[{extra}]"' if missing else ""
+        cure = install(extra) if missing else ""
         yield Finding(f"Extra {extra}", NOTE if missing else GOOD, text, cure)
     for package, cure in OPTIONAL.items():
         found = _version(package)
@@ -160,7 +159,9 @@ def _extras():
 def _folders(data_dir):
     data = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras_mixer"
-    there = sorted(p.name for p in data.glob("*") if p.is_dir() and not p.name.startswith("."))
+    # A data set has its description behind its version, or behind its configuration and version.
+    # A folder of a download that failed has none.
+    there = sorted({p.relative_to(data).parts[0] for p in data.glob("*/**/dataset_info.json")})
     sets = f": {', '.join(there[:6])}{', ...' if len(there) > 6 else ''}" if there else ", empty"
     yield _writable("Data sets", data, f"{data}{sets}")
     held = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file())

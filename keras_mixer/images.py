@@ -172,6 +172,10 @@ class Preprocessing:
         std = 1 / (white - black)
         return replace(self, mean=_plain(-black * std), std=_plain(std))
 
+    def grey(self) -> "Preprocessing":
+        """The same for images of one channel: the mean over the channels of `mean` and `std`."""
+        return replace(self, mean=float(np.mean(self.mean)), std=float(np.mean(self.std)))
+
     def cut(self, crop: str) -> "Preprocessing":
         """The same with another crop and its default interpolation."""
         cut = Preprocessing(crop=crop)

@@ -6,8 +6,9 @@ import keras
 
 from keras_mixer._runs import LABELS, model_file
 from keras_mixer.imagenet import CLASSES, classes
-from keras_mixer.models import BUILDERS, create_model
+from keras_mixer.models import BUILDERS, create_model, named_release, release_name
 from keras_mixer.weights import Shipped, fetch, is_file
+from keras_mixer.weights.files import KERAS, SUFFIXES
 
 
 def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = None) -> keras.Model:
@@ -32,13 +33,15 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
             that name; or the weights do not match the model, or were given for a file.
         OSError: Released weights cannot be downloaded or stored.
     """
+    if "://" in str(model):
+        raise ValueError(
+            f"load_model does not download; got {str(model)!r}. Fetch the file first, and give its "
+            "path. Released weights are fetched by name: weights='imagenet'."
+        )
     path = model_file(model)
     if path.suffix != ".keras":
         if is_file(str(model)):
-            raise ValueError(
-                f"There is no model called {str(model)!r}, and no run's folder there; a model's "
-                "file ends in .keras."
-            )
+            raise ValueError(_no_model(str(model)))
         return create_model(str(model), weights=weights)
     if weights is not None:
         raise ValueError(
@@ -54,11 +57,42 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
         raise ValueError(f"{path} does not load as a Keras model: {error}") from error
 
 
+def _no_model(text):
+    """Why a path that does not end in `.keras` gives no model, and what to do with it."""
+    said = (
+        f"There is no model called {text!r}, and no run's folder there; a model's file ends in "
+        ".keras."
+    )
+    if text.endswith((".weights.h5", *(s for s in SUFFIXES if not s.endswith(KERAS)))):
+        return (
+            f"{said} This holds weights alone: build the model and give it the file, as "
+            f"keras_mixer.MixerB16(weights={text!r}), or on the command line as MixerB16 --weights "
+            f"{text}."
+        )
+    if text.endswith((".h5", ".hdf5")):
+        return (
+            f"{said} For a model in Keras's older format, load it with keras.models.load_model("
+            f"{text!r}), and save it as .keras. For weights, see keras_mixer.load_weights: Keras's "
+            "own end in .weights.h5."
+        )
+    if text.endswith(".tflite"):
+        return f"{said} A .tflite file is run by keras_mixer.tflite.Classifier({text!r})."
+    return said
+
+
 def fetch_release(name, weights):
-    """Downloads the weights of a model by name if they are a release that is not in the cache."""
-    releases = getattr(BUILDERS.get(str(name)), "releases", {})
-    if weights in releases:
-        fetch(releases[weights])
+    """Downloads the weights of a model by name if they are a release that is not in the cache.
+
+    Returns:
+        The weights: the name of the release where `"imagenet"` was given, else as they came.
+    """
+    builder = BUILDERS.get(str(name))
+    if builder is None:
+        return weights
+    weights = named_release(builder, weights)
+    if weights in builder.releases:
+        fetch(builder.releases[weights])
+    return weights
 
 
 def class_names(model, weights=None, *, count):
@@ -75,7 +109,8 @@ def class_names(model, weights=None, *, count):
     if file.suffix == ".keras":
         beside = file.with_name(LABELS)
         return beside if beside.is_file() else None
-    release = getattr(BUILDERS.get(str(file)), "releases", {}).get(weights)
+    builder = BUILDERS.get(str(file))
+    release = builder and builder.releases.get(release_name(builder, weights))
     if isinstance(release, Shipped):
         return release.labels
     if release is None or count not in CLASSES:

@@ -29,6 +29,7 @@ def features(model: keras.Model) -> keras.Model:
         raise ValueError(
             f"features needs a model of this package, with layers 'stem' and 'map'; "
             f"{getattr(model, 'name', model)!r} has {', '.join(layers) or 'no layers'}."
+            f"{_inside(layers.values())}"
         )
     last = layers["map"].output
     # A pyramid has a layer `level_...` at the end of each earlier stage; a Mixer has none.
@@ -56,29 +57,50 @@ def _as_map(x, grid, name):
     return keras.layers.Reshape((*grid, x.shape[-1]), name=name)(x)
 
 
+def _inside(layers):
+    """The advice to pass the model that is a layer of another; empty without one."""
+    inner = [layer.name for layer in layers if isinstance(layer, keras.Model)]
+    return f" Pass the model inside it: model.get_layer({inner[0]!r})." if inner else ""
+
+
 def freeze(model: keras.Model, until: str | None = None) -> None:
     """Freezes layers, the first ones or all but the head: `layer.trainable = False`.
 
     As always in Keras, a compiled model must be compiled again.
 
     Args:
-        model: A Keras model.
+        model: A Keras model. Without `until` it may contain the model with the head.
         until: Name of the last layer to freeze, such as `"block_5"`; by default all but `head`.
 
     Raises:
-        ValueError: There is no layer of that name; no layer is changed.
+        ValueError: There is no layer of that name, or a model that contains another has no `head`;
+            no layer is changed.
     """
     names = [layer.name for layer in model.layers]
     if until is not None and until not in names:
         raise ValueError(
             f"freeze needs the name of a layer of '{model.name}'; got {until!r}. There are "
-            f"{', '.join(names)}."
+            f"{', '.join(names)}.{_inside(model.layers)}"
+        )
+    if until is None and _inside(model.layers) and not _has_head(model):
+        raise ValueError(
+            f"freeze leaves the layer 'head' to train, and '{model.name}' has none; it has "
+            f"{', '.join(names)}. Pass the last layer to freeze as until=, or the model inside it."
         )
     for layer in model.layers:
-        if until is not None or layer.name != "head":
+        if until is None and isinstance(layer, keras.Model) and _has_head(layer):
+            freeze(layer)
+        elif until is not None or layer.name != "head":
             layer.trainable = False
         if layer.name == until:
             break
+
+
+def _has_head(model):
+    return any(
+        _has_head(layer) if isinstance(layer, keras.Model) else layer.name == "head"
+        for layer in model.layers
+    )
 
 
 def unfreeze(model: keras.Model) -> None:

@@ -1,5 +1,6 @@
 """The command line, run as a shell runs it, on the files of a quickstart."""
 
+import ast
 import errno
 import json
 import subprocess
@@ -18,6 +19,7 @@ from keras_mixer.cli.errors import is_mistake
 from keras_mixer.cli.options import TaskName
 from keras_mixer.tasks import TASKS
 from tests.cases import CASES
+from tests.conftest import ROOT
 from tests.weights.official import checkpoint
 
 COMMANDS = (
@@ -80,10 +82,66 @@ def test_export_writes_a_file_that_verify_confirms(here, quickstarted, held_out,
 @pytest.mark.slow
 def test_export_by_name_writes_beside_where_it_is_run(command, tmp_path):
     done = command("export", "MixerS32", "--recipe", "dynamic_int8", cwd=tmp_path)
-    assert "random weights" in done.stdout
+    assert done.stderr.startswith("Warning: MixerS32 has random weights")
     file = tmp_path / "MixerS32_tflite" / "model_dynamic_int8.tflite"
     assert 18e6 < file.stat().st_size < 21e6  # 19.1 million weights of a byte
     assert len(keras_mixer.tflite.Classifier(file)(Image.new("RGB", (300, 200)))) == 5
+
+
+@pytest.mark.filterwarnings("ignore:Classifier. the last layer:UserWarning")
+def test_a_model_by_name_without_weights_says_first_that_its_scores_mean_nothing(here, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
+    said = "Warning: MixerTi4 has random weights: good for timing, and its scores mean nothing. "
+    done = here("predict", "MixerTi4", "x.png", cwd=tmp_path)
+    assert done.stderr.startswith(f"{said}Trained ones come with --weights cifar10 or --weights FI")
+    assert done.stderr.count("\n") == 1
+    np.save(tmp_path / "x.npy", np.zeros((2, 32, 32, 3), np.float32))
+    for arguments in (
+        ("sensitivity", "MixerTi4", "--recipe", "dynamic_int8", "--data", "x.npy"),
+        ("verify", "MixerTi4", "x.tflite", "--data", "x.npy"),
+    ):
+        assert here(*arguments, cwd=tmp_path, check=False).stderr.startswith(said), arguments
+    assert here("predict", "MixerTi4", "x.png", "--weights", "cifar10", cwd=tmp_path).stderr == ""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_cannot_show_a_name_shows_its_numbers(encoding, tmp_path, monkeypatch):
+    """One place prepares the console for all commands; rich draws its tables in ASCII there."""
+    (tmp_path / "labels.txt").write_text("\n".join(["αβγ", *map(str, range(9))]), "utf-8")
+    picture = tmp_path / "\N{SUNFLOWER}.png"
+    Image.new("RGB", (40, 40), "red").save(picture)
+    file = tmp_path / "out.txt"
+    for arguments in (
+        ("predict", "MixerTi4", picture, "--weights", "cifar10", "--top", 10),
+        ("models",),
+        ("recipes",),
+        ("doctor",),
+        ("predict", "--help"),
+    ):
+        given = ["--labels", tmp_path / "labels.txt"] if arguments[1:2] == ("MixerTi4",) else []
+        with file.open("w", encoding=encoding) as stdout:
+            monkeypatch.setattr("sys.stdout", stdout)
+            monkeypatch.setattr("sys.argv", ["keras-mixer", *map(str, (*arguments, *given))])
+            with pytest.raises(SystemExit) as exit_:
+                main()
+            monkeypatch.undo()
+        assert exit_.value.code == 0 or arguments == ("doctor",), arguments
+        text = file.read_text(encoding)
+        assert len(text) > 100
+        if given:
+            assert "\\u03b1\\u03b2\\u03b3" in text
+            assert "\\U0001f33b.png" in text
+
+
+def test_help_hides_no_words_in_brackets(here, tmp_path):
+    """Which rich takes for a style."""
+    assert 'Needs the extra "preflight", and' in " ".join(
+        here("preflight", "--help", cwd=tmp_path).stdout.replace("│", "").split()
+    )
+    for file in (ROOT / "keras_mixer/cli").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert "[" not in (ast.get_docstring(node) or "") or node.name.startswith("_")
 
 
 def test_predict_shows_the_best_classes(here, quickstarted, held_out, tmp_path):
@@ -467,12 +525,13 @@ def test_a_release_is_fetched_in_sight(here, bucket, tmp_path, monkeypatch):
         (["MixerS16", "--weights", "imagenet1k"], "MixerS16 was released as gsam"),
         (["MixerS16", "--weights", "missing.npz"], "no weights file at 'missing.npz'"),
         (["MixerS16", "--blocks", "0,x"], "--blocks takes numbers like 0,1,2; got '0,x'"),
-        (["MixerS16", "--blocks", "9"], "has block_0, block_1"),
+        (["MixerS16", "--blocks", "9"], "has block_0, block_1"),  # after a warning
     ],
 )
 def test_show_weights_says_in_one_line_what_is_wrong(here, tmp_path, arguments, message):
     done = here("show-weights", *arguments, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
+    assert len(errors) == 1
     assert list(tmp_path.glob("*.png")) == []

@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from tests.marks import slow
 from tests.pictures import class_folders, encoded, noise
 from tests.weights.official import checkpoint
+from tests.weights.test_resize import CIFAR10
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
@@ -134,6 +135,7 @@ def test_the_page_on_models_runs_as_it_stands(names, tmp_path, monkeypatch, rele
     with pytest.warns(UserWarning, match="a head for 21,843 classes, so the head for 37"):
         run("docs/models.md", names)
     assert names["model"].input_shape == (None, 448, 448, 3)
+    assert names["at_40"].input_shape == (None, 40, 40, 3)
     assert names["backbone"].output_shape == (None, 7, 7, 512)
     assert names["scores"].shape == (1, 21843)
     assert names["miil"].get_layer("block_0").gelu == "erf"
@@ -227,6 +229,13 @@ def test_the_two_lines_of_readme_are_what_ci_runs():
 
 
 # ------------------------------------------------------------------------------- tables and numbers
+def test_the_accuracies_of_other_image_sizes_are_the_measured_ones():
+    found = table("docs/models.md", "image size, pixels")
+    assert {int(size): float(percent) for size, percent in found} == {
+        size: correct / 10 for size, correct in CIFAR10.items()
+    }
+
+
 def test_the_models_of_readme_are_the_package_s():
     found = table("README.md", "model", "parameters")
     assert [row[0] for row in found] == keras_mixer.list_models()

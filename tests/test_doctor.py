@@ -60,14 +60,14 @@ def test_a_machine_that_is_well_has_no_problem(machine, packages, devices):
 @pytest.mark.parametrize(
     ("packages", "devices", "what", "cure"),
     [
-        (PLAIN, {"tpus": ["TPU v5e"]}, "TPU", 'pip install "keras-mixer[tpu]"'),
+        (PLAIN, {"tpus": ["TPU v5e"]}, "TPU", 'pip install -e ".[tpu]"'),
         (PLAIN, {"TPU_NAME": "my-tpu"}, "TPU", "pip uninstall -y tensorflow tensorflow-cpu"),
         (PLAIN | TPU, {}, "TensorFlow", "pip uninstall -y tensorflow tensorflow-tpu"),
-        (PLAIN | CPU, {}, "TensorFlow", 'pip install "keras-mixer[cpu]"'),
+        (PLAIN | CPU, {}, "TensorFlow", 'pip install -e ".[cpu]"'),
         ({"keras": "3.15.1", "tensorflow": "2.16.1"}, {}, "TensorFlow", "brings 2.20 or 2.21"),
         ({"keras": "3.15.1", "tensorflow": "2.22.0"}, {}, "TensorFlow", "brings 2.20 or 2.21"),
-        ({}, {"gpus": ["NVIDIA T4"]}, "TensorFlow", 'pip install "keras-mixer[gpu]"'),
-        ({}, {}, "Keras", 'pip install "keras-mixer[cpu]"'),
+        ({}, {"gpus": ["NVIDIA T4"]}, "TensorFlow", 'pip install -e ".[gpu]"'),
+        ({}, {}, "Keras", 'pip install -e ".[cpu]"'),
         (CPU, {"KERAS_BACKEND": "tf"}, "Keras", "set KERAS_BACKEND to one of"),
         (CPU, {"KERAS_BACKEND": "torch"}, "Keras", "pip install torch"),
     ],
@@ -80,14 +80,14 @@ def test_a_problem_comes_with_its_cure(machine, packages, devices, what, cure):
 def test_tensorflow_for_tpus_without_a_tpu_is_a_note(machine):
     found = machine(TPU)["TensorFlow"]
     assert [f.state for f in found] == [GOOD, NOTE]
-    assert 'uninstall -y tensorflow-tpu libtpu and pip install "keras-mixer[cpu]"' in found[1].cure
+    assert 'uninstall -y tensorflow-tpu libtpu and pip install -e ".[cpu]"' in found[1].cure
     assert len(machine(TPU, tpus=["TPU v5e"])["TensorFlow"]) == 1
 
 
 @pytest.mark.parametrize(
     ("packages", "backend", "cure"),
     [
-        (PLAIN, "tensorflow", 'pip install "keras-mixer[gpu]"'),
+        (PLAIN, "tensorflow", 'pip install -e ".[gpu]"'),
         # CUDA came with PyTorch, say.
         (CPU | {"nvidia-cudnn-cu12": "9.1"}, "tensorflow", "pip uninstall -y tensorflow-cpu; pip"),
         (CUDA, "jax", 'pip install "jax[cuda12]"'),
@@ -103,19 +103,21 @@ def test_a_gpu_that_keras_cannot_use_is_a_note(machine, packages, backend, cure)
 
 
 def test_folders_are_looked_at_and_not_made(machine, tmp_path):
-    (tmp_path / "data" / "cifar10").mkdir(parents=True)
+    for path in ("cifar10/3.0.2", "imagenet_v2/matched-frequency/3.0.0"):
+        (tmp_path / "data" / path).mkdir(parents=True)
+        (tmp_path / "data" / path / "dataset_info.json").touch()
+    for path in ("downloads/manual", "mnist/3.0.1.incompleteABC"):  # of a download that failed
+        (tmp_path / "data" / path).mkdir(parents=True)
     found = machine(CPU)
-    assert "cifar10" in found["Data sets"][0].text
+    assert found["Data sets"][0].text.endswith(": cifar10, imagenet_v2")
     assert found["Cache"][0].state == GOOD
     assert not (tmp_path / "keras").exists()
 
 
 def test_what_is_optional_is_noted_with_the_line_that_brings_it(machine):
     [missing] = machine(CPU)["libtpu"]
-    assert (missing.state, missing.cure.split(",")[0]) == (
-        NOTE,
-        'pip install "keras-mixer[preflight]"',
-    )
+    assert missing.state == NOTE
+    assert missing.cure.startswith('pip install -e ".[preflight]" in a clone of keras_mixer, ')
     [there] = machine(CPU | {"libtpu": "0.0.42"})["libtpu"]
     assert (there.state, there.text, there.cure) == (GOOD, "0.0.42", "")
 

@@ -73,19 +73,30 @@ def test_what_needs_an_extra_says_in_one_line_which_and_models_need_none(tmp_pat
     assert done.returncode == 0, done.stderr
     [said] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert "keras_mixer.quickstart needs " in said
-    assert said.endswith('which is not installed: pip install "keras-mixer[all]"')
+    assert said.endswith('not installed: pip install -e ".[all]" in a clone of keras_mixer')
     assert "Traceback" not in done.stderr
     errors = json.loads(done.stdout.splitlines()[-1])
     assert {name for name, _ in errors} == {*EXTRAS["all"]}
     for name, message in errors:
         said = re.fullmatch(
             r"keras_mixer\.(\w+) needs ([\w-]+), which is not installed: "
-            r'pip install "keras-mixer\[(\w+)\]"',
+            r'pip install -e "\.\[(\w+)\]" in a clone of keras_mixer',
             message,
         )
         assert said, message
         room, package, extra = said.groups()
         assert (extra, package) == (ROOMS[room], EXTRAS[extra][name])
+
+
+def test_nobody_is_told_to_install_a_name_that_is_not_registered():
+    """The package is on no index yet, where the name can become anybody's."""
+    written = [
+        *(ROOT / "keras_mixer").rglob("*.py"),
+        *(path for path in ROOT.rglob("*.md") if "CHANGELOG" not in path.name),
+        *(ROOT / "examples").glob("*.ipynb"),
+    ]
+    told = re.compile(r"pip install[^`'\n&]*keras-mixer")
+    assert [path.name for path in written if told.search(path.read_text("utf-8"))] == []
 
 
 def test_extras_are_those_of_pyproject():

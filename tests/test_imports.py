@@ -32,8 +32,8 @@ MAY = {
     "images": {"_arrays", "_keras"},
     "tasks": {"_arrays", "_text"},
     "layers": {"images", "_keras"},
-    "weights": {"images", "layers", "_files", "_keras", "_text"},
-    "models": {"images", "layers", "weights", "_text"},
+    "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
+    "models": {"images", "layers", "weights", "_runs", "_text"},
     "imagenet": {"images", "layers", "_arrays"},
     "transfer": {"layers"},
     "visualize": {"layers", "_extras"},
@@ -46,7 +46,7 @@ MAY = {
         *("data", "images", "layers", "loading", "models", "tasks", "weights"),
         *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
     },
-    "tpu": {"models", "_text"},
+    "tpu": {"models", "_extras", "_text"},
     "tflite/reading": {"data", "images", "_text"},
     "tflite/examples": {"images", "tasks", "tflite/reading", "_arrays"},
     "tflite/file": {"images", "_extras", "_text", "tflite/_litert"},
@@ -74,6 +74,7 @@ MAY = {
         ),
     },
     "tflite/__init__": {"tflite/convert", "tflite/export", "tflite/file", "tflite/run"},
+    "_backend": {"_extras"},
     "doctor": {"_accelerators", "_extras"},
     "quickstart": {
         *("images", "models", "tflite", "tflite/convert"),
@@ -191,4 +192,4 @@ def test_without_a_backend_the_error_names_the_extra_to_install():
     code = "import sys; sys.modules['tensorflow'] = None; import keras_mixer"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert 'pip install "keras-mixer[cpu]"' in done.stderr
+    assert 'pip install -e ".[cpu]"' in done.stderr

@@ -49,6 +49,37 @@ def test_what_is_not_there_is_an_error_that_says_so(run, tmp_path):
         keras_mixer.load_model(run, weights="imagenet1k")
 
 
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("x.h5", r"older format.*keras\.models\.load_model\('x\.h5'\), and save it as \.keras"),
+        ("x.weights.h5", r"holds weights alone.*MixerB16\(weights='x\.weights\.h5'\)"),
+        ("x.pth", r"holds weights alone.*MixerB16 --weights x\.pth"),
+        ("x.npz", "holds weights alone"),
+        ("x.safetensors", "holds weights alone"),
+        ("x.tflite", r"run by keras_mixer\.tflite\.Classifier\('x\.tflite'\)"),
+    ],
+)
+def test_what_is_no_keras_file_is_answered_with_what_to_do(path, advice):
+    with pytest.raises(ValueError, match=f"{path}', and no run's folder there.*{advice}") as caught:
+        keras_mixer.load_model(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"does not download; got 'https://some\.where/x\.keras'"):
+        keras_mixer.load_model("https://some.where/x.keras")
+
+
+def test_a_run_s_folder_gives_its_weights_to_builders_and_models(run, monkeypatch):
+    best = keras_mixer.load_model(run)
+    monkeypatch.chdir(run.parent)
+    for folder in (run, str(run), "run", "./run"):
+        model = runs.SHALLOW(input_shape=(8, 8, 3), weights=folder)
+        assert model.output_shape == (None, 3)
+        np.testing.assert_array_equal(model.weights[0], best.weights[0])
+    model = runs.SHALLOW(input_shape=(8, 8, 3), classes=3)
+    keras_mixer.load_weights(model, run)
+    np.testing.assert_array_equal(model.weights[-1], best.weights[-1])
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     image = keras.Input((8, 8, 1))
     keras.Model(image, keras.layers.Lambda(lambda x: x)(image)).save(tmp_path / "code.keras")

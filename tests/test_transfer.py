@@ -73,6 +73,32 @@ def test_freeze_up_to_a_layer_leaves_those_after_it():
     assert trainable(model) == {"block_1", "norm", "head"}
 
 
+def test_the_head_of_a_model_inside_is_left_to_train_too():
+    inner = MIXER.tiny(name="inner")
+    outer = keras.Sequential([keras.Input((16, 32, 3)), keras.layers.RandomFlip(), inner])
+    keras_mixer.freeze(outer)
+    assert [w.path.split("/")[-2:] for w in outer.trainable_weights] == [
+        ["head", "kernel"],
+        ["head", "bias"],
+    ]
+
+
+def test_what_works_on_the_model_inside_says_so():
+    inner = MIXER.tiny(include_top=False, pooling="avg", name="inner")
+    outer = keras.Sequential([inner, keras.layers.Dense(2, name="top")])
+    outer.build((None, 16, 32, 3))
+    advice = r"Pass the model inside it: model\.get_layer\('inner'\)\."
+    with pytest.raises(ValueError, match=f"features needs .*{advice}"):
+        keras_mixer.features(outer)
+    with pytest.raises(ValueError, match=f"got 'block_0'.*{advice}"):
+        keras_mixer.freeze(outer, until="block_0")
+    with pytest.raises(ValueError, match=r"'head' to train, and .* has none; it has inner, top\."):
+        keras_mixer.freeze(outer)
+    assert len(outer.trainable_weights) == len(outer.weights)
+    keras_mixer.freeze(outer, until="inner")
+    assert trainable(outer) == {"top"}
+
+
 def test_frozen_weights_stay_as_they_are_in_training():
     model = MIXER.trained()
     keras_mixer.freeze(model)

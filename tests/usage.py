@@ -29,6 +29,7 @@ keras_mixer.MlpMixer(patch_size=4)  # type: ignore[call-arg]
 names: list[str] = keras_mixer.list_models("Mixer*")
 larger = keras_mixer.resize(model, 448)
 keras_mixer.resize(model, (448, 672))
+keras_mixer.resize_by_interpolation(model, 384)
 keras_mixer.resize(model, "large")  # type: ignore[arg-type]
 keras_mixer.freeze(keras_mixer.load_model("runs/mine"), until="block_5")
 keras_mixer.save_weights(larger, "model.safetensors", "timm", overwrite=True)

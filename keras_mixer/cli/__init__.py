@@ -6,6 +6,7 @@ does not wait for them.
 
 import os
 import sys
+from io import TextIOWrapper
 from types import SimpleNamespace
 from typing import Annotated
 
@@ -33,6 +34,9 @@ def main():
     """The console script: a user's mistake is one line on standard error and exit code 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     settings = SimpleNamespace(debug=False)
+    # A name that the console's encoding cannot show is shown by its number: \u03b1 for alpha.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(obj=settings)
     except Exception as error:

@@ -83,8 +83,6 @@ def export(
 
     file = file_of(model)
     keras_model = load(file, weights)
-    if weights is None and file.suffix != ".keras":
-        console.print(f"{model} starts with random weights: good for timing, not for classifying.")
     classes = loading.class_names(file, weights, count=keras_model.outputs[0].shape[-1])
     check_own(labels, classes, model)
     with (

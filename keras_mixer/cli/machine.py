@@ -78,7 +78,7 @@ def preflight(
 ):
     """Compile a model for a TPU that this machine need not have: memory, speed, costliest ops.
 
-    Exits with code 3 if the model does not fit. Needs the extra [preflight], and no network.
+    Exits with code 3 if the model does not fit. Needs the extra "preflight", and no network.
     """
     from keras_mixer.tpu import preflight
 

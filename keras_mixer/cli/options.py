@@ -15,7 +15,10 @@ TaskName = StrEnum("TaskName", ["classification", "binary", "multilabel", "regre
 ModelName = Annotated[str, typer.Argument(help="A .keras file, a run's folder, or a model's name.")]
 Weights = Annotated[
     str | None,
-    typer.Option(help="For a model given by name: a release, such as imagenet1k, or a file."),
+    typer.Option(
+        help="For a model given by name: a release, such as imagenet1k, imagenet for the usual "
+        "one, a file or a run's folder."
+    ),
 ]
 Dataset = Annotated[
     str | None,

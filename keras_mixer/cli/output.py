@@ -1,6 +1,7 @@
 """How commands print, and how they load models without the chatter of native libraries."""
 
 import os
+import sys
 import warnings
 from contextlib import contextmanager
 
@@ -50,9 +51,23 @@ def load(model, weights=None):
     model = file_of(model)
     with quiet():
         from keras_mixer import loading
-    loading.fetch_release(model, weights)
+        from keras_mixer.models import BUILDERS
+    weights = loading.fetch_release(model, weights)
     with quiet():
-        return loading.load_model(model, weights)
+        loaded = loading.load_model(model, weights)
+    builder = BUILDERS.get(str(model))
+    if builder and weights is None:
+        cures = [f"--weights {name}" for name in (*builder.releases, "FILE")]
+        warn(
+            f"{model} has random weights: good for timing, and its scores mean nothing. Trained "
+            f"ones come with {' or '.join(cures)}."
+        )
+    return loaded
+
+
+def warn(text):
+    """Prints a warning in one line on standard error."""
+    print(f"Warning: {text}", file=sys.stderr)
 
 
 def known_classes(model, file, weights=None):

@@ -8,7 +8,12 @@ from pkgutil import iter_modules
 import keras
 
 from keras_mixer._text import did_you_mean
-from keras_mixer.models.architecture import ARCHITECTURES, Architecture
+from keras_mixer.models.architecture import (
+    ARCHITECTURES,
+    Architecture,
+    named_release,
+    release_name,
+)
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")  # adds its architecture to ARCHITECTURES
@@ -18,7 +23,16 @@ BUILDERS = {
     for name, builder in architecture.variants.items()
 }
 
-__all__ = ["ARCHITECTURES", "BUILDERS", "Architecture", "builder", "create_model", "list_models"]
+__all__ = [
+    "ARCHITECTURES",
+    "BUILDERS",
+    "Architecture",
+    "builder",
+    "create_model",
+    "list_models",
+    "named_release",
+    "release_name",
+]
 
 
 def list_models(pattern: str = "*") -> list[str]:

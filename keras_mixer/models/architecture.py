@@ -3,14 +3,17 @@
 import inspect
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from keras_mixer._runs import model_file
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer.images import Preprocessing
 from keras_mixer.layers import ImagePreprocessing
@@ -49,6 +52,11 @@ class Architecture:
         layouts: How other code bases name and lay out the weights, the official one first.
         preprocessing: What images a model takes where no weights say it.
         head_initializer: Of the classifier head's kernel, a Keras initializer or its name.
+        parameters: A function from the number of tokens, the channels of an image and the sizes to
+            the number of parameters of the kernels, which are nearly all. A model that this
+            machine cannot hold is refused by it before it is built.
+        imagenet: What `weights="imagenet"` means: names of releases for the 1,000 classes of
+            ImageNet, of which a builder takes the first that it has.
         input_shape: Of an image, when nothing else is said.
 
     Attributes:
@@ -63,7 +71,9 @@ class Architecture:
         paper: str,
         layouts: Sequence[Layout],
         preprocessing: Preprocessing,
+        parameters: Callable[..., int],
         head_initializer: str | keras.Initializer = "zeros",
+        imagenet: Sequence[str] = ("imagenet1k",),
         input_shape: tuple[int, ...] = (224, 224, 3),
     ):
         self.name = body.__name__
@@ -72,6 +82,8 @@ class Architecture:
         self.layouts = layouts
         self.preprocessing = preprocessing
         self.head_initializer = head_initializer
+        self.parameters = parameters
+        self.imagenet = imagenet
         self.input_shape = input_shape
         self.variants = {}
         _, *keywords = inspect.signature(body).parameters.values()
@@ -166,13 +178,16 @@ def assemble(
             nobody says, what the paper takes. The model carries it, see
             `keras_mixer.preprocessing`.
         weights: `None` for random initialisation; the name of released weights, which come with
-            the package or are downloaded once; or a checkpoint file, see
-            `keras_mixer.load_weights`. Their head is left out, with a warning, where it tells other
+            the package or are downloaded once; `"imagenet"` for those of them with the 1,000
+            classes of ImageNet that are most usual, which a line on standard error names; a
+            checkpoint file, see `keras_mixer.load_weights`; or the folder of a run of training,
+            for its best model's. Their head is left out, with a warning, where it tells other
             `classes` apart. A `.weights.h5` stores neither options nor preprocessing: if the saved
             model had others than the defaults, give them again.
         input_tensor: Optional Keras tensor `[B, H, W, C_in]` to build on, instead of a new input.
         input_shape: `(height, width, channels)` of an image, channels last; `(224, 224, 3)` when
-            neither this nor `input_tensor` is given.
+            neither this nor `input_tensor` is given. With one channel, `weights` for three are
+            summed in the stem, with a warning, so that grey images get the same scores.
         pooling: What `include_top=False` returns: `None` for the feature map `[B, h, w, C]`,
             `"avg"` or `"max"` for its mean or maximum `[B, C]`.
         classes: Number of classes, with `include_top=True`. `None` for as many as the head in
@@ -202,6 +217,8 @@ def assemble(
     include_top, classes = arguments["include_top"], arguments["classes"]
     options = {key: arguments[key] for key in options}
     image = _image(input_tensor, input_shape, builder)
+    _check_memory(builder, image.shape, {p.name: arguments[p.name] for p in architecture.sizes})
+    weights = named_release(builder, weights)
     checkpoint = (
         None if weights is None else Checkpoint(_file(weights, builder), architecture.layouts)
     )
@@ -210,10 +227,16 @@ def assemble(
         trained = {key: value for key, value in checkpoint.settings.items() if key in options}
         options = trained | {k: v for k, v in options.items() if v is not None or k not in trained}
 
+    given = preprocessing
     if preprocessing is None:
         preprocessing = _preprocessing_of(weights, checkpoint, builder) if checkpoint else None
     preprocessing = preprocessing or architecture.preprocessing
-    x = _first_layer(preprocessing, include_preprocessing, image.shape[-1], builder)(image)
+    preprocessing, rescale = _included(preprocessing, include_preprocessing, builder)
+    if checkpoint:
+        preprocessing = _for_channels(image.shape[-1], preprocessing, checkpoint, builder)
+    elif given is None and image.shape[-1] == 1:
+        preprocessing = preprocessing.grey()
+    x = _first_layer(preprocessing, rescale, image.shape[-1], builder)(image)
     x = architecture.body(x, **options)
     if include_top:
         x = POOLINGS["avg"](data_format="channels_last", name="pool")(x)
@@ -251,17 +274,40 @@ def _file(weights, builder):
             f"{builder.__name__} needs weights to be None, a name or a path; got {weights!r}."
         )
     if is_file(weights):
-        return weights
+        return model_file(weights)  # of a run's folder its best model
     if weights in builder.releases:
         return fetch(builder.releases[weights])
+    if Path(weights).is_dir():
+        return model_file(weights)
     who, releases = builder.__name__, builder.releases
     known = f"was released as {listed(releases)}" if releases else "was never released"
     variants = builder.architecture.variants.values()
-    others = [other.__name__ for other in variants if weights in other.releases]
+    others = [
+        other.__name__ for other in variants if release_name(other, weights) in other.releases
+    ]
     there = f" {weights!r} exists for {listed(others)}." if others else ""
+    meant = did_you_mean(weights, releases) if not others else ""
     raise ValueError(
-        f"{who} {known}; got weights={weights!r}.{there} A checkpoint file is given by its path."
+        f"{who} {known}; got weights={weights!r}.{there}{f' {meant}' if meant else ''} A "
+        "checkpoint file is given by its path."
     )
+
+
+def release_name(builder: Callable, weights: Any) -> Any:
+    """The name of the release that `"imagenet"` means for a builder; other weights as they are."""
+    if not isinstance(weights, str) or weights != "imagenet":
+        return weights
+    return next(
+        (name for name in builder.architecture.imagenet if name in builder.releases), weights
+    )
+
+
+def named_release(builder: Callable, weights: Any) -> Any:
+    """As `release_name`, and says on standard error which release was chosen."""
+    name = release_name(builder, weights)
+    if name is not weights:
+        print(f"{builder.__name__}: weights 'imagenet' are {name!r}.", file=sys.stderr)
+    return name
 
 
 def _layers_before(image, checkpoint):
@@ -281,26 +327,55 @@ def _preprocessing_of(weights, checkpoint, builder):
     return checkpoint.preprocessing
 
 
-def _first_layer(preprocessing, include_preprocessing, channels, builder):
-    """The layer that says what images a model takes, and normalises them if it is to."""
+def _included(preprocessing, include_preprocessing, builder):
+    """The `Preprocessing`, and whether the model normalises pixels itself."""
     who = builder.__name__
     if not isinstance(preprocessing, Preprocessing):
         raise ValueError(
             f"{who} needs preprocessing to be None or a keras_mixer.Preprocessing; got "
             f"{preprocessing!r}."
         )
-    if isinstance(include_preprocessing, np.bool_):
-        include_preprocessing = bool(include_preprocessing)
-    rescale = include_preprocessing is not False
-    if not isinstance(include_preprocessing, bool):
-        try:
-            mean, std = include_preprocessing
-            preprocessing = replace(preprocessing, mean=mean, std=std)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
-                f"{include_preprocessing!r}."
-            ) from None
+    if isinstance(include_preprocessing, bool | np.bool_):
+        return preprocessing, bool(include_preprocessing)
+    try:
+        mean, std = include_preprocessing
+        return replace(preprocessing, mean=mean, std=std), True
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{who} needs include_preprocessing to be False, True or a pair (mean, std); got "
+            f"{include_preprocessing!r}."
+        ) from None
+
+
+def _for_channels(channels, preprocessing, checkpoint, builder):
+    """The `Preprocessing` for a model of some channels, to which a checkpoint is adapted."""
+    who, theirs = builder.__name__, checkpoint.channels
+    if theirs in (channels, None):
+        return preprocessing
+    if (channels, theirs) != (1, 3):
+        raise ValueError(
+            f"{who}: {checkpoint} is for images of {theirs} channels, and the model takes "
+            f"{channels}. Weights for 3 channels also go into a model of 1. For another number, "
+            f"build on a layer that makes {theirs} channels: input_tensor="
+            f"keras.layers.Conv2D({theirs}, 1)(keras.Input((height, width, {channels})))."
+        )
+    counts = {np.size(value) for value in (preprocessing.mean, preprocessing.std)}
+    if counts - {1, theirs}:
+        return preprocessing  # an error of the first layer's
+    grey = preprocessing.grey()
+    checkpoint.sum_channels(preprocessing, grey)
+    warnings.warn(
+        f"{who}: {checkpoint} is for images in colour. The stem's three channels are summed, so a "
+        "grey image gets the scores that it had with three equal channels. Images are normalised "
+        f"by mean {grey.mean:.4g} and deviation {grey.std:.4g}.",
+        stacklevel=4,
+    )
+    return grey
+
+
+def _first_layer(preprocessing, rescale, channels, builder):
+    """The layer that says what images a model takes, and normalises them if it is to."""
+    who = builder.__name__
     for values in (preprocessing.mean, preprocessing.std):
         if isinstance(values, tuple) and len(values) != channels:
             raise ValueError(
@@ -321,7 +396,8 @@ def _image(input_tensor, input_shape, builder):
     who = builder.__name__
     if input_tensor is None:
         shape = builder.input_shape if input_shape is None else input_shape
-        return keras.Input(image_shape(shape, who), name="image")
+        # In float32 whatever `floatx` is, as the first layer computes: pixels are not rounded.
+        return keras.Input(image_shape(shape, who), dtype="float32", name="image")
     if not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
             f"{who} needs input_tensor to be a Keras tensor, the output of keras.Input or of a "
@@ -340,6 +416,29 @@ def _image(input_tensor, input_shape, builder):
             f"{tuple(input_shape)}; leave input_shape out."
         )
     return input_tensor
+
+
+def _check_memory(builder, image, sizes):
+    """Raises ValueError for a model whose parameters alone are more than this machine's memory."""
+    _, height, width, channels = image
+    tokens = (height // sizes["patch_size"]) * (width // sizes["patch_size"])
+    count = builder.architecture.parameters(tokens, channels, **sizes)
+    there = memory()
+    if there and 4 * count > there:
+        raise ValueError(
+            f"{builder.__name__} would have about {count:.2g} parameters for {height} x {width} "
+            f"pixels, {tokens:,} tokens and depth {sizes['depth']:,}: {4 * count / 2**30:,.0f} GiB "
+            f"in float32, and this machine has {there / 2**30:,.0f} GiB. Take smaller images, "
+            "larger patches or fewer blocks."
+        )
+
+
+def memory() -> int | None:
+    """The memory of this machine in bytes; None where Python cannot tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
 
 
 def _snake_case(name):
@@ -374,7 +473,8 @@ Raises:
     OSError: Released weights that cannot be fetched or kept.
 
 Warns:
-    UserWarning: The head of the weights was left out for another number of classes.
+    UserWarning: The head of the weights was left out for another number of classes, or their three
+        channels were summed for grey images.
 
 Source: {source}
 """

@@ -178,7 +178,8 @@ def mlp_mixer(
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
     The token-mixing MLPs work for one image size only; `keras_mixer.resize` makes a model for
-    larger images. The released weights were trained on images in [-1, 1].
+    larger images, and `keras_mixer.resize_by_interpolation` for any. The released weights were
+    trained on images in [-1, 1].
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.
@@ -213,8 +214,18 @@ def mlp_mixer(
     return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
+def parameters(tokens, channels, patch_size, width, depth, token_mlp_dim, channel_mlp_dim):
+    block = 2 * (tokens * token_mlp_dim + width * channel_mlp_dim)
+    return patch_size**2 * channels * width + depth * block
+
+
 MIXER = Architecture(
-    mlp_mixer, paper=__doc__, layouts=(OFFICIAL, EARLY, TIMM), preprocessing=PREPROCESSING
+    mlp_mixer,
+    paper=__doc__,
+    layouts=(OFFICIAL, EARLY, TIMM),
+    preprocessing=PREPROCESSING,
+    parameters=parameters,
+    imagenet=("imagenet1k", "gsam", "sam"),  # GSAM, the later of the two, is the more accurate
 )
 
 

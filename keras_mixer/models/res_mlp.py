@@ -171,8 +171,8 @@ def res_mlp(
     """Image [B, H, W, C_in] -> feature map [B, H/P, W/P, width].
 
     The token-mixing layers work for one image size only; `keras_mixer.resize` makes a model for
-    larger images. The released weights were trained on images normalised by ImageNet's mean and
-    standard deviation.
+    larger images, and `keras_mixer.resize_by_interpolation` for any. The released weights were
+    trained on images normalised by ImageNet's mean and standard deviation.
 
     Args:
         patch_size: Side `P` of a patch in pixels; it divides the image's height and width.
@@ -203,11 +203,17 @@ def res_mlp(
     return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
+def parameters(tokens, channels, patch_size, width, depth, channel_mlp_dim, layer_scale):
+    block = tokens**2 + 2 * width * channel_mlp_dim
+    return patch_size**2 * channels * width + depth * block
+
+
 RES_MLP = Architecture(
     res_mlp,
     paper=__doc__,
     layouts=(OFFICIAL, TIMM),
     preprocessing=PREPROCESSING,
+    parameters=parameters,
     head_initializer=NORMAL,
 )
 

@@ -14,6 +14,7 @@ from textwrap import wrap
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
+from keras_mixer._extras import install
 from keras_mixer._text import listed
 from keras_mixer.tpu.slices import GIB, find_slice
 
@@ -242,7 +243,7 @@ def _check_installed():
             "preflight needs libtpu, the TPU compiler, which exists for Linux on x86-64 only; "
             f"this is {platform.system()} on {platform.machine()}. A notebook on Colab has it."
         )
-    raise ImportError(f'preflight needs {listed(missing)}: pip install "keras-mixer[preflight]"')
+    raise ImportError(f"preflight needs {listed(missing)}: {install('preflight')}")
 
 
 def _described(model, precision, image_size, options):

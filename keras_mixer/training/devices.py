@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
 from keras_mixer._backend import is_for_tpus, jit_compile
+from keras_mixer._extras import install
 from keras_mixer._keras import inner_layers
 
 KINDS = ("auto", "tpu", "gpu", "cpu")
 PLAIN_TENSORFLOW = (
     "The installed TensorFlow has no TPU support. "
-    '`pip uninstall -y tensorflow tensorflow-cpu && pip install "keras-mixer[tpu]"` installs one '
-    "that has. "
+    "`pip uninstall -y tensorflow tensorflow-cpu`, then "
+    f"{install('tpu')}, installs one that has. "
 )
 TOO_LATE = (
     "The CPU can be divided into {} only before the first computation of {}. Start Python again "
@@ -171,7 +172,7 @@ def _on_tensorflow(kind, address, replicas):
         there = gpus()
         cure = (
             " `pip uninstall -y tensorflow-cpu` and then "
-            '`pip install "keras-mixer[gpu]"` installs TensorFlow for GPUs.'
+            f"{install('gpu')} installs TensorFlow for GPUs."
         )
         cure = cure if there else ""
         raise RuntimeError(

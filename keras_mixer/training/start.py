@@ -41,7 +41,7 @@ def starting_from(
     if unknown:
         hint = did_you_mean(unknown[0], builds.__signature__.parameters)
         raise ValueError(f"{model} has no option {unknown[0]!r}. {hint}".rstrip())
-    fetch_release(model, weights)  # now, so that the progress of the download is seen
+    weights = fetch_release(model, weights)  # now, so that the progress of the download is seen
     own = given.get("input_shape", builds.input_shape)
     if weights is not None and weights not in builds.releases:
         weights = model_file(weights)

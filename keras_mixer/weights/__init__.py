@@ -10,7 +10,7 @@ from keras_mixer.weights.checkpoint import (
 )
 from keras_mixer.weights.files import is_file
 from keras_mixer.weights.releases import Release, Shipped, fetch
-from keras_mixer.weights.resize import resize
+from keras_mixer.weights.resize import resize, resize_by_interpolation
 
 __all__ = [
     "Checkpoint",
@@ -24,5 +24,6 @@ __all__ = [
     "pytorch",
     "register_layouts",
     "resize",
+    "resize_by_interpolation",
     "save_weights",
 ]

@@ -14,13 +14,14 @@ import numpy as np
 
 from keras_mixer._files import whole_file
 from keras_mixer._keras import inner_layers
+from keras_mixer._runs import model_file
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
 from keras_mixer.images import Preprocessing, carrier
 from keras_mixer.layers import ImagePreprocessing, Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.difference import difference, inside
-from keras_mixer.weights.names import HEAD, named_layers, named_weights
+from keras_mixer.weights.names import HEAD, STEM, named_layers, named_weights
 from keras_mixer.weights.timm import preprocessing_beside
 
 # Name of an architecture -> its layouts, the official one first.
@@ -45,7 +46,7 @@ class Checkpoint:
     def __init__(self, path: StrPath, known: Sequence[layouts.Layout]):
         self.path = Path(path)
         self.arrays = files.read(path)
-        self.layout, self.settings, self._saved = None, {}, None
+        self.layout, self.settings, self._saved, self._changed = None, {}, None, {}
         if self.path.name.endswith(files.KERAS):
             if self.path.suffix == ".keras":
                 self._read_configs(files.configs(path), known)
@@ -103,6 +104,10 @@ class Checkpoint:
             path: Our name of the weight.
             index: The weight's index in its layer.
         """
+        own, weight = self._find(path, index)
+        return own, self._changed.get(path, weight)
+
+    def _find(self, path, index):
         if self.layout is not None:
             return self._ours.get(path, ((), None))
         name = f"{path.rpartition('/')[0]}/{index}"
@@ -119,6 +124,29 @@ class Checkpoint:
         return self.layout.ignored(self.arrays) if self.layout else set()
 
     @property
+    def channels(self):
+        """The number of channels of the images that its stem takes; None without a stem."""
+        _, kernel = self.find("stem/kernel", STEM["stem/kernel"])
+        fits = isinstance(kernel, np.ndarray) and kernel.ndim == 4  # [P, P, C_in, C]
+        return kernel.shape[2] if fits else None
+
+    def sum_channels(self, colour: Preprocessing, grey: Preprocessing) -> None:
+        """Makes its stem that of one channel: a grey image gets what it got in equal channels.
+
+        The stem is a product of each patch, so that the difference between the mean and deviation
+        of each channel and those of grey is part of its weights exactly.
+
+        Args:
+            colour: The images that the weights were trained for.
+            grey: The images of one channel.
+        """
+        kernel, bias = (self.find(*item)[1].astype(np.float64) for item in STEM.items())
+        mean, std = (np.reshape(v, (-1, 1)) for v in (colour.mean, colour.std))
+        shifted = bias + (kernel * (grey.mean - mean) / std).sum((0, 1, 2))
+        summed = (kernel * grey.std / std).sum(2, keepdims=True)
+        self._changed = dict(zip(STEM, map(np.float32, (summed, shifted)), strict=True))
+
+    @property
     def classes(self):
         """The number of classes of its head; None without a head."""
         _, bias = self.find("head/bias", HEAD["head/bias"])
@@ -133,7 +161,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             or, for Keras's own files, any Keras model.
         path: A file of Google's (`.npz`, in the released layout or the one before it), of timm's
             (`.safetensors`, or `.pth`, `.pt`, `.bin`, read without running what is in them), or of
-            Keras's own (`.weights.h5`, `.keras`).
+            Keras's own (`.weights.h5`, `.keras`); or the folder of a run, for its best model's.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -146,7 +174,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             neither, so nothing is compared.
     """
     _check_model(model, "load_weights")
-    known = layouts_of(model)
+    path, known = model_file(path), layouts_of(model)
     if not known and not str(path).endswith(files.KERAS):
         raise _foreign(model, path, "load_weights")
     checkpoint = Checkpoint(path, known)

@@ -34,6 +34,12 @@ def difference(who, model, checkpoint, prefix, missing, misshapen, extra):
         if rows:
             lines.append(f"{heading}, {len(rows)}:")
             lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
+    if not checkpoint.layout and any(array.dtype == "int8" for array in checkpoint.arrays.values()):
+        lines.append(
+            "The file is of a model that model.quantize has made integers of, and takes no other "
+            "place than that: load it as .keras with keras_mixer.load_model."
+        )
+        return "\n".join(lines)
     outside = any(not name.startswith(prefix) for name in missing)
     differing = {name.removeprefix(prefix) for name in (*misshapen, *missing)}
     if not outside and differing <= HEAD.keys() and extra.keys() <= checkpoint.head:
@@ -61,6 +67,13 @@ def _advice(model, misshapen):
         for kind, ours, theirs in zip(axes, shape, found, strict=True):
             if ours != theirs:
                 pairs[kind].add((ours, theirs))
+    stem = misshapen.get("stem/kernel")
+    if {*misshapen} == {"stem/kernel"} and stem[0][2:3] == (1,) and stem[1][2:3] == (3,):
+        yield (
+            "For images of one channel give the file to the builder as weights=, which sums the "
+            "three channels."
+        )
+        return
     if pairs.keys() == {"tokens"}:
         yield (
             f"For another image size ({_lengths(pairs['tokens'])}) build the model for the size of "

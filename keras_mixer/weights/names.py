@@ -2,7 +2,9 @@
 
 import keras
 
-HEAD = {"head/kernel": 0, "head/bias": 1}  # weight of the head -> its index in the layer
+# Weight of the head, and of the stem -> its index in the layer.
+HEAD = {"head/kernel": 0, "head/bias": 1}
+STEM = {"stem/kernel": 0, "stem/bias": 1}
 
 
 def named_layers(model, prefix=""):

@@ -216,7 +216,7 @@ def test_a_layer_of_a_notebook_is_refused_with_a_way_out():
 def test_without_the_extra_the_error_is_the_line_that_installs_it(monkeypatch):
     module = import_module("keras_mixer.tpu.preflight")
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "libtpu" else name)
-    with pytest.raises(ImportError, match=r'libtpu.*pip install "keras-mixer\[preflight\]"'):
+    with pytest.raises(ImportError, match=r'libtpu.*pip install -e "\.\[preflight\]" in a clone'):
         preflight("MixerTi4", "v3-8", 8)
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import keras_mixer
+from keras_mixer.loading import class_names
+from keras_mixer.models import BUILDERS, release_name
 from keras_mixer.models.mlp_mixer import MIXER
 from keras_mixer.weights import Release
 from tests.weights import official
@@ -90,15 +92,43 @@ def test_a_damaged_release_changes_nothing_and_says_what_is_wrong(published, buc
         ("MixerB32", "imagenet21k", r"was released as sam and gsam; .*for MixerB16 and MixerL16\."),
         (
             "MixerB16",
-            "imagenet",
-            r"was released as imagenet1k, imagenet21k, sam and gsam; got weights=",
+            "imagenet-1k",
+            r"was released as imagenet1k, imagenet21k, sam and gsam; got weights='imagenet-1k'\."
+            r" Did you mean 'imagenet1k'\?",
         ),
+        (
+            "MixerL32",
+            "imagenet",
+            r"was never released; .* 'imagenet' exists for MixerS32, MixerS16",
+        ),
+        ("MixerTi4", "imagenet", r"was released as cifar10; got weights='imagenet'\."),
         ("MixerH14", "jft", r"was never released; got weights='jft'\. A checkpoint file"),
     ],
 )
 def test_a_release_that_does_not_exist_is_answered_with_those_that_do(builder, weights, message):
     with pytest.raises(ValueError, match=rf"{builder} {message}"):
         keras_mixer.create_model(builder, weights=weights)
+
+
+IMAGENET = {
+    **dict.fromkeys(("MixerB16", "MixerL16"), "imagenet1k"),
+    **dict.fromkeys(("MixerS32", "MixerS16", "MixerS8", "MixerB32"), "gsam"),
+    **dict.fromkeys(("ResMlpS12", "ResMlpS24", "ResMlpS36", "ResMlpB24"), "imagenet1k"),
+}
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_imagenet_means_the_usual_release_of_1000_classes_if_there_is_one(builder):
+    assert release_name(BUILDERS[builder], "imagenet") == IMAGENET.get(builder, "imagenet")
+
+
+def test_imagenet_is_loaded_as_the_release_and_says_which(published, bucket, capsys):
+    arrays = published(keras_mixer.MixerS32, "gsam")
+    model = keras_mixer.load_model("MixerS32", weights="imagenet")
+    assert np.array_equal(model.get_layer("head").kernel, arrays["head/kernel"])
+    assert capsys.readouterr().err.count("MixerS32: weights 'imagenet' are 'gsam'.\n") == 1
+    assert class_names("MixerS32", "imagenet", count=1000)[0] == "tench"
+    assert bucket.requests == [None]
 
 
 @pytest.mark.parametrize("weights", [True, 3, b"x.npz"])

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 import keras_mixer
+from keras_mixer import data, training
+from keras_mixer.weights.resize import Interpolation
 from tests.cases import CASES, randomised
+from tests.pictures import SHARED
 
 MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
 TOLERANCE = 1e-5  # float32 in two orders of summation, relative to the largest value
@@ -151,7 +154,7 @@ def test_a_model_within_a_model_is_an_error_that_says_what_to_resize():
 def test_a_layer_that_cannot_grow_is_named():
     model = MIXER.tiny(include_top=False)
     flat = keras.layers.Dense(2, name="top")(keras.layers.Flatten()(model.output))
-    with pytest.raises(ValueError, match=r"cannot enlarge 'top' \(Dense\)"):
+    with pytest.raises(ValueError, match=r"cannot resize 'top' \(Dense\)"):
         keras_mixer.resize(keras.Model(model.input, flat), (32, 64))
 
 
@@ -264,10 +267,10 @@ def test_what_is_frozen_within_a_layer_stays_so():
     [
         (
             lambda x: x + np.ones((1, 4, 8, 24)),
-            r"enlarge 'add.*\(Add\)\. It does not take a larger",
+            r"resize 'add.*\(Add\)\. It does not take an image of",
         ),
-        (lambda x: keras.ops.reshape(x, (-1, 4 * 8 * 24)), "not give one result for one larger"),
-        (lambda x: keras.ops.reshape(x, (1, 4 * 8 * 24)), "not give one result for one larger"),
+        (lambda x: keras.ops.reshape(x, (-1, 4 * 8 * 24)), "not give one result for one image"),
+        (lambda x: keras.ops.reshape(x, (1, 4 * 8 * 24)), "not give one result for one image"),
     ],
 )
 def test_an_operation_that_cannot_grow_is_an_error(operation, message):
@@ -275,3 +278,132 @@ def test_an_operation_that_cannot_grow_is_an_error(operation, message):
     model = keras.Model(backbone.input, operation(backbone.output))
     with pytest.raises(ValueError, match=message):
         keras_mixer.resize(model, (32, 64))
+
+
+# -------------------------------------------------------------------------------- by interpolation
+def test_interpolation_to_the_same_size_is_the_identity(case):
+    model = case.trained()
+    same = keras_mixer.resize_by_interpolation(model, (16, 32))
+    for old, new in zip(model.weights, same.weights, strict=True):
+        assert old.path == new.path
+        assert np.array_equal(old, new)
+
+
+@pytest.mark.parametrize("size", [(12, 24), (20, 40), (24, 32), (32, 64), (8, 48)])
+def test_tokens_that_are_weighed_alike_give_the_same_scores_in_any_resolution(case, size):
+    """Of an image of one colour, which is the same picture in every resolution."""
+    model = case.trained(classifier_activation=None)
+    for block in ("block_0", "block_1"):
+        layer = model.get_layer(block)
+        for weight in layer.weights:
+            if (axes := layer.token_axes.get(weight.path.partition("/")[2])) is not None:
+                over = tuple(i for i, kind in enumerate(axes) if kind == "tokens")
+                weight.assign(np.mean(weight, over, keepdims=True) + np.zeros(weight.shape))
+    resized = keras_mixer.resize_by_interpolation(model, size)
+    colours = case.images()[:, :1, :1]
+    expected = np.asarray(model(np.tile(colours, (1, 16, 32, 1))))
+    logits = np.asarray(resized(np.tile(colours, (1, *size, 1))))
+    assert resized.input_shape == (None, *size, 3)
+    assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(("old", "new"), [((4, 8), (3, 6)), ((4, 8), (5, 9)), ((3, 5), (9, 5))])
+def test_hidden_units_get_the_same_from_a_constant_map_whatever_their_kernel(old, new):
+    kernel = np.random.default_rng(0).normal(size=(old[0] * old[1], 6)).astype(np.float32)
+    grown = Interpolation(old, new).grown(kernel, ("tokens", "units"))
+    assert grown.shape == (new[0] * new[1], 6)
+    assert np.allclose(grown.sum(0), kernel.sum(0), rtol=1e-5, atol=1e-5)  # float32 sums
+
+
+def waves(side):
+    """A smooth map at the centres of a grid of a side, [S, 3]."""
+    y, x = np.divmod(np.arange(side * side), side)
+    y, x = (y + 0.5) / side, (x + 0.5) / side
+    return np.stack([np.cos(3 * x + y), np.sin(2 * y - x), x * y], axis=1).astype(np.float32)
+
+
+def test_smooth_weights_are_met_the_better_the_finer_the_grid():
+    """Linear interpolation errs with the square of the distance between tokens inside the grid,
+    and with the distance at its border, where there is nothing to interpolate with."""
+    errors = []
+    for side in (6, 12, 24):
+        stretched = Interpolation((side, side), (side * 5 // 3,) * 2)
+        given, summed = (
+            stretched.grown(array, axes)
+            for array, axes in (
+                (waves(side).T, ("units", "tokens")),
+                (waves(side), ("tokens", "units")),
+            )
+        )
+        exact = waves(side * 5 // 3)
+        share = (3 / 5) ** 2
+        errors.append([np.abs(given.T - exact).mean(), np.abs(summed / share - exact).mean()])
+    errors = np.array(errors)
+    assert (errors[1:] < 0.6 * errors[:-1]).all()
+    assert errors[-1, 0] < 0.005
+
+
+def test_every_token_s_bias_is_interpolated_and_no_other():
+    model = MIXER.trained()
+    resized = keras_mixer.resize_by_interpolation(model, (8, 32))
+    before, after = (m.get_layer("block_1").token_mlp for m in (model, resized))
+    assert after.expand.kernel.shape == (16, 20)
+    assert np.array_equal(after.expand.bias, before.expand.bias)
+    pairs = np.reshape(before.project.bias, (2, 2, 8))  # two rows become one
+    assert np.allclose(after.project.bias, pairs.mean(1).ravel(), rtol=1e-6)
+
+
+def test_a_model_resized_by_interpolation_is_saved_and_shrunk_layers_in_front_with_it(tmp_path):
+    image = keras.Input((40, 40, 3))
+    x = keras.layers.Resizing(16, 32)(image)
+    model = randomised(MIXER.tiny(input_tensor=x, include_preprocessing=True))
+    resized = keras_mixer.resize_by_interpolation(model, 30)
+    assert resized.get_layer("map").output.shape == (None, 3, 6, 24)
+    resized.save(tmp_path / "model.keras")
+    pixels = np.random.default_rng(2).uniform(0, 255, (2, 30, 30, 3)).astype(np.float32)
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.array_equal(again(pixels), resized(pixels))
+    with pytest.raises(ValueError, match=r"'resizing.* Its 16 x 32 would need to be multiples of"):
+        keras_mixer.resize_by_interpolation(model, 41)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (30, r"cannot resize 'stem'.* nearest size that works is 32 x 32"),
+        (0, "needs size to be a height and a width in pixels; got 0"),
+        ((8, 16, 3), r"a height and a width in pixels; got \(8, 16, 3\)"),
+    ],
+)
+def test_a_size_that_cannot_be_interpolated_to_is_an_error(size, message):
+    with pytest.raises(ValueError, match=f"^resize_by_interpolation .*{message}"):
+        keras_mixer.resize_by_interpolation(MIXER.tiny(), size)
+
+
+def test_a_size_that_is_no_multiple_is_sent_to_the_interpolation():
+    with pytest.raises(ValueError, match=r"resize_by_interpolation, which is not the paper's\."):
+        keras_mixer.resize(MIXER.tiny(), (24, 48))
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
+@pytest.mark.parametrize("resize", [keras_mixer.resize, keras_mixer.resize_by_interpolation])
+def test_a_quantised_model_is_an_error_that_does_not_blame_the_size(resize):
+    model = MIXER.trained()
+    model.quantize("int8")
+    with pytest.raises(ValueError, match=r"needs weights in floating point.*first, then quantise"):
+        resize(model, (32, 64))
+
+
+# The size of the images -> correct answers of 1,000; docs/models.md quotes them.
+CIFAR10 = {20: 707, 24: 779, 28: 791, 32: 834, 36: 751, 40: 703, 48: 578}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.exists(), reason="needs CIFAR-10 as TensorFlow Datasets has it")
+@pytest.mark.parametrize("size", CIFAR10)
+def test_a_trained_model_keeps_most_of_its_accuracy_at_sizes_nearby(size):
+    model = keras_mixer.MixerTi4(weights="cifar10")
+    images = data.tfds("cifar10", "test[:1000]", data_dir=SHARED)
+    result = training.evaluate(keras_mixer.resize_by_interpolation(model, size), images)
+    # another processor's rounding may turn an image or two
+    assert 1000 * result["accuracy"] == pytest.approx(CIFAR10[size], abs=2)

@@ -1,6 +1,7 @@
 """Classifies pictures with a `.tflite` file or a Keras model."""
 
 import os
+import warnings
 from numbers import Integral
 from threading import Lock
 from typing import Any, NamedTuple
@@ -58,6 +59,9 @@ class Classifier:
         FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; its one
             score is not from a sigmoid; labels do not match its classes, or are its own names in
             another order; or the scale of pixels is unknown.
+
+    Warns:
+        UserWarning: The last layer of a Keras model is all zeros: it was never trained.
 
     Attributes:
         preprocessing: The `keras_mixer.Preprocessing` by which pictures are cropped and scaled.
@@ -189,6 +193,14 @@ class _Keras:
             )
         self.classes = model.outputs[0].shape[-1]
         self.activation = activation_of(last_operation(model))
+        head = next((layer for layer in reversed(model.layers) if layer.weights), None)
+        if head and not any(np.any(keras.ops.convert_to_numpy(w)) for w in head.weights):
+            warnings.warn(
+                f"Classifier: the last layer of '{model.name}', '{head.name}', is all zeros, as "
+                "before training, so that every class gets the same score. Train the model, or "
+                "build it with weights=.",
+                stacklevel=3,
+            )
         self.metadata, self.preprocessing = None, find_preprocessing(model)
         self.lock = Lock()
 

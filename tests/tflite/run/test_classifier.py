@@ -252,6 +252,11 @@ def test_a_keras_model_that_takes_pixels_gets_pixels(pixels):
     assert best.score == pytest.approx(scores.max(), rel=1e-4)
 
 
+def test_a_model_whose_head_was_never_trained_says_so():
+    with pytest.warns(UserWarning, match="'head', is all zeros, as before training.* weights="):
+        Classifier(CASES[0].tiny())
+
+
 def test_labels_match_the_classes(path):
     with pytest.raises(ValueError, match="7 scores; got 3 labels"):
         Classifier(path, labels=["a", "b", "c"])
