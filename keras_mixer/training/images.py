@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -26,17 +27,28 @@ def training_sources(
 
     Args:
         dataset, split, held_out, validation, data_dir: As in `keras_mixer.data.load_splits`.
-        run: The folder of a run that is resumed, which may have held out other images of a folder
-            in an older version.
+        run: The folder of a run that is resumed: images are divided as it divided them.
 
     Raises:
         ValueError, FileNotFoundError, OSError: As `keras_mixer.data.load_splits` does.
     """
     record = record_of(run) if run else None
-    kept = held_out_as(record, dataset) if record and not (split or held_out) else None
-    if kept and "every" in kept and validation is None:
-        return data.Splits(*data.hold_out(data.folder(dataset), **kept), None)
+    if record and not (split or held_out) and validation is None:
+        kept = held_out_as(record, dataset)
+        if kept and "every" in kept:
+            return data.Splits(*data.hold_out(data.folder(dataset), **kept), None)
+        held_out = _split_that_chose(record, dataset)
     return data.load_splits(dataset, split, held_out, validation=validation, data_dir=data_dir)
+
+
+def _split_that_chose(record, dataset):
+    """The split of a data set by which a run chooses its best model; None if it has none."""
+    held_out = record["origin"]["held_out"] or {}
+    if "split" in held_out:
+        return held_out["split"]
+    folder = Path(held_out.get("absolute", ""))
+    inside = folder.parent == Path(dataset).expanduser().resolve()
+    return folder.name if inside and "share" not in held_out else None
 
 
 def evaluation_source(

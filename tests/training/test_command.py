@@ -76,6 +76,17 @@ def test_a_run_of_an_older_version_is_evaluated_and_resumed(here, tmp_path, monk
     assert "is finished" in again.stdout
 
 
+@pytest.mark.slow
+def test_a_run_whose_test_images_chose_is_resumed_as_it_began(here, tmp_path):
+    for split in ("train", "valid", "test"):
+        class_folders(tmp_path / "pets" / split, count=8)
+    arguments = ["train", "--dataset", "pets", "--output", "run", *TINY]
+    done = here(*arguments, "--held-out", "test", cwd=tmp_path)
+    assert "in train/, chooses by 18 in test/." in done.stdout
+    again = here(*arguments, "--resume", cwd=tmp_path)
+    assert "is finished" in again.stdout
+
+
 def without_origin(path):
     """Makes a state as older versions wrote it: its record has the images as text only."""
     with safe_open(path, "numpy") as file:
