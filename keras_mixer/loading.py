@@ -40,6 +40,11 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
         )
     path = model_file(model)
     if path.suffix != ".keras":
+        if path.suffix in (".h5", ".hdf5"):
+            raise ValueError(
+                f"{path} is in Keras's older format, which may run code; load it with "
+                "keras.models.load_model, save it as .keras, and give that file."
+            )
         if is_file(str(model)):
             raise ValueError(_no_model(str(model)))
         return create_model(str(model), weights=weights)

@@ -63,9 +63,12 @@ def read(path):
     for name, array in arrays.items():
         if array.dtype.name == "bfloat16":  # no type of NumPy's own
             arrays[name] = array.astype(np.float32)
+        elif array.dtype == "V2" and suffix == ".npz":  # as which NumPy writes it
+            arrays[name] = _of_bfloat16(array)
     wrong = [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]
     if wrong:
-        raise ValueError(f"{path} holds something else than numbers: {', '.join(wrong)}.")
+        some = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        raise ValueError(f"{path} holds something else than numbers: {some}.")
     return arrays
 
 
@@ -198,8 +201,14 @@ def _values(weight):
     """The values of a data set; of bfloat16, which HDF5 does not have, Keras writes the bytes."""
     values = weight[()]
     if values.dtype == "V2" and weight.attrs.get("dtype") == "bfloat16":
-        return (np.asarray(values).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return _of_bfloat16(values)
     return values
+
+
+def _of_bfloat16(values):
+    """The numbers in the bytes of bfloat16, which are the upper half of a float32's."""
+    bits = np.asarray(values).view(np.uint16).astype(np.uint32) << 16
+    return bits.view(np.float32)
 
 
 READERS = {

@@ -188,3 +188,11 @@ def test_a_well_compressed_file_is_read(tmp_path):
     np.savez_compressed(tmp_path / "m.npz", **arrays)
     assert (tmp_path / "m.npz").stat().st_size < 10**4
     assert read(tmp_path / "m.npz")["a"].size == 10**6
+
+
+def test_bfloat16_in_an_npz_is_read(tmp_path):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    np.savez(tmp_path / "m.npz", a=np.array([1.5, -3e38], bfloat16))
+    assert np.array_equal(
+        read(tmp_path / "m.npz")["a"], np.array([1.5, -3e38], bfloat16).astype("f4")
+    )

@@ -129,6 +129,7 @@ def benchmark(tflite: Tflite, *, threads: int | None = None, runs: int = 50) -> 
 
     runner = Runner(tflite, threads)
     threads = threads or default_threads()
+    runner(np.zeros(runner.shape, np.float32))  # a file that does not run is an error of one line
     matmuls = _matmuls(runner.content)
     interpreters = {kind: open_interpreter(matmul_file(kind), threads) for kind in matmuls}
     interpreters["file"] = runner.interpreter
