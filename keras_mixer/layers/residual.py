@@ -6,6 +6,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from keras_mixer._keras import inner_layers, is_quantised
 from keras_mixer.layers.drop_path import DropPath
 from keras_mixer.layers.gradients import norm_dense
 
@@ -72,6 +73,28 @@ class Residual(keras.layers.Layer):
         self.drop_path.build(input_shape)  # `Model.quantize` refuses a layer that is not built
         self.built = True
 
+    def get_build_config(self):
+        """Besides the shape, which layers inside are frozen or quantised, unlike the block."""
+        config, inner = super().get_build_config(), dict(_inside(self))
+        if any(layer.trainable != self.trainable for layer in inner.values()):
+            config["trainable"] = {path: layer.trainable for path, layer in inner.items()}
+        quantised = {path: layer for path, layer in inner.items() if is_quantised(layer)}
+        if quantised:
+            config["quantised"] = {
+                path: [layer.quantization_mode, layer.get_config().get("quantization_config")]
+                for path, layer in quantised.items()
+            }
+        return config
+
+    def build_from_config(self, config):
+        super().build_from_config(config)
+        inner = dict(_inside(self))
+        for path, (mode, settings) in config.get("quantised", {}).items():
+            given = {"config": keras.saving.deserialize_keras_object(settings)} if settings else {}
+            inner[path].quantize(mode, **given)
+        for path, trainable in config.get("trainable", {}).items():  # outer layers come first
+            inner[path].trainable = trainable
+
     def sublayer(self, kind, name, shape, *arguments):
         """A built layer of the block, of the block's data type: `kind(*arguments)`."""
         layer = kind(*arguments, dtype=self.dtype_policy, name=name)
@@ -115,6 +138,13 @@ class Residual(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _inside(layer, prefix=""):
+    """Pairs of a path and a layer for the layers within, `"token_mlp/expand"`."""
+    for inner in inner_layers(layer, recursive=False):
+        yield f"{prefix}{inner.name}", inner
+        yield from _inside(inner, f"{prefix}{inner.name}/")
 
 
 def tokens_first_by_default(tokens_first):

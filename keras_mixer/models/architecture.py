@@ -52,6 +52,9 @@ class Architecture:
         layouts: How other code bases name and lay out the weights, the official one first.
         preprocessing: What images a model takes where no weights say it.
         head_initializer: Of the classifier head's kernel, a Keras initializer or its name.
+        parameters: A function from the number of tokens, the channels of an image and the sizes to
+            the number of parameters of the kernels, which are nearly all. A model that this
+            machine cannot hold is refused by it before it is built.
         imagenet: What `weights="imagenet"` means: names of releases for the 1,000 classes of
             ImageNet, of which a builder takes the first that it has.
         input_shape: Of an image, when nothing else is said.
@@ -68,6 +71,7 @@ class Architecture:
         paper: str,
         layouts: Sequence[Layout],
         preprocessing: Preprocessing,
+        parameters: Callable[..., int],
         head_initializer: str | keras.Initializer = "zeros",
         imagenet: Sequence[str] = ("imagenet1k",),
         input_shape: tuple[int, ...] = (224, 224, 3),
@@ -78,6 +82,7 @@ class Architecture:
         self.layouts = layouts
         self.preprocessing = preprocessing
         self.head_initializer = head_initializer
+        self.parameters = parameters
         self.imagenet = imagenet
         self.input_shape = input_shape
         self.variants = {}
@@ -212,6 +217,7 @@ def assemble(
     include_top, classes = arguments["include_top"], arguments["classes"]
     options = {key: arguments[key] for key in options}
     image = _image(input_tensor, input_shape, builder)
+    _check_memory(builder, image.shape, {p.name: arguments[p.name] for p in architecture.sizes})
     weights = named_release(builder, weights)
     checkpoint = (
         None if weights is None else Checkpoint(_file(weights, builder), architecture.layouts)
@@ -410,6 +416,29 @@ def _image(input_tensor, input_shape, builder):
             f"{tuple(input_shape)}; leave input_shape out."
         )
     return input_tensor
+
+
+def _check_memory(builder, image, sizes):
+    """Raises ValueError for a model whose parameters alone are more than this machine's memory."""
+    _, height, width, channels = image
+    tokens = (height // sizes["patch_size"]) * (width // sizes["patch_size"])
+    count = builder.architecture.parameters(tokens, channels, **sizes)
+    there = memory()
+    if there and 4 * count > there:
+        raise ValueError(
+            f"{builder.__name__} would have about {count:.2g} parameters for {height} x {width} "
+            f"pixels, {tokens:,} tokens and depth {sizes['depth']:,}: {4 * count / 2**30:,.0f} GiB "
+            f"in float32, and this machine has {there / 2**30:,.0f} GiB. Take smaller images, "
+            "larger patches or fewer blocks."
+        )
+
+
+def memory() -> int | None:
+    """The memory of this machine in bytes; None where Python cannot tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
 
 
 def _snake_case(name):

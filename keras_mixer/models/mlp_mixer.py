@@ -214,11 +214,17 @@ def mlp_mixer(
     return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
+def parameters(tokens, channels, patch_size, width, depth, token_mlp_dim, channel_mlp_dim):
+    block = 2 * (tokens * token_mlp_dim + width * channel_mlp_dim)
+    return patch_size**2 * channels * width + depth * block
+
+
 MIXER = Architecture(
     mlp_mixer,
     paper=__doc__,
     layouts=(OFFICIAL, EARLY, TIMM),
     preprocessing=PREPROCESSING,
+    parameters=parameters,
     imagenet=("imagenet1k", "gsam", "sam"),  # GSAM, the later of the two, is the more accurate
 )
 

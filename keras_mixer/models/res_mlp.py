@@ -203,11 +203,17 @@ def res_mlp(
     return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
+def parameters(tokens, channels, patch_size, width, depth, channel_mlp_dim, layer_scale):
+    block = tokens**2 + 2 * width * channel_mlp_dim
+    return patch_size**2 * channels * width + depth * block
+
+
 RES_MLP = Architecture(
     res_mlp,
     paper=__doc__,
     layouts=(OFFICIAL, TIMM),
     preprocessing=PREPROCESSING,
+    parameters=parameters,
     head_initializer=NORMAL,
 )
 

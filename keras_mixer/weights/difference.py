@@ -34,6 +34,12 @@ def difference(who, model, checkpoint, prefix, missing, misshapen, extra):
         if rows:
             lines.append(f"{heading}, {len(rows)}:")
             lines += [f"  {name}: {text}" for name, text in _grouped(rows)]
+    if not checkpoint.layout and any(array.dtype == "int8" for array in checkpoint.arrays.values()):
+        lines.append(
+            "The file is of a model that model.quantize has made integers of, and takes no other "
+            "place than that: load it as .keras with keras_mixer.load_model."
+        )
+        return "\n".join(lines)
     outside = any(not name.startswith(prefix) for name in missing)
     differing = {name.removeprefix(prefix) for name in (*misshapen, *missing)}
     if not outside and differing <= HEAD.keys() and extra.keys() <= checkpoint.head:

@@ -15,8 +15,10 @@ from keras_mixer.models import ARCHITECTURES, BUILDERS
 from keras_mixer.weights.checkpoint import layouts_of
 from tests.cases import CASES
 from tests.conftest import ROOT
+from tests.marks import slow
 
 VARIANTS = keras_mixer.list_models()
+TINY = {"patch_size": 4, "width": 8, "channel_mlp_dim": 8, "input_shape": (8, 8, 3)}
 
 
 def test_every_paper_has_a_case():
@@ -36,6 +38,30 @@ def test_a_variant_has_exactly_the_number_of_parameters_in_its_table(name):
     keras.utils.clear_session(free_memory=False)  # or they are initialised in another test
     assert model.count_params() == BUILDERS[name].params
     assert model.output_shape == (None, 1000)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_parameters_are_estimated_before_a_model_is_built(name):
+    builder = BUILDERS[name]
+    height, width, channels = builder.input_shape
+    tokens = height * width // builder.sizes["patch_size"] ** 2
+    estimate = builder.architecture.parameters(tokens, channels, **builder.sizes)
+    assert 0.8 * builder.params < estimate < builder.params
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("MixerH14", {"input_shape": (14 * 10**4, 14 * 10**4, 3)}),
+        ("ResMlpS12", {"input_shape": (16 * 1000, 16 * 1000, 3)}),
+        ("MlpMixer", TINY | {"token_mlp_dim": 4, "depth": 10**10}),
+        ("MlpMixer", TINY | {"token_mlp_dim": 10**12, "depth": 1}),
+        ("ResMlp", TINY | {"layer_scale": 0.1, "depth": 10**10}),
+    ],
+)
+def test_a_model_that_no_memory_holds_is_refused_before_it_is_built(name, arguments):
+    with pytest.raises(ValueError, match=rf"{name} would have about .* GiB in float32, and this m"):
+        BUILDERS[name](**arguments)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -302,6 +328,32 @@ def test_a_quantised_model_computes_the_same_with_tokens_first(case):
         found[order] = keras.ops.convert_to_numpy(model(images))
     # the same integers; an activation that rounds to the next one may differ by a step of 127
     assert np.abs(found[True] - found[False]).max() < 1e-2 * np.abs(found[False]).max()
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("mode", ["int8", slow("int4"), slow("float8")])
+def test_a_quantised_model_is_saved_and_loaded_and_no_other_takes_its_weights(case, mode, tmp_path):
+    model, images = case.trained(depth=1), case.images()
+    model.quantize(mode)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.array_equal(again(images), model(images))
+    assert [w.dtype for w in again.weights] == [w.dtype for w in model.weights]
+    if mode != "float8":
+        with pytest.raises(ValueError, match=r"that model\.quantize has made integers of"):
+            case.tiny(weights=tmp_path / "model.keras", depth=1)
+
+
+def test_what_is_frozen_within_a_block_stays_so_in_a_file(case, tmp_path):
+    model = case.trained()
+    model.get_layer("block_1").channel_mlp.trainable = False
+    model.get_layer("block_1").channel_mlp.project.trainable = True
+    model.get_layer("block_0").trainable = False
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    trained = [[w.path for w in each.trainable_weights] for each in (model, again)]
+    assert trained[0] == trained[1]
+    assert 0 < len(trained[0]) < len(model.weights)
 
 
 def test_a_saved_model_remembers_its_architecture(case, tmp_path):
