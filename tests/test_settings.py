@@ -222,7 +222,7 @@ def test_what_is_made_already_computes_the_same(setting, files):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", OFTEN)
 @pytest.mark.parametrize("name", SLOW)
 def test_data_training_and_conversion_take_no_settings_from_the_user(setting, name, files):
     assert apart(SLOW[name], SETTINGS[setting][0], files) <= 1e-6

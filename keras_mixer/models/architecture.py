@@ -223,6 +223,8 @@ def assemble(
         None if weights is None else Checkpoint(_file(weights, builder), architecture.layouts)
     )
     if checkpoint:
+        if weights in builder.releases:
+            checkpoint.image_size = tuple(builder.input_shape[:2])
         classes = classes or checkpoint.classes
         trained = {key: value for key, value in checkpoint.settings.items() if key in options}
         options = trained | {k: v for k, v in options.items() if v is not None or k not in trained}

@@ -18,7 +18,7 @@ from keras_mixer._runs import model_file
 from keras_mixer._text import listed
 from keras_mixer._types import StrPath
 from keras_mixer.images import Preprocessing, carrier
-from keras_mixer.layers import ImagePreprocessing, Residual
+from keras_mixer.layers import ImagePreprocessing, PatchEmbed, Residual
 from keras_mixer.weights import files, layouts
 from keras_mixer.weights.difference import difference, inside
 from keras_mixer.weights.names import HEAD, STEM, named_layers, named_weights
@@ -39,6 +39,8 @@ class Checkpoint:
     Attributes:
         path: The file.
         layout: The layout of its names and arrays; None for Keras's own files.
+        image_size: Height and width of the images for which it was trained, as the stem gets them;
+            None where nothing says it.
         settings: What layers are set to where its weights come from: those of its layout, or of the
             model in a `.keras` file; empty for a `.weights.h5`, which does not say.
     """
@@ -46,6 +48,7 @@ class Checkpoint:
     def __init__(self, path: StrPath, known: Sequence[layouts.Layout]):
         self.path = Path(path)
         self.arrays = files.read(path)
+        self.image_size = None
         self.layout, self.settings, self._saved, self._changed = None, {}, None, {}
         if self.path.name.endswith(files.KERAS):
             if self.path.suffix == ".keras":
@@ -72,6 +75,9 @@ class Checkpoint:
             same = all(value == values[0] for value in values)  # as in every model of a builder
             if values and same and isinstance(values[0], type(example)):
                 self.settings[name] = values[0]
+        stems = [config["input_shape"] for kind, config in configs if kind == PatchEmbed.__name__]
+        if len(stems) == 1 and stems[0]:
+            self.image_size = tuple(stems[0][1:3])
         images = [config for kind, config in configs if kind == ImagePreprocessing.__name__]
         if not images or "mean" not in images[0]:
             return  # a file from before models had one
@@ -317,6 +323,7 @@ def assign(
         )
     for weight, array in pairs:
         weight.assign(array)
+    _check_image_size(model, checkpoint, who)
 
 
 def _no_weights(array, dtype):
@@ -382,6 +389,22 @@ def _differing(model, settings, every_layer=True):
             if getattr(layer, name, value) != value:
                 wanted[name], has[name] = value, getattr(layer, name)
     return [listed(f"{k}={v!r}" for k, v in each.items()) if each else "" for each in (wanted, has)]
+
+
+def _check_image_size(model, checkpoint, who):
+    """Warns where a file's tokens are as many as the model's, in a grid of another shape."""
+    stems = [layer for layer in inner_layers(model) if isinstance(layer, PatchEmbed)]
+    ours = [tuple(stem.get_build_config()["input_shape"][1:3]) for stem in stems]
+    theirs = checkpoint.image_size
+    if theirs and len(ours) == 1 and ours[0] != theirs:
+        sizes = [" x ".join(map(str, size)) for size in (theirs, ours[0])]
+        warnings.warn(
+            f"{who}: {checkpoint} was trained for images of {sizes[0]} pixels, and '{model.name}' "
+            f"takes {sizes[1]}. They have as many tokens, in another order, so the scores will be "
+            "wrong. Build the model for the size of the file, then see "
+            "keras_mixer.resize_by_interpolation.",
+            stacklevel=4,
+        )
 
 
 def _check_images(model, checkpoint):

@@ -76,7 +76,8 @@ def configs(path):
     """The configurations of our layers in a `.keras` file, as data; nothing is built from them.
 
     Returns:
-        Pairs of the name of a layer's class and its configuration, in the order of the file.
+        Pairs of the name of a layer's class and its configuration, with the `input_shape` for which
+        it was built or None, in the order of the file.
 
     Raises:
         ValueError: The file is damaged.
@@ -97,7 +98,8 @@ def configs(path):
         if isinstance(value, dict):
             package, _, name = str(value.get("registered_name")).partition(">")
             if package == PACKAGE and isinstance(value.get("config"), dict):
-                found.append((name, value["config"]))
+                built = value.get("build_config") or {}
+                found.append((name, value["config"] | {"input_shape": built.get("input_shape")}))
             value = [*value.values()]
         if isinstance(value, list):
             rest += reversed(value)

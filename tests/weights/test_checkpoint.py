@@ -472,3 +472,20 @@ def test_another_suffix_is_answered_with_keras_s_own_functions(tmp_path):
 def test_what_is_no_built_model_is_an_error(function, model):
     with pytest.raises(ValueError, match="needs a built Keras model; got"):
         function(model, "x.npz")
+
+
+def test_as_many_tokens_in_a_grid_of_another_shape_are_warned_of(case, tmp_path):
+    model = case.trained()  # of 4 x 8 tokens
+    model.save(tmp_path / "model.keras")
+    said = r"model\.keras was trained for images of 16 x 32 pixels, and 'mine' takes 32 x 16"
+    with pytest.warns(UserWarning, match=said):
+        case.tiny(weights=tmp_path / "model.keras", input_shape=(32, 16, 3), name="mine")
+    with pytest.warns(UserWarning, match=f"load_weights: {said}"):
+        keras_mixer.load_weights(
+            case.tiny(input_shape=(32, 16, 3), name="mine"), tmp_path / "model.keras"
+        )
+    with pytest.warns(UserWarning, match="of 32 x 32 pixels, and 'mixer_ti4' takes 16 x 64"):
+        keras_mixer.MixerTi4(weights="cifar10", input_shape=(16, 64, 3))
+    resized = keras_mixer.resize_by_interpolation(model, (32, 16))  # no other order: no word
+    resized.save(tmp_path / "resized.keras")
+    case.tiny(weights=tmp_path / "resized.keras", input_shape=(32, 16, 3))
