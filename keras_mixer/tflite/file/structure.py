@@ -1,7 +1,7 @@
 """Checks the structure of a `.tflite` file before LiteRT reads it.
 
 LiteRT trusts much of what a file says: it may end the process (SIGSEGV, SIGABRT) on files that its
-own flatbuffer verifier accepts. What is checked here is wrong in every file, whoever made it.
+own flatbuffer verifier accepts. No converter writes what is refused here.
 """
 
 import math
@@ -17,12 +17,13 @@ UNREADABLE = (
     *(struct.error, TypeError, ValueError, IndexError, OverflowError, MemoryError),
     *(RecursionError, AttributeError, KeyError, NotImplementedError, EOFError),
 )
-
 REPEATED = 4  # how often a file may name the same bytes, on average
 TABLES = 100_000  # tensors, ops, buffers and so on; large language models have ten thousand
 RANK = 8  # LiteRT's kernels have loops for at most so many dimensions
 ELEMENTS = 2**31 - 1  # of a tensor: LiteRT's kernels count in int32
-MEMORY = 2**31 - 1  # bytes that the tensors need which are alive at the same time
+# Bytes that the tensors need which are alive at the same time: so many, or for large files so many
+# times their size.
+MEMORY, FACTOR = 2**31 - 1, 8
 NESTED = 1000  # calls of subgraphs by subgraphs, counted along all paths
 # Scales lie in this range, so that the product of any three of them is a float32.
 SMALLEST_SCALE, LARGEST_SCALE = 1e-30, 1e18
@@ -159,7 +160,7 @@ def _problems(content):
         graph = _Graph(model.Subgraphs(i), f"subgraph {i}, " if count > 1 else "")
         yield from graph.tensor_problems(buffers)
         yield from graph.op_problems(codes)
-        yield from graph.order_problems()
+        yield from graph.order_problems(max(MEMORY, FACTOR * len(content)))
         calls.append([n for op in graph.ops for n in _called(op)])
         if not all(0 <= n < count for n in calls[i]):
             yield f"subgraph {i} calls a subgraph that does not exist"
@@ -314,8 +315,8 @@ class _Graph:
         if kind in SCALED + PLAIN and len(scaled) < len(tensors) and not plain:
             yield f"needs a scale of tensor {min({*tensors} - {*scaled})}"
 
-    def order_problems(self):
-        """Tensors are written once, before they are read, and fit into memory."""
+    def order_problems(self, memory):
+        """Tensors are written once, before they are read, and fit into so many bytes of memory."""
         count = len(self.tensors)
         if not all(0 <= n < count for n in (*self.inputs, *self.outputs)):
             yield f"{self.where or 'it '}has an input or output that does not exist"
@@ -336,7 +337,7 @@ class _Graph:
                 written.add(n)
                 used += self.bytes[n] if n not in alive else 0
                 alive[n] = self.bytes[n]
-            if used > MEMORY:
+            if used > memory:
                 yield f"{self.where}op {i} ({self.kinds[i]}) would need {used:,} bytes of memory"
             for n in {*reads, *writes}:
                 if last.get(n, i) <= i and n in alive and n not in variable:

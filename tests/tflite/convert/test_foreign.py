@@ -11,6 +11,7 @@ import keras_mixer
 from keras_mixer._keras import inner_layers
 from keras_mixer.tflite import convert, sensitivity, verify
 from keras_mixer.tflite.file.interpreter import open_interpreter
+from keras_mixer.tflite.file.structure import check_structure
 from tests.marks import slow
 
 SHAPE = (32, 32, 3)
@@ -382,6 +383,7 @@ def test_the_file_gives_what_keras_gives_and_the_model_is_as_before(name):
     before = state(model)
     content = convert(model)
     assert state(model) == before
+    check_structure("the file", content)
     assert np.abs(expected).max() > 1e-3
     assert np.abs(scores_of(content, images) - expected).max() < 1e-5 * max(
         1, np.abs(expected).max()

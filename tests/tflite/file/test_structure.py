@@ -92,6 +92,27 @@ def one_buffer_short(model, graph):
     constant(model).buffer = len(model.buffers)
 
 
+def sparse(indices, segments=(0, 3)):
+    """Weights of three numbers, all of the first output."""
+
+    def change(model, graph):
+        weights = graph.tensors[int(first(model, "FULLY_CONNECTED").inputs[1])]
+        rows, columns = schema.DimensionMetadataT(), schema.DimensionMetadataT()
+        rows.denseSize = int(weights.shape[0])
+        columns.format = schema.DimensionType.SPARSE_CSR
+        columns.arraySegmentsType = columns.arrayIndicesType = schema.SparseIndexVector.Int32Vector
+        columns.arraySegments, columns.arrayIndices = schema.Int32VectorT(), schema.Int32VectorT()
+        ends = [*segments, *[segments[-1]] * (rows.denseSize - 1)]
+        columns.arraySegments.values = np.array(ends, np.int32)
+        columns.arrayIndices.values = np.array(indices, np.int32)
+        weights.sparsity = schema.SparsityParametersT()
+        weights.sparsity.traversalOrder = np.arange(2, dtype=np.int32)
+        weights.sparsity.dimMetadata = [rows, columns]
+        model.buffers[weights.buffer].data = np.ones(3, np.float32).view(np.uint8)
+
+    return change
+
+
 def without_scale(model, graph):
     graph.tensors[int(first(model, "FULLY_CONNECTED").inputs[1])].quantization = None
 
@@ -168,6 +189,10 @@ BROKEN = [  # recipe, change, what is wrong
     ("float32", huge, "bytes of memory"),
     ("float32", calls_itself, "inputs and .* outputs|calls itself"),
     ("float32", as_another_op, "inputs and 1 outputs|options of another kind"),
+    ("float32", sparse([0, 1, 99]), "indices outside their dimension"),
+    ("float32", sparse([0, 1]), "indices outside their dimension"),
+    ("float32", sparse([0, 1], (0, 2)), "12 bytes stored for 2 numbers"),
+    ("float32", sparse([0, 1, 2], (5, 3)), "indices outside their dimension"),
     *(("int8", scale(value), "a scale that") for value in (0, -1, np.nan, np.inf, 1e-40, 1e30)),
     ("int8", without_scale, "needs a scale"),
     ("int8", more_scales, "3 scales and the shape"),
@@ -187,6 +212,10 @@ def test_a_file_on_which_litert_could_crash_is_one_line_that_names_it(
         with pytest.raises(ValueError, match=refusal) as caught:
             read(path)
         assert "\n" not in str(caught.value)
+
+
+def test_sparse_weights_are_sound(files):
+    check_structure("the file", changed(files["float32"], sparse([0, 1, 3])))
 
 
 def test_the_file_of_every_recipe_is_sound(files):
