@@ -8,6 +8,7 @@ import copy
 import keras
 from keras import ops
 from keras.src.backend import AutocastScope
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.models.functional import Functional, operation_fn
 from keras.src.ops.core import Cast
 from keras.src.ops.nn import Gelu
@@ -27,6 +28,7 @@ __all__ = [
     "generator_in_tf_data",
     "graph_of",
     "in_inference",
+    "in_stateless_scope",
     "inner_layers",
     "is_quantised",
     "last_operation",

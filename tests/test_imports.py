@@ -13,7 +13,7 @@ PACKAGE = ROOT / "keras_mixer"
 # Helpers for all rooms, each with a leading underscore because none is public API.
 SHARED = {
     *("_accelerators", "_arrays", "_backend", "_extras", "_files", "_keras", "_quiet", "_runs"),
-    *("_tensorflow", "_text", "_types"),
+    *("_memory", "_tensorflow", "_text", "_types"),
     "tflite/_litert",
 }
 # What a room may import of the package besides itself. A room is a folder or a file directly in
@@ -33,7 +33,7 @@ MAY = {
     "tasks": {"_arrays", "_text"},
     "layers": {"images", "_keras"},
     "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
-    "models": {"images", "layers", "weights", "_runs", "_text"},
+    "models": {"images", "layers", "weights", "_keras", "_memory", "_runs", "_text"},
     "imagenet": {"images", "layers", "_arrays"},
     "transfer": {"layers"},
     "visualize": {"layers", "_extras"},
@@ -44,7 +44,7 @@ MAY = {
     },
     "training": {
         *("data", "images", "layers", "loading", "models", "tasks", "weights"),
-        *("_accelerators", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
+        *("_accelerators", "_backend", "_extras", "_files", "_keras", "_memory", "_runs", "_text"),
     },
     "tpu": {"models", "_extras", "_text"},
     "tflite/reading": {"data", "images", "_text"},

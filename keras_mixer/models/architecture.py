@@ -13,6 +13,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_mixer._keras import in_stateless_scope
+from keras_mixer._memory import machine_memory
 from keras_mixer._runs import model_file
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer.images import Preprocessing
@@ -425,7 +427,7 @@ def _check_memory(builder, image, sizes):
     _, height, width, channels = image
     tokens = (height // sizes["patch_size"]) * (width // sizes["patch_size"])
     count = builder.architecture.parameters(tokens, channels, **sizes)
-    there = memory()
+    there = None if in_stateless_scope() else machine_memory()  # `preflight` takes no memory
     if there and 4 * count > there:
         raise ValueError(
             f"{builder.__name__} would have about {count:.2g} parameters for {height} x {width} "
@@ -433,14 +435,6 @@ def _check_memory(builder, image, sizes):
             f"in float32, and this machine has {there / 2**30:,.0f} GiB. Take smaller images, "
             "larger patches or fewer blocks."
         )
-
-
-def memory() -> int | None:
-    """The memory of this machine in bytes; None where Python cannot tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return None
 
 
 def _snake_case(name):

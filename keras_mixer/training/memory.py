@@ -1,18 +1,15 @@
 """Whether a training step fits into the memory of a machine, estimated before it is taken."""
 
 import math
-import os
-from contextlib import suppress
-from pathlib import Path
 
 from keras_mixer._keras import inner_layers
+from keras_mixer._memory import machine_memory
 from keras_mixer.layers import Residual
 
 # A step on a CPU took 1.6 to 3.2 times the outputs of all layers: MixerTi4 with 96 pixels, MixerS16
 # and ResMlpS12 with 224, with and without XLA. This is to be no more than what is needed.
 COPIES = 1.5
 STATES = 4  # weights, gradients and two moments
-LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 def warn(model, batch_size, memory=None):
@@ -23,7 +20,7 @@ def warn(model, batch_size, memory=None):
         batch_size: Images a step.
         memory: Bytes that there are; by default those of this machine.
     """
-    there = memory or machine()
+    there = memory or machine_memory()
     needed = COPIES * batch_size * outputs(model) + STATES * 4 * model.count_params()
     if there and needed > there:
         _, height, width, _ = model.input_shape
@@ -42,16 +39,6 @@ def outputs(model):
     A block that is computed again for the gradient keeps its own output only.
     """
     return sum(_bytes(layer) for layer in _kept(model))
-
-
-def machine():
-    """Bytes of memory that this machine or container has; None if it does not say."""
-    found = []
-    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
-        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    with suppress(OSError, ValueError):  # there is none, or it is "max"
-        found.append(int(LIMIT.read_text()))
-    return min(found, default=None)
 
 
 def _kept(layer):

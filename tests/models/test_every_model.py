@@ -11,7 +11,7 @@ import pytest
 
 import keras_mixer
 from keras_mixer import Preprocessing
-from keras_mixer.models import ARCHITECTURES, BUILDERS
+from keras_mixer.models import ARCHITECTURES, BUILDERS, architecture
 from keras_mixer.weights.checkpoint import layouts_of
 from tests.cases import CASES
 from tests.conftest import ROOT
@@ -62,6 +62,16 @@ def test_parameters_are_estimated_before_a_model_is_built(name):
 def test_a_model_that_no_memory_holds_is_refused_before_it_is_built(name, arguments):
     with pytest.raises(ValueError, match=rf"{name} would have about .* GiB in float32, and this m"):
         BUILDERS[name](**arguments)
+
+
+def test_a_model_without_values_may_be_larger_than_the_memory(monkeypatch):
+    """`preflight` builds it so, for a TPU."""
+    monkeypatch.setattr(architecture, "machine_memory", lambda: 1000)
+    with pytest.raises(ValueError, match="would have about"):
+        keras_mixer.MlpMixer(**TINY, token_mlp_dim=4, depth=1)
+    with keras.StatelessScope(initialize_variables=False):
+        keras_mixer.MlpMixer(**TINY, token_mlp_dim=4, depth=1)
+    keras.utils.clear_session(free_memory=False)
 
 
 @pytest.mark.parametrize("name", BUILDERS)

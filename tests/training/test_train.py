@@ -13,6 +13,7 @@ from keras import ops
 import keras_mixer
 from keras_mixer import Preprocessing, data, training
 from keras_mixer._backend import settings
+from keras_mixer._memory import machine_memory
 from keras_mixer.training import memory
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.heads import give_logits
@@ -379,7 +380,7 @@ def test_memory_that_cannot_be_there_is_said_before_it_is_taken(capsys):
     assert capsys.readouterr().out == ""
     memory.warn(model, 2 * 10**6, memory=10**9)
     assert "needs at least 5 GB of memory; this machine has 1" in capsys.readouterr().out
-    assert 10**8 < memory.machine() < 10**15
+    assert 10**8 < machine_memory() < 10**15
 
 
 def test_a_new_head_only_gets_the_bias():
