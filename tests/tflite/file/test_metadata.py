@@ -317,6 +317,14 @@ def test_a_share_that_would_enlarge_pictures_without_end_is_refused(bare):
         Classifier(content)
 
 
+def test_a_terminal_without_greek_letters_gets_escapes(bare, command, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(
+        with_metadata(bare, Metadata("\u03b1\u03b2", labels=tuple("\u03b1\u03b2cdefg")))
+    )
+    done = command("inspect", "m.tflite", cwd=tmp_path, PYTHONIOENCODING="cp1252")
+    assert r"\u03b1\u03b2" in done.stdout
+
+
 def test_a_terminal_does_not_obey_what_metadata_say(bare, here, tmp_path):
     evil = "\x1b]0;title\x07\x9b31m"
     content = with_metadata(bare, Metadata(evil, description=evil))
