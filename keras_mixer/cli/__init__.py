@@ -4,7 +4,6 @@ A module holds a group of commands. They import Keras and TensorFlow when they r
 does not wait for them.
 """
 
-import io
 import os
 import sys
 from io import TextIOWrapper
@@ -35,12 +34,10 @@ def main():
     """The console script: a user's mistake is one line on standard error and exit code 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a character that a terminal lacks is no error
+        # A character that a terminal cannot show is shown by its number: \u03b1 for alpha.
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     settings = SimpleNamespace(debug=False)
-    # A name that the console's encoding cannot show is shown by its number: \u03b1 for alpha.
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(obj=settings)
     except Exception as error:

@@ -241,7 +241,8 @@ class Run(keras.callbacks.Callback):
     def _write_text(self, name, text):
         if process()[0] == 0:
             with whole_file(self.folder / name, overwrite=True) as path:
-                path.write_text(text, encoding="utf-8")
+                # The names of files and folders need not be UTF-8.
+                path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def _means(self):
         """Means over the steps of the interval so far, those before a resume included."""

@@ -16,6 +16,7 @@ from keras_mixer._backend import settings
 from keras_mixer._extras import needs
 from keras_mixer._files import check_folder, whole_file
 from keras_mixer._runs import LAST, SKIPPED, STATE
+from keras_mixer._text import printable
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
@@ -397,8 +398,9 @@ def _announce(model, images, held_out, test, folder):
     """Prints what is trained on which images, and which files were left out."""
     sources = Splits(images, held_out, test)
     print(f"{model.name}, {model.count_params():,} parameters, {sources}.")
-    lines = [f"{path}: {why}" for s in filter(None, sources) for path, why in s.skipped.items()]
-    lines = [*dict.fromkeys(lines)]  # two of them may be parts of one folder
+    skipped = [line for source in filter(None, sources) for line in source.skipped.items()]
+    # Two of the sources may be parts of one folder.
+    lines = [*dict.fromkeys(printable(f"{path}: {why}") for path, why in skipped)]
     if lines and process()[0] == 0:
         with whole_file(folder / SKIPPED, overwrite=True) as path:
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
