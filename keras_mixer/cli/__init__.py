@@ -6,6 +6,7 @@ does not wait for them.
 
 import os
 import sys
+import warnings
 from io import TextIOWrapper
 from types import SimpleNamespace
 from typing import Annotated
@@ -17,7 +18,7 @@ from keras_mixer._backend import LOAD
 from keras_mixer.cli import export, machine, models, train
 from keras_mixer.cli.errors import report
 from keras_mixer.cli.options import Recipe
-from keras_mixer.cli.output import console
+from keras_mixer.cli.output import console, warn
 
 __all__ = ["Recipe", "app", "console", "main"]
 
@@ -37,6 +38,7 @@ def main():
         # A character that a terminal cannot show is shown by its number: \u03b1 for alpha.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = lambda message, *where: warn(message)
     settings = SimpleNamespace(debug=False)
     try:
         app(obj=settings)

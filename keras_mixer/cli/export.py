@@ -161,11 +161,10 @@ def verify(
         )
     with quiet():
         from keras_mixer.tflite import verify
-        from keras_mixer.tflite.file.labels import read_labels
 
     file = file_of(model)
     keras_model = load(file, weights)
-    classes = read_labels(labels) if labels else known_classes(keras_model, file, weights)
+    classes = known_classes(keras_model, file, weights, labels)
     with quiet_but_for_left_out():
         report = verify(
             keras_model,

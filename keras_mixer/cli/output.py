@@ -9,7 +9,7 @@ from rich.console import Console
 
 from keras_mixer._quiet import quiet
 from keras_mixer._runs import STATE, chosen, model_file
-from keras_mixer._text import printable
+from keras_mixer._text import one_line, printable
 
 
 class Terminal(Console):
@@ -67,16 +67,22 @@ def load(model, weights=None):
 
 def warn(text):
     """Prints a warning in one line on standard error."""
-    print(f"Warning: {text}", file=sys.stderr)
+    print(f"Warning: {one_line(text)}", file=sys.stderr)
 
 
-def known_classes(model, file, weights=None):
-    """The class names of a model that was loaded from a file or by name, or else their number."""
+def known_classes(model, file, weights=None, labels=None):
+    """The class names of a model that was loaded from a file or by name, or else their number.
+
+    Args:
+        model: The model.
+        file, weights: From which it was loaded.
+        labels: A file of names that takes precedence, or None.
+    """
     from keras_mixer import loading
     from keras_mixer.tflite.file.labels import read_labels
 
     count = model.outputs[0].shape[-1]
-    labels = loading.class_names(file, weights, count=count)
+    labels = labels or loading.class_names(file, weights, count=count)
     return count if labels is None else read_labels(labels)
 
 

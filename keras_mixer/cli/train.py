@@ -15,6 +15,7 @@ from keras_mixer.cli.options import (
     Dataset,
     Device,
     InputRange,
+    Labels,
     ModelOption,
     Overwrite,
     Replicas,
@@ -152,6 +153,7 @@ def evaluate(
     data_dir: DataDir = None,
     device: Device = "auto",
     replicas: Replicas = None,
+    labels: Labels = None,
     input_range: InputRange = None,
     confusion: Annotated[
         Path | None,
@@ -185,7 +187,7 @@ def evaluate(
                 split,
                 data_dir=data_dir,
                 run=file,
-                classes=known_classes(keras_model, file, weights),
+                classes=known_classes(keras_model, file, weights, labels),
             )
             measure = training.confusion if confusion else training.evaluate
             found = measure(

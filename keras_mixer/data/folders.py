@@ -124,7 +124,7 @@ def read_folder(path, classes=None):
     elif classes not in (None, len(full), len(folders)):
         raise ValueError(
             f"{root} has {len(full):,} classes, {shown(full)}, and the model has {classes:,}, "
-            "whose names are not known: pass labels= (--labels), the names in the order of scores."
+            "whose names are not known: pass them in the order of its scores, labels= (--labels)."
         )
     skipped |= dict.fromkeys(beside, "it is not in the folder of a class")
     names = known or tuple(full if classes == len(full) else folders)

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_mixer._text import left_out
 
+MAGIC = b"\x93NUMPY", b"PK"  # with which a .npy and a .npz begin
 BATCH = 32  # pictures that are in memory at once
 
 
@@ -55,6 +56,11 @@ def read_file(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
+    with path.open("rb") as file:
+        if not file.read(6).startswith(MAGIC):
+            raise ValueError(
+                f"{path} is neither a .npy or .npz of images nor a folder of pictures."
+            )
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
