@@ -290,7 +290,7 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
         ),
         ("export model.keras --input-range 1 1 --output x", "two different numbers"),
         ("export model.keras --output digit.png", "digit.png is a file. Choose another --output"),
-        ("verify model.keras model_int8.tflite --data three.txt", "three.txt is neither a readable"),
+        ("verify model.keras model_int8.tflite --data three.txt", "three.txt is neither a read"),
         ("inspect nowhere.tflite", "no .tflite file at 'nowhere.tflite'"),
         ("inspect digit.png", "digit.png is not a .tflite file"),
         ("inspect cut.tflite", "cut.tflite does not load; it may be cut short"),
