@@ -1,4 +1,4 @@
-"""The inputs that once were at fault, a short run, and whether a fault would be noticed."""
+"""The inputs that once were at fault, and whether a fault would be noticed."""
 
 import subprocess
 import sys
@@ -36,10 +36,3 @@ def test_every_outcome_is_told_from_the_others():
         "much: memory: ['0.0 GB']",
         "after all: accepted: []",
     ]
-
-
-@pytest.mark.slow
-def test_a_minute_of_damaged_inputs_finds_no_fault(tmp_path):
-    command = [sys.executable, "-m", "tests.fuzz", "--seconds", "60", "--keep", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout
