@@ -103,7 +103,7 @@ LAYOUTS = {
         says="only images to train|no test",
         left_out=("test",),
     ),
-    "an empty test": Layout((*TRAIN, "test/"), (12, 3, 0), says="no test"),
+    "an empty test": Layout((*TRAIN, "test/"), (12, 3, 0), says="no test", left_out=("test",)),
     "classes called train and test beside others": Layout(
         pictures("train=a", "test=b", "car=c"),
         (12, 3, 0),
@@ -143,6 +143,12 @@ LAYOUTS = {
         split("seg_train/seg_train") + split("seg_test/seg_test"), says="seem to be splits"
     ),
     "a single class": Layout(pictures("a"), None, 5, "a single class, a/"),
+    "a single class that can be read": Layout(
+        (*pictures("a"), "b/b_1.gif", "b/b_2.tiff"), None, 5, "in a single class, a/, and at least"
+    ),
+    "one folder by two names": Layout(
+        (*ABC, "d -> a"), says="has a/ and d/, which are one folder by a link"
+    ),
     "pictures without folders": Layout(pictures(".=a"), says=r"holds 5 pictures, but no folders"),
     "nothing": Layout(("a/", "b/notes.txt"), says="holds 2 folders, a/ and b/, without a picture"),
     "a run's folder": Layout(
@@ -161,10 +167,16 @@ LAYOUTS = {
         15,
     ),
     "links": Layout(
-        (*ABC, "b/linked -> ../../others", "c/gone.png -> nowhere.png", "c/up -> ../.."),
+        (
+            *ABC,
+            "b/linked -> ../../others",
+            "c/gone.png -> nowhere.png",
+            "c/up -> ../..",
+            "all -> .",
+        ),
         (17, 3, 0),
         20,
-        left_out=("gone.png", "up"),
+        left_out=("all", "gone.png", "up"),
     ),
     "files that are no pictures": Layout(
         (*ABC, "a/notes.txt", "b/b_9.heic", "readme.md"),

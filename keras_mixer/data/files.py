@@ -37,15 +37,14 @@ def folders_in(path):
         ValueError: Two folders have the same name in NFC.
     """
     found = {}
-    for folder in sorted(_visible(path), key=lambda p: nfc(p.name)):
-        if not folder.is_dir():
-            continue
+    folders = [entry for entry in _visible(path) if entry.is_dir() and not _holds_itself(entry)]
+    for folder in sorted(folders, key=lambda entry: nfc(entry.name)):
         if nfc(folder.name) in found:
             raise ValueError(
                 f"{path} has two folders called {folder.name!r}, written with different characters "
                 "of Unicode (NFC and NFD). Put their pictures into one of them."
             )
-        found[nfc(folder.name)] = folder
+        found[nfc(folder.name)] = Path(folder)
     return found
 
 
@@ -65,19 +64,29 @@ def files_in(path, deep=True):
             continue
         for entry in inside:
             if entry.is_file():
-                yield entry, None
+                yield Path(entry), None
             elif not entry.is_dir():
                 link = entry.is_symlink()
-                yield entry, "it is a link to nothing" if link else "it is no ordinary file"
-            elif deep and entry.is_symlink():
-                places = (*links, Path(os.path.realpath(folder)))
-                target = Path(os.path.realpath(entry))
-                if any(target in (place, *place.parents) for place in places):
-                    yield entry, "it is a link to a folder that holds it"
-                else:
-                    pending.append((entry, places))
+                yield Path(entry), "it is a link to nothing" if link else "it is no ordinary file"
+            elif _holds_itself(entry, links):
+                yield Path(entry), "it is a link to a folder that holds it"
             elif deep:
-                pending.append((entry, links))
+                place = (os.path.realpath(folder),) if entry.is_symlink() else ()
+                pending.append((Path(entry), links + place))
+
+
+def _holds_itself(folder, links=()):
+    """Whether a folder is a link to a folder that holds it, or one of the links on the way to it.
+
+    Args:
+        folder: A `DirEntry`.
+        links: The folders of those links.
+    """
+    if not folder.is_symlink():
+        return False
+    target = Path(os.path.realpath(folder))
+    places = map(Path, (*links, os.path.realpath(Path(folder).parent)))
+    return any(target in (place, *place.parents) for place in places)
 
 
 def in_order(files):
@@ -96,8 +105,7 @@ def has_picture(path, deep=True):
 
 
 def _visible(path):
-    return (
-        entry
-        for entry in Path(path).iterdir()
-        if not entry.name.startswith(".") and entry.name.casefold() not in IGNORED
-    )
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.name.casefold() not in IGNORED:
+                yield entry

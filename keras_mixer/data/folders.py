@@ -140,6 +140,11 @@ def read_folder(path, classes=None):
     if not files:
         raise ValueError(f"{root} holds no picture that can be read: {_reasons(unread)}.")
     labels = tuple(labelled[file] for file in files)
+    if classes is None and len(set(labels)) == 1:
+        raise ValueError(
+            f"{root} has pictures that can be read in a single class, {names[labels[0]]}/, and at "
+            f"least two are needed: {_reasons(unread)}."
+        )
     empty = by_name.keys() & folders.keys() - {nfc(names[label]) for label in set(labels)}
     skipped |= unread | dict.fromkeys((folders[n] for n in empty), "a class without pictures")
     return Folder(root, files, labels, names, dict(sorted(skipped.items())))
@@ -192,7 +197,7 @@ def _wordnet_ids(folders, count):
 
 def _no_classes(root, folders, beside):
     """What is wrong with a folder that has no folders of pictures."""
-    needed = f"It needs {root.name}/CLASS/PICTURE.jpg, a folder of pictures for each class."
+    needed = f"It needs {root / 'CLASS'}/PICTURE.jpg, a folder of pictures for each class."
     if beside:
         return f"{root} holds {len(beside):,} pictures, but no folders of them. {needed}"
     if folders:
@@ -217,10 +222,17 @@ def _one_class(root, folder):
 
 
 def _check_content(root, folders, inside):
-    """Raises ValueError for a class whose name is no line of text, or that holds what is no class.
+    """Raises ValueError for a class whose name is no line of text, or that is two classes.
 
-    That is, splits or what this package wrote.
+    Also for one that holds splits, or what this package wrote.
     """
+    same = {}
+    for name, folder in folders.items():
+        other = same.setdefault(folder.resolve(), name)
+        if other != name:
+            raise ValueError(
+                f"{root} has {other}/ and {name}/, which are the same folder by a link."
+            )
     for name, found in inside.items():
         if name.encode(errors="replace") != name.encode(errors="ignore") or not name.isprintable():
             raise ValueError(
@@ -241,7 +253,7 @@ def _check_content(root, folders, inside):
             meant = (
                 f"Did you mean {folders[name]}?"
                 if holds_classes(first)
-                else f"It needs {root.name}/{first.name}/{name}, splits outside, classes inside."
+                else f"It needs {root / first.name / name}, splits outside, classes inside."
             )
             raise ValueError(
                 f"{root} has {name}/ among the folders of its classes, in which are the splits "

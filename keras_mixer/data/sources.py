@@ -378,7 +378,7 @@ def _folder_splits(root, split, held_out, validation):
     if splits and not split and "train" not in splits:
         raise ValueError(
             f"{root} has {listed(f'{p.name}/' for p in splits.values())}, but nothing to train on: "
-            f"it needs {Path(root).name}/train/CLASS/PICTURE.jpg."
+            f"it needs {Path(root, 'train')}/CLASS/PICTURE.jpg."
         )
     images = folder(root, split or splits.get("train", Path(root, "train")).name)
     images = replace(images, skipped=images.skipped | left_out)

@@ -67,6 +67,7 @@ def split_folders(path, classes=()):
             f"others elsewhere or into it, or pass split={first!r} (--split {first}). If it is a "
             "class, move its pictures out of the folders in it."
         )
+    others = [*others, *(name for name in named if name not in (*divided, *others))]
     left_out = dict.fromkeys((folders[n] for n in others), "it is no split with folders of classes")
     return {split: folders[name] for split, [name] in splits.items()}, left_out
 
@@ -76,7 +77,7 @@ def _check_classes(root, named, others, divided, classes):
     if named and set(others) <= set(named) and not set(others) <= set(classes):
         raise ValueError(
             f"{root} has {shown(others or named)}, splits by their names, without folders of "
-            f"classes in them. It needs {root.name}/{next(iter(named))}/CLASS/PICTURE.jpg. A class "
+            f"classes in them. It needs {root / next(iter(named))}/CLASS/PICTURE.jpg. A class "
             "may have such a name only beside other classes."
         )
     like = [name for name in divided if _like_split(name) and name not in classes]
