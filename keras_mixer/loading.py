@@ -40,11 +40,6 @@ def load_model(model: str | os.PathLike, weights: str | os.PathLike | None = Non
         )
     path = model_file(model)
     if path.suffix != ".keras":
-        if path.suffix in (".h5", ".hdf5"):
-            raise ValueError(
-                f"{path} is in Keras's older format, which may run code; load it with "
-                "keras.models.load_model, save it as .keras, and give that file."
-            )
         if is_file(str(model)):
             raise ValueError(_no_model(str(model)))
         return create_model(str(model), weights=weights)
@@ -76,9 +71,9 @@ def _no_model(text):
         )
     if text.endswith((".h5", ".hdf5")):
         return (
-            f"{said} For a model in Keras's older format, load it with keras.models.load_model("
-            f"{text!r}), and save it as .keras. For weights, see keras_mixer.load_weights: Keras's "
-            "own end in .weights.h5."
+            f"{said} For a model in Keras's older format, which may run code, load it with "
+            f"keras.models.load_model({text!r}), and save it as .keras. For weights, see "
+            "keras_mixer.load_weights: Keras's own end in .weights.h5."
         )
     if text.endswith(".tflite"):
         return f"{said} A .tflite file is run by keras_mixer.tflite.Classifier({text!r})."

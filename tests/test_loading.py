@@ -45,10 +45,6 @@ def test_what_is_not_there_is_an_error_that_says_so(run, tmp_path):
         keras_mixer.load_model(tmp_path)
     with pytest.raises(ValueError, match="Did you mean 'MixerB16'"):
         keras_mixer.load_model("MixerB61")
-    with pytest.raises(
-        ValueError, match=r"model\.h5 is in Keras's older format.* save it as \.keras"
-    ):
-        keras_mixer.load_model("model.h5")
     with pytest.raises(ValueError, match="has weights of its own"):
         keras_mixer.load_model(run, weights="imagenet1k")
 
