@@ -230,9 +230,7 @@ def _check_content(root, folders, inside):
     for name, folder in folders.items():
         other = same.setdefault(folder.resolve(), name)
         if other != name:
-            raise ValueError(
-                f"{root} has {other}/ and {name}/, which are the same folder by a link."
-            )
+            raise ValueError(f"{root} has {other}/ and {name}/, which are one folder by a link.")
     for name, found in inside.items():
         if name.encode(errors="replace") != name.encode(errors="ignore") or not name.isprintable():
             raise ValueError(

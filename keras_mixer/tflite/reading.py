@@ -58,9 +58,7 @@ def read_file(path):
         raise FileNotFoundError(f"There is no file or folder of images at {str(path)!r}.")
     with path.open("rb") as file:
         if not file.read(6).startswith(MAGIC):
-            raise ValueError(
-                f"{path} is neither a .npy or .npz of images nor a folder of pictures."
-            )
+            raise ValueError(f"{path} is neither a readable .npy or .npz nor a folder of pictures.")
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
