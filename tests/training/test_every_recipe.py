@@ -91,7 +91,7 @@ def test_it_trains_and_evaluates_by_the_command_on_two_replicas(here, tmp_path):
     line = ["evaluate", "run/last.keras", "--dataset", "pets", "--device", "cpu"]
     on_one = here(*line, cwd=tmp_path).stdout.splitlines()[-1]
     assert forks.command(tmp_path, *line, "--replicas", 2).splitlines()[-1] == on_one
-    assert f"accuracy {log(tmp_path / 'run')[-1]['val_accuracy']:.4f}, images 3" in on_one
+    assert f"accuracy {log(tmp_path / 'run')[-1]['val_accuracy']:.4f}, images 4" in on_one
 
 
 @pytest.mark.slow
