@@ -19,8 +19,8 @@ class Layout:
     """A folder.
 
     Attributes:
-        files: Paths of its files. A `*` stands for a name that the class of the picture begins; a
-            path that ends in a slash is an empty folder; `LINK -> TARGET` is a link.
+        files: Paths of its files. A path that ends in a slash is an empty folder; `LINK -> TARGET`
+            is a link.
         splits: What is trained on, chosen by and measured, `{split: number of images}`; None where
             training refuses the folder.
         measured: The number of images that `evaluate` and `verify` measure a model of the classes

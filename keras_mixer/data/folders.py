@@ -69,11 +69,6 @@ class Folder:
     classes: tuple[str, ...]
     skipped: dict[Path, str]
 
-    @property
-    def skipped_pictures(self):
-        """Those among `skipped` that have the name of a picture."""
-        return {path: why for path, why in self.skipped.items() if is_picture(path)}
-
 
 def read_folder(path, classes=None):
     """Finds and checks the pictures in a folder that has one folder of pictures for each class.

@@ -27,7 +27,7 @@ from keras_mixer.cli.errors import is_mistake
 from tests.fuzz import workers
 from tests.fuzz.kinds import KINDS
 
-BATCH = 100  # inputs of one kind in a row
+BATCH = 20  # inputs of one kind in a row: a minute has several rows of each kind
 
 
 def main():
