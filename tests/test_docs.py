@@ -161,7 +161,7 @@ def test_the_page_on_training_runs_but_for_one_epoch(names, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     "page",
     [
-        slow(page) if page in ("docs/export.md", "docs/tpu.md") else page
+        page if page == "README.md" else slow(page)
         for page in PAGES
         if page != "tflite/README.md" and blocks(page, "")
     ],
@@ -177,6 +177,7 @@ def test_the_commands_of_a_page_run_after_quickstart(page, here, quickstarted):
             raise AssertionError(f"{line!r} is run by no test")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_deployment_run(here, tmp_path):
     mixer = next(case for case in CASES if case.architecture == "mlp_mixer")
     mixer.trained(classes=2).save(tmp_path / "model.keras")

@@ -25,6 +25,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(here, tmp_path):
     class_folders(tmp_path / "pets", count=15)
     if sys.platform == "linux":  # elsewhere names are UTF-8
@@ -121,6 +122,7 @@ def test_a_data_set_by_name(command, here, tmp_path, tiny_cifar10):
     assert here(*arguments, "--crop", "resize", cwd=tmp_path).stdout == done.stdout  # its own
 
 
+@pytest.mark.slow
 def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
     arguments = ["--task", "cifar10", "--data-dir", tiny_cifar10, "--output", "run"]
     steps = ["--set", "steps=4", "--set", "warmup=1"]

@@ -155,7 +155,7 @@ class Terminate(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     "moments",
     [
-        [("training", 11)],
+        slow([("training", 11)]),
         slow([("training", 4), ("evaluation", 12), ("training", 23)]),
         slow([("evaluation", 24)]),
     ],
@@ -252,6 +252,7 @@ def test_a_full_disk_leaves_the_state_before_it(tmp_path, monkeypatch, whole):
     assert same(tmp_path / "run", whole[0])
 
 
+@pytest.mark.slow
 def test_what_was_resumed_to_its_end_stays_as_it_is(whole, tmp_path, capsys):
     folder, model, rows = whole
     before = {p.name: p.read_bytes() for p in (folder / STATE, folder / LOG)}

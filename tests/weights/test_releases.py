@@ -206,6 +206,7 @@ def test_of_two_processes_one_fetches_and_the_other_waits(bucket, cache):
     assert bucket.requests == [None]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_a_part_to_go_on_from(bucket, cache):
     bucket.hold = True
     process = fetching(bucket.release)

@@ -164,7 +164,7 @@ def test_in_verify_a_score_that_is_not_finite_is_wrong_and_a_disagreement(plain)
     bad.get_layer("head").bias.assign(np.array([np.nan, *np.zeros(6)]))
     broken = to_float(bad, bad.input_shape[1:])
     for model, file in ((plain, broken), (bad, content), (bad, broken)):
-        report = verify(model, file, (IMAGES, np.zeros(8)), layers=True)
+        report = verify(model, file, (IMAGES, np.zeros(8)))
         assert report.agreement == 0
         assert report.max_abs_difference == np.inf
         assert report.not_finite == 8

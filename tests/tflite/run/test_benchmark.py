@@ -54,6 +54,7 @@ def timings():
     }
 
 
+@pytest.mark.slow
 def test_peak_throughput_is_that_of_the_type_that_a_recipe_computes_in(timings):
     assert timings.keys() == RECIPES.keys() == TYPES.keys()
     for name, (_, timing) in timings.items():
@@ -89,6 +90,7 @@ def test_what_xnnpack_leaves_is_told(timings):
     assert "10 RSQRT" in str(timings["int8"][1])
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_file():
     small, large = (
         benchmark(convert(CASE.tiny(channel_mlp_dim=width, depth=1)), runs=1).peak_memory

@@ -36,6 +36,7 @@ def test_the_layer_that_cannot_be_quantised_stands_first_and_is_cured_in_float()
     assert cured.max_abs_difference < whole.max_abs_difference / 2
 
 
+@pytest.mark.slow
 def test_every_op_has_its_turn_where_a_recipe_is_for_every_op():
     seen = []
 
