@@ -10,6 +10,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_mixer.tflite.file.structure import ARITY
 from tests.fuzz.mutate import FLOATS, NUMBERS, TEXTS, damaged, of, other_json
 
 CANNOT = (AttributeError, IndexError, OverflowError, TypeError, ValueError)
@@ -22,9 +23,10 @@ def mutate(random, content):
         return damaged(random, content)
     model = schema.ModelT.InitFromPackedBuf(content)
     tail = content[content.rindex(b"PK\3\4") :] if content.endswith(b"\0\0") else b""
+    changes = of(random, (CHANGES, GENTLE))
     for _ in range(int(of(random, (1, 1, 1, 2, 3)))):
         with suppress(*CANNOT):  # the second change of what the first has taken away
-            of(random, CHANGES)(random, model)
+            of(random, changes)(random, model)
     try:
         builder = flatbuffers.Builder(len(content))
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
@@ -320,11 +322,101 @@ def metadata(random, model):
     buffer.data = np.frombuffer(content, np.uint8)
 
 
+def wire(random, model):
+    """An op reads another tensor of the same type that is known before it."""
+    graph, op = _op(random, model)
+    inputs = [int(n) for n in op.inputs]
+    place = random.integers(len(inputs))
+    before = graph.operators[: graph.operators.index(op)]
+    known = {*graph.inputs} | {n for each in before for n in each.outputs}
+    known |= {i for i, t in enumerate(graph.tensors) if model.buffers[t.buffer].data is not None}
+    kind = graph.tensors[inputs[place]].type
+    inputs[place] = of(random, sorted(int(n) for n in known if graph.tensors[n].type == kind))
+    op.inputs = np.array(inputs, np.int32)
+
+
+def kin(random, model):
+    """An op becomes another that takes and gives as many tensors, with that one's options."""
+    _, op = _op(random, model)
+    count, results = len(op.inputs), len(op.outputs)
+    kinds = [
+        kind
+        for kind, (low, high, outputs) in ARITY.items()
+        if low <= count <= high and outputs in (None, results)
+    ]
+    code, kind = schema.OperatorCodeT(), of(random, kinds)
+    code.builtinCode, code.version = getattr(schema.BuiltinOperator, kind), 1
+    code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+    op.opcodeIndex = len(model.operatorCodes)
+    model.operatorCodes.append(code)
+    wanted = f"{kind.replace('_', '')}OPTIONS"
+    named = [name for name in vars(schema.BuiltinOptions) if name.upper() == wanted]
+    op.builtinOptions, op.builtinOptionsType = None, 0
+    if named:
+        op.builtinOptions = getattr(schema, f"{named[0]}T")()
+        op.builtinOptionsType = getattr(schema.BuiltinOptions, named[0])
+
+
+def small_options(random, model):
+    """A number of an op's options becomes another small one, or an enumeration's."""
+    _, op = _op(random, model)
+    field = of(random, [*vars(op.builtinOptions)])
+    old = getattr(op.builtinOptions, field)
+    if isinstance(old, np.ndarray):
+        new = random.integers(-1, 5, len(old)).astype(np.int32)
+    elif isinstance(old, bool):
+        new = not old
+    else:
+        new = of(random, (0, 0.5, 2.0, 1e3) if isinstance(old, float) else range(-1, 6))
+    setattr(op.builtinOptions, field, new)
+
+
+def sizes(random, model):
+    """A tensor has another shape of as many elements; ops' results are sized anew by LiteRT."""
+    tensor = _tensor(random, model)
+    found = [int(n) for n in tensor.shape]
+    kind = random.integers(4)
+    if kind == 0:
+        random.shuffle(found)
+    elif kind == 1:
+        found = [*found[:-1], 1, found[-1]] if found else [1]
+    elif kind == 2 and len(found) > 1:
+        found = [found[0] * found[1], *found[2:]]
+    elif model.buffers[tensor.buffer].data is None:
+        found[random.integers(len(found))] = int(random.integers(1, 40))
+    tensor.shape, tensor.shapeSignature = np.array(found, np.int32), None
+
+
+def good_scales(random, model):
+    """Scales and zero points become others of their range."""
+    found = [t.quantization for graph in model.subgraphs for t in graph.tensors]
+    chosen = of(random, [q for q in found if q and q.scale is not None])
+    factor = of(random, (1e-20, 1e-6, 0.01, 0.5, 2, 100, 1e6, 1e15))
+    chosen.scale = np.clip(np.float32(chosen.scale) * np.float32(factor), 1e-30, 1e18)
+    chosen.zeroPoint = np.full(len(chosen.scale), of(random, (0, 0, 1, -128, 127)), np.int64)
+
+
+def weights(random, model):
+    """Constants become other numbers, as many."""
+    buffer = of(random, [b for b in model.buffers if b.data is not None and len(b.data)])
+    kind = random.integers(3)
+    if kind == 0:
+        buffer.data = np.frombuffer(random.bytes(len(buffer.data)), np.uint8)
+    elif kind == 1:
+        buffer.data = np.full(len(buffer.data), of(random, (0, 1, 127, 128, 255)), np.uint8)
+    elif len(buffer.data) % 4 == 0:
+        count = len(buffer.data) // 4
+        numbers = random.integers(-3, 9, count).astype(of(random, (np.int32, np.float32)))
+        buffer.data = np.frombuffer(numbers.tobytes(), np.uint8)
+
+
 CHANGES = (
     *(shape, shape, type_, buffer_of, variable, scales, scales, scales, sparsity, data, data),
     *(small_constants, small_constants, ends, ends, ends, opcode, builtin, options, options),
     *(other_options, graphs, lists, names, signatures, metadata),
 )
+# What leaves the structure as it is, so that LiteRT itself sees most of these files.
+GENTLE = (wire, wire, kin, kin, small_options, small_constants, sizes, sizes, good_scales, weights)
 
 
 def mutate_metadata(random, content):

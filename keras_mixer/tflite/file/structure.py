@@ -109,6 +109,9 @@ SAME_TYPE = (
     *("SQUARE", "SQUEEZE", "STRIDED_SLICE", "TANH", "TILE", "TRANSPOSE"),
 )
 SAME_TYPES = ("ADD", "DIV", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "SQUARED_DIFFERENCE", "SUB")
+COMPARED = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
+# Fields of ops' options that are numbers of an enumeration of the schema.
+ENUMERATED = {"FusedActivationFunction": "ActivationFunctionType", "Padding": "Padding"}
 # Fields of an op's options that are indices of subgraphs.
 CALLS = {
     "CallOptions": ("Subgraph",),
@@ -237,8 +240,8 @@ class _Graph:
         self.shapes = [_numbers(t.ShapeAsNumpy()) for t in self.tensors]
 
     def tensor_problems(self, buffers):
-        """Also sets `constant` and `bytes` of each tensor."""
-        self.constant, self.bytes = [], []
+        """Also sets `data`, `constant` and `bytes` of each tensor."""
+        self.data, self.constant, self.bytes = [], [], []
         for i, (tensor, kind, shape) in enumerate(
             zip(self.tensors, self.types, self.shapes, strict=True)
         ):
@@ -266,6 +269,7 @@ class _Graph:
             if sparse:
                 problems = _sparsity_problems(tensor, kind, shape, length)
                 yield from (f"{where} {problem}" for problem in problems)
+            self.data.append(data)
             self.constant.append(bool(length) or external)
             self.bytes.append(size)
             yield from (f"{where} {problem}" for problem in _scale_problems(tensor, kind, shape))
@@ -298,7 +302,14 @@ class _Graph:
             alike = 2 if kind in SAME_TYPES else int(kind in SAME_TYPE)
             if alike and len({self.types[n] for n in (*inputs[:alike], *outputs)}) > 1:
                 yield f"{where} has tensors of different types"
+            for field, number in _enumerated(op):
+                if number not in _names(ENUMERATED[field]):
+                    yield f"{where} has options with {field} {number}, which does not exist"
             yield from (f"{where} {problem}" for problem in self._unscaled(kind, inputs + outputs))
+            if not self._fit(kind, inputs, outputs):
+                yield f"{where} has scales whose ratio LiteRT cannot compute with"
+            if kind == "RESHAPE" and not self._is_shape(inputs[1:]):
+                yield f"{where} has an invalid new shape"
             self.kinds.append(kind)
             self.reads.append([n for n in inputs if n >= 0])
             self.writes.append([n for n in outputs if n >= 0])
@@ -310,6 +321,35 @@ class _Graph:
         plain = kind in PLAIN and not scaled and all(self.types[n] == "INT16" for n in tensors)
         if kind in SCALED + PLAIN and len(scaled) < len(tensors) and not plain:
             yield f"needs a scale of tensor {min({*tensors} - {*scaled})}"
+
+    def _fit(self, kind, inputs, outputs):
+        """Whether integers can express the ratio of an op's scales.
+
+        LiteRT's kernels end the process where they cannot, and XNNPACK's fully connected layer
+        frees its memory twice.
+        """
+        tensors = [n for n in (*inputs[:2], *outputs) if n >= 0]
+        scales = [float(_scales(self.tensors[n]).max(initial=0)) for n in tensors]
+        if len(scales) < 3 or not all(self.types[n] in QUANTISED for n in tensors[:2]):
+            return True
+        first, second, result = scales[:3]
+        if kind in COMPARED and first and second:
+            return max(first, second) < 1
+        if not all(scales):
+            return True
+        if kind in ("ADD", "SUB"):
+            bits = 15 if self.types[tensors[0]] == "INT16" else 20
+            return 2 * max(first, second) < 2**bits * result
+        if kind == "SQUARED_DIFFERENCE":
+            return (2 * max(first, second)) ** 2 < 2**14 * result
+        return kind != "FULLY_CONNECTED" or first * second < 256 * result
+
+    def _is_shape(self, tensors):
+        """Whether a tensor, if it is there and constant, stores a shape with one -1 at most."""
+        if not tensors or self.types[tensors[0]] != "INT32" or not self.constant[tensors[0]]:
+            return True
+        sizes = self.data[tensors[0]].view(np.int32) if self.data[tensors[0]].size else np.empty(0)
+        return len(sizes) <= RANK and (sizes >= -1).all() and (sizes == -1).sum() <= 1
 
     def order_problems(self, memory):
         """Tensors are written once, before they are read, and fit into so many bytes of memory."""
@@ -422,19 +462,32 @@ def _sparsity_problems(tensor, kind, shape, length):
         yield f"has {length:,} bytes stored for {count:,} numbers"
 
 
-def _called(op):
-    """Indices of the subgraphs that an op calls."""
-    found = []
+def _options(op):
+    """Yields the name and the table of an op's options."""
     for enum, number, options in (
         ("BuiltinOptions", op.BuiltinOptionsType(), op.BuiltinOptions()),
         ("BuiltinOptions2", op.BuiltinOptions2Type(), op.BuiltinOptions2()),
     ):
-        name = _names(enum).get(number)
-        if name in CALLS and options is not None:
+        name = _names(enum).get(number, "NONE")
+        if name != "NONE" and options is not None:
             table = getattr(schema(), name)()
             table.Init(options.Bytes, options.Pos)
-            found += [getattr(table, field)() for field in CALLS[name]]
-    return found
+            yield name, table
+
+
+def _called(op):
+    """Indices of the subgraphs that an op calls."""
+    return [
+        getattr(table, field)() for name, table in _options(op) for field in CALLS.get(name, ())
+    ]
+
+
+def _enumerated(op):
+    """Yields the fields of an op's options that are of `ENUMERATED`, with their numbers."""
+    for name, table in _options(op):
+        for field in ENUMERATED:
+            if hasattr(table, field) and not name.startswith("Stablehlo"):  # whose padding is sizes
+                yield field, getattr(table, field)()
 
 
 def _call_problems(calls):

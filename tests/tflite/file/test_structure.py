@@ -56,9 +56,9 @@ def constant(model):
     return next(t for t in stored if t.type == schema.TensorType.FLOAT32 and t.shape is not None)
 
 
-def scale(value):
+def scale(value, kind="FULLY_CONNECTED"):
     def change(model, graph):
-        output = graph.tensors[int(first(model, "FULLY_CONNECTED").outputs[0])]
+        output = graph.tensors[int(first(model, kind).outputs[0])]
         put_at(output.quantization, "scale", 0, value)
 
     return change
@@ -154,6 +154,19 @@ def calls_itself(model, graph):
     model.operatorCodes[op.opcodeIndex].deprecatedBuiltinCode = schema.BuiltinOperator.IF
 
 
+def activation(model, graph):
+    first(model, "MUL").builtinOptions.fusedActivationFunction = 9
+
+
+def new_shape(*sizes):
+    def change(model, graph):
+        tensor = graph.tensors[int(first(model, "RESHAPE").inputs[1])]
+        tensor.shape = np.array([len(sizes)], np.int32)
+        model.buffers[tensor.buffer].data = np.array(sizes, np.int32).view(np.uint8)
+
+    return change
+
+
 def metadata_elsewhere(model, graph):
     model.metadata[0].buffer = 10**6
 
@@ -189,11 +202,15 @@ BROKEN = [  # recipe, change, what is wrong
     ("float32", huge, "bytes of memory"),
     ("float32", calls_itself, "inputs and .* outputs|calls itself"),
     ("float32", as_another_op, "inputs and 1 outputs|options of another kind"),
+    ("float32", activation, "FusedActivationFunction 9"),
+    *(("float32", new_shape(*n), "an invalid new shape") for n in ((1, -2), (-1, -1), (1,) * 9)),
     ("float32", sparse([0, 1, 99]), "indices outside their dimension"),
     ("float32", sparse([0, 1]), "indices outside their dimension"),
     ("float32", sparse([0, 1], (0, 2)), "12 bytes stored for 2 numbers"),
     ("float32", sparse([0, 1, 2], (5, 3)), "indices outside their dimension"),
     *(("int8", scale(value), "a scale that") for value in (0, -1, np.nan, np.inf, 1e-40, 1e30)),
+    *((recipe, scale(1e-12, "ADD"), "scales whose ratio") for recipe in ("int8", "int16x8")),
+    ("int8", scale(1e-12), "scales whose ratio"),
     ("int8", without_scale, "needs a scale"),
     ("int8", more_scales, "3 scales and the shape"),
     ("int8", points_elsewhere, "along axis 7"),
