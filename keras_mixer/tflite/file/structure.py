@@ -109,6 +109,8 @@ SAME_TYPE = (
     *("SQUARE", "SQUEEZE", "STRIDED_SLICE", "TANH", "TILE", "TRANSPOSE"),
 )
 SAME_TYPES = ("ADD", "DIV", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "SQUARED_DIFFERENCE", "SUB")
+# Ops whose number of outputs stands in their options, and the field.
+PARTS = {"SPLIT": "NumSplits", "SPLIT_V": "NumSplits", "UNPACK": "Num"}
 COMPARED = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
 # Fields of ops' options that are numbers of an enumeration of the schema.
 ENUMERATED = {"FusedActivationFunction": "ActivationFunctionType", "Padding": "Padding"}
@@ -299,6 +301,14 @@ class _Graph:
             own, given = _own_options(kind), _names("BuiltinOptions").get(op.BuiltinOptionsType())
             if own and given not in ("NONE", own):
                 yield f"{where} has the options of another kind"
+            if own in CALLS and given == "NONE":  # LiteRT would take any number for a subgraph
+                yield f"{where} does not say which subgraph it calls"
+            for name, table in _options(op):
+                if kind in PARTS and name == own and getattr(table, PARTS[kind])() != len(outputs):
+                    yield f"{where} has {len(outputs)} outputs, and another number in its options"
+            unpacks = kind == "DEQUANTIZE" and self.constant[inputs[0]]
+            if unpacks and self.shapes[inputs[0]] != self.shapes[outputs[0]]:
+                yield f"{where} has a constant input and an output of different shapes"
             alike = 2 if kind in SAME_TYPES else int(kind in SAME_TYPE)
             if alike and len({self.types[n] for n in (*inputs[:alike], *outputs)}) > 1:
                 yield f"{where} has tensors of different types"
@@ -321,6 +331,8 @@ class _Graph:
         plain = kind in PLAIN and not scaled and all(self.types[n] == "INT16" for n in tensors)
         if kind in SCALED + PLAIN and len(scaled) < len(tensors) and not plain:
             yield f"needs a scale of tensor {min({*tensors} - {*scaled})}"
+        if kind in SAME_TYPES + COMPARED and any(_scales(self.tensors[n]).size > 1 for n in scaled):
+            yield "has a tensor with a scale for each channel, which it cannot have"
 
     def _fit(self, kind, inputs, outputs):
         """Whether integers can express the ratio of an op's scales.

@@ -97,4 +97,9 @@ class Runner:
             except RuntimeError as error:
                 raise ValueError(f"{self.name} does not run: {one_line(error)}") from None
             scores = self.interpreter.get_tensor(self.output["index"])
+        if scores.shape != (1, self.classes):
+            raise ValueError(
+                f"{self.name} does not run: its output has the shape (1, {self.classes}) before it "
+                f"runs, and {scores.shape} afterwards."
+            )
         return dequantised(scores[0], self.output)

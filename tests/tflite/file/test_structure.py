@@ -147,13 +147,6 @@ def no_such_output(model, graph):
     put_at(graph, "outputs", 0, 10**6)
 
 
-def calls_itself(model, graph):
-    op = graph.operators[0]
-    op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.IfOptions, schema.IfOptionsT()
-    model.operatorCodes[op.opcodeIndex].builtinCode = schema.BuiltinOperator.IF
-    model.operatorCodes[op.opcodeIndex].deprecatedBuiltinCode = schema.BuiltinOperator.IF
-
-
 def activation(model, graph):
     first(model, "MUL").builtinOptions.fusedActivationFunction = 9
 
@@ -165,6 +158,33 @@ def new_shape(*sizes):
         model.buffers[tensor.buffer].data = np.array(sizes, np.int32).view(np.uint8)
 
     return change
+
+
+def become(name, options=None):
+    """A change of the first op of two inputs into another kind."""
+
+    def change(model, graph):
+        op, code = first(model, "RESHAPE"), schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        op.opcodeIndex, op.builtinOptionsType, op.builtinOptions = len(model.operatorCodes), 0, None
+        model.operatorCodes.append(code)
+        if options:
+            op.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            op.builtinOptions = getattr(schema, f"{options}T")()
+
+    return change
+
+
+def scale_for_each_channel(model, graph):
+    output = graph.tensors[int(first(model, "ADD").outputs[0])]
+    found, count = output.quantization, max(output.shape)
+    found.scale, found.zeroPoint = np.ones(count, np.float32), np.zeros(count, np.int64)
+    found.quantizedDimension = [*output.shape].index(count)
+
+
+def weights_of_another_shape(model, graph):
+    unpacked = graph.tensors[int(first(model, "DEQUANTIZE").inputs[0])]
+    unpacked.shape = np.array([np.prod(unpacked.shape)], np.int32)
 
 
 def metadata_elsewhere(model, graph):
@@ -200,7 +220,11 @@ BROKEN = [  # recipe, change, what is wrong
     ("float32", put("type", 99), "unknown type"),
     ("float32", put("name", b"\xff"), "not UTF-8"),
     ("float32", huge, "bytes of memory"),
-    ("float32", calls_itself, "inputs and .* outputs|calls itself"),
+    ("float32", become("IF", "IfOptions"), "calls itself"),
+    ("float32", become("IF"), "does not say which subgraph"),
+    ("float32", become("SPLIT", "SplitOptions"), "1 outputs, and another number"),
+    ("float16", weights_of_another_shape, "a constant input and an output of different shapes"),
+    ("int8", scale_for_each_channel, "a scale for each channel"),
     ("float32", as_another_op, "inputs and 1 outputs|options of another kind"),
     ("float32", activation, "FusedActivationFunction 9"),
     *(("float32", new_shape(*n), "an invalid new shape") for n in ((1, -2), (-1, -1), (1,) * 9)),
