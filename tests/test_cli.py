@@ -331,6 +331,11 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
         ),
         ("predict map.keras digit.png --input-range 0 1", "'map' gives (None, 8, 8, 1)."),
         ("export two.keras --output x --input-range 0 1", "'two' has 1 and 2"),
+        (
+            "predict model_int8.tflite digit.png --weights model.keras",
+            "model_int8.tflite has weights of its own; --weights goes with a model's name.",
+        ),
+        ("evaluate model.keras", "evaluate needs --dataset."),
         ("models Mixer*9", "No model's name matches 'Mixer*9'"),
     ],
 )

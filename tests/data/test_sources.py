@@ -162,6 +162,8 @@ def test_a_share_of_a_split_of_tensorflow_datasets_is_held_out(prepared):
     assert data.load_splits("patches", validation=0, data_dir=prepared).validation is None
     with pytest.raises(ValueError, match=r"split='train\[:90%\]', held_out="):
         data.load_splits("patches", "train[:9]", validation=0.5, data_dir=prepared)
+    with pytest.raises(ValueError, match="patches has no split 'x', only "):
+        data.load_splits("patches", "x", validation=0.5, data_dir=prepared)
 
 
 @pytest.mark.parametrize(
