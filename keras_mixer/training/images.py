@@ -68,9 +68,9 @@ def evaluation_source(
         data_dir: As in `keras_mixer.data.tfds`.
         run: The folder of the run that trained the model, or a model file in it. Classes are
             numbered as in the run.
-        classes: Names of the model's classes in the order of its scores, or their number, where
-            there is no run. The classes of a folder, and those of a data set with the same names in
-            another order, are numbered so.
+        classes: Names of the model's classes in the order of its scores, where they are others than
+            those of the run; or their number, where there is no run. The classes of a folder, and
+            those of a data set with the same names in another order, are numbered so.
 
     Returns:
         A `keras_mixer.data.Source`.
@@ -80,7 +80,8 @@ def evaluation_source(
         ValueError, FileNotFoundError, OSError: As `keras_mixer.data.load_test` does.
     """
     record = record_of(run) if run else None
-    if record:
+    known = () if classes is None or isinstance(classes, int) else (*map(str, classes),)
+    if record and (not known or sorted(known) == sorted(record["classes"])):
         classes = record["classes"]
     kept = held_out_as(record, dataset) if record and split is None else None
     if kept:

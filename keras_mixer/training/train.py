@@ -301,6 +301,11 @@ def _check(folder, resume, images, others, augment):
     check_folder(folder)
     _check_new(folder, resume)
     _check_outside(folder, images)
+    if len(images.classes) < 2:
+        raise ValueError(
+            f"{images.name} has a single class, {images.classes[0]!r}, and at least two are "
+            "needed: a model of one class is always right."
+        )
     for other in filter(None, others):
         if other.classes != images.classes:
             raise ValueError(

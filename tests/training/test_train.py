@@ -334,6 +334,9 @@ def test_classes_that_are_others_are_an_error(tmp_path, run):
     model = keras.saving.load_model(run[0] / "last.keras")
     with pytest.raises(ValueError, match="answers with 3 classes; arrays has 2 classes"):
         training.evaluate(model, held_out)
+    single = data.arrays(labelled(20)[0], [0] * 20)
+    with pytest.raises(ValueError, match="has a single class, '0'"):
+        training.train(SHALLOW, single, recipe=RECIPE, folder=tmp_path / "run")
 
 
 def test_a_recipe_without_an_image_size_takes_the_model_s_own():

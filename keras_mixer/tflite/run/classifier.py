@@ -99,7 +99,7 @@ class Classifier:
         if self.runner.classes != 1:
             return None
         activation = self.runner.activation
-        if activation != "sigmoid":
+        if activation not in ("sigmoid", "softmax"):  # of which `task_of` knows more
             raise ValueError(
                 f"Classifier needs scores of classes; {self.runner.name} gives one number that "
                 "does not come from a sigmoid, so that it is a quantity or a logit. For yes or no, "
