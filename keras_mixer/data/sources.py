@@ -385,6 +385,11 @@ def _folder_splits(root, split, held_out, validation):
     if not (splits or split or held_out):
         share = SHARE if validation is None else validation
         return Splits(*hold_out(folder(root), share=share), None)
+    if not (splits or split):
+        raise ValueError(
+            f"{root} has no splits, and held_out={held_out!r} (--held-out) is one. Leave it out, "
+            "or name that to train on, too: split= (--split)."
+        )
     if splits and not split and "train" not in splits:
         raise ValueError(
             f"{root} has {listed(f'{p.name}/' for p in splits.values())}, but nothing to train on: "

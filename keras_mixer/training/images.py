@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_mixer import data
+from keras_mixer._runs import STATE
 from keras_mixer._types import StrPath
 from keras_mixer.data.sources import Source
 from keras_mixer.data.splits import NO_TEST
@@ -80,6 +81,8 @@ def evaluation_source(
         ValueError, FileNotFoundError, OSError: As `keras_mixer.data.load_test` does.
     """
     record = record_of(run) if run else None
+    if run and not record and split is None:
+        _check_state(run)
     known = () if classes is None or isinstance(classes, int) else (*map(str, classes),)
     if record and (not known or sorted(known) == sorted(record["classes"])):
         classes = record["classes"]
@@ -90,6 +93,16 @@ def evaluation_source(
     if images is None:
         raise ValueError(NO_TEST.format(dataset))
     return images if classes is None or isinstance(classes, int) else _numbered(images, classes)
+
+
+def _check_state(run):
+    """Raises ValueError if a run's state is there and cannot be read."""
+    state = (Path(run).parent if Path(run).suffix == ".keras" else Path(run)) / STATE
+    if state.is_file():
+        raise ValueError(
+            f"{state} is damaged, so that it is not known which images the run held out. Name the "
+            "images by their split (--split), or remove the file to measure on all."
+        )
 
 
 def _numbered(images, classes):
