@@ -440,6 +440,8 @@ def behind_another():
             "The disk is full.",
         ),
         (behind_another, "The disk is full, at last.keras"),
+        (tf.errors.OutOfRangeError(None, None, "model.pb; File too large"), "(ulimit -f)"),
+        (ValueError("Unable to import backend : foo"), "foo. Keras has none of that name"),
     ],
 )
 def test_a_machine_that_is_too_small_is_one_line_with_the_cure(error, message, monkeypatch, capsys):

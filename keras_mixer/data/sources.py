@@ -91,6 +91,15 @@ class Source:
         return replace(self, channels=channels) if files else self
 
 
+def check_source(images, who):
+    """Raises ValueError for what is no `Source`."""
+    if not isinstance(images, Source):
+        raise ValueError(
+            f"{who} needs images as a keras_mixer.data.Source, from data.arrays(pixels, labels), "
+            f"data.folder(path) or data.tfds(name); got {type(images).__name__}."
+        )
+
+
 def arrays(
     images: ArrayLike,
     labels: ArrayLike,

@@ -50,6 +50,7 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
             have no end.
     """
     source = hasattr(data, "order")
+    data = Path(data).expanduser() if isinstance(data, str | os.PathLike) else data
     if source or isinstance(data, str | os.PathLike):
         if preprocessing is None:
             raise ValueError(
@@ -123,7 +124,7 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
 
 def in_memory(data):
     """Whether all images of `data` are there at once: a file, arrays, or a list of batches."""
-    file = isinstance(data, str | os.PathLike) and not Path(data).is_dir()
+    file = isinstance(data, str | os.PathLike) and not Path(data).expanduser().is_dir()
     return file or isinstance(data, list | tuple | Mapping) or _is_array(data)
 
 
