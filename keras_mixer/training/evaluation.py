@@ -105,7 +105,7 @@ def _measured(model, images, crop, batch_size, input_range, run, count=False):
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise ValueError(
             f"evaluate needs a model of one image [B, H, W, C] of a fixed size; '{model.name}' "
-            f"takes {shape}. A model without a known input becomes functional as keras.Model(image, "
+            f"takes {shape}. A model of unknown input becomes functional as keras.Model(image, "
             "model(image)) with image = keras.Input((height, width, channels))."
         )
     outputs = [tuple(x.shape) for x in model.outputs]
