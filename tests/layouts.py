@@ -168,6 +168,9 @@ LAYOUTS = {
     "train and a split of an unclear kind": Layout(
         (*TRAIN, *split("eval")), says=r"beside other folders of pictures: eval/"
     ),
+    "a split with classes and one without": Layout(
+        (*split("train_labeled"), *pictures("train_unlabeled=a")), says="seem to be splits"
+    ),
     "folds": Layout((*split("fold1"), *split("fold2")), says="seem to be splits"),
     "a split within itself": Layout(split("train/train"), says=r"holds train/ again|no test"),
     "images and masks": Layout(pictures("images=a", "masks=b"), says="for segmentation"),
@@ -202,6 +205,7 @@ LAYOUTS = {
         (
             *ABC,
             *pictures("__MACOSX/a=b", ".hidden=a", "a/.ipynb_checkpoints=b", "b/@eaDir=a"),
+            *pictures("#recycle=a", "@Recycle=b"),
             *("a/._a_0.png", "b/Thumbs.db", "desktop.ini", ".DS_Store", "c/.DS_Store"),
         ),
         (12, 3, 0),

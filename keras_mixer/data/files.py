@@ -7,10 +7,10 @@ from unicodedata import normalize
 
 from keras_mixer.data.pictures import PICTURES
 
-# Names, in lower case, that macOS, Windows, Synology's disk stations and file systems add.
+# Names, in lower case, that macOS, Windows, disk stations (Synology, QNAP) and file systems add.
 IGNORED = (
     *("__macosx", "icon\r", "desktop.ini", "thumbs.db", "ehthumbs.db", "$recycle.bin"),
-    *("system volume information", "@eadir", "lost+found"),
+    *("system volume information", "@eadir", "#recycle", "@recycle", "lost+found"),
 )
 
 

@@ -26,6 +26,7 @@ import warnings
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from keras_mixer._arrays import DataWarning
@@ -101,7 +102,7 @@ def read_folder(path, classes=None):
     """
     root = existing(path)
     check_ordered(classes, "Classes")
-    known = () if classes is None or isinstance(classes, int) else tuple(map(str, classes))
+    known = () if classes is None or isinstance(classes, Integral) else tuple(map(str, classes))
     splits, _ = split_folders(root, known)
     if splits:
         some = next(iter(splits.values())).name
@@ -115,7 +116,7 @@ def read_folder(path, classes=None):
             f"them is needed here: pass split={some!r} (--split {some}), or {root / some}."
         )
     folders = folders_in(root)
-    known = _wordnet_ids(folders, classes if isinstance(classes, int) else len(known)) or known
+    known = _wordnet_ids(folders, classes if isinstance(classes, Integral) else len(known)) or known
     inside = {name: [*files_in(folder)] for name, folder in folders.items()}
     beside, skipped = [], {}
     for file, problem in files_in(root, deep=False):

@@ -1,6 +1,7 @@
 """The splits of a folder of pictures: which folders hold them, and layouts that are mistakes."""
 
 import re
+from numbers import Integral
 
 from keras_mixer._text import listed
 from keras_mixer.data.files import existing, folders_in, has_picture, nfc
@@ -85,7 +86,9 @@ def _check_classes(root, named, others, divided, classes):
             f"classes in them. It needs {root / flat[0]}/CLASS/PICTURE.jpg. A class "
             "may have such a name only beside other classes."
         )
-    like = [name for name in divided if _splits_in(name, UNCLEAR) and name not in classes]
+    like = [n for n in others if _splits_in(n, UNCLEAR) and n not in classes]
+    if not divided or like != others:  # otherwise a part without classes belongs to them
+        like = [name for name in like if name in divided]
     if len(like) > 1:
         raise ValueError(
             f"{root} has {shown(like)}, which seem to be splits. Call them train, validation and "
@@ -118,7 +121,7 @@ def folder_for_tests(path, split=None, classes=None):
     """
     if split:
         return split_folder(path, split)
-    names = () if classes is None or isinstance(classes, int) else classes
+    names = () if classes is None or isinstance(classes, Integral) else classes
     splits, _ = split_folders(path, names)
     return splits.get("test", splits.get("validation")) if splits else existing(path)
 

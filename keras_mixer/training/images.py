@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def evaluation_source(
     record = record_of(run) if run else None
     if run and not record and split is None:
         _check_state(run)
-    known = () if classes is None or isinstance(classes, int) else (*map(str, classes),)
+    known = () if classes is None or isinstance(classes, Integral) else (*map(str, classes),)
     if record and (not known or sorted(known) == sorted(record["classes"])):
         classes = record["classes"]
     kept = held_out_as(record, dataset) if record and split is None else None
@@ -92,7 +93,9 @@ def evaluation_source(
     images = data.load_test(dataset, split, data_dir=data_dir, classes=classes)
     if images is None:
         raise ValueError(NO_TEST.format(dataset))
-    return images if classes is None or isinstance(classes, int) else _numbered(images, classes)
+    if classes is None or isinstance(classes, Integral):
+        return images
+    return _numbered(images, classes)
 
 
 def _check_state(run):

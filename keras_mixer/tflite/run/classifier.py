@@ -14,7 +14,7 @@ from keras_mixer._backend import predict
 from keras_mixer._extras import needs
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import InputRange, Labels, Tflite
-from keras_mixer.images import Preprocessing, find_preprocessing
+from keras_mixer.images import Preprocessing, check_channels, find_preprocessing
 from keras_mixer.tasks import task_of
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches
@@ -112,6 +112,7 @@ class Classifier:
         if input_range is not None:
             preprocessing = preprocessing or Preprocessing(size=self.runner.shape[:2])
             preprocessing = preprocessing.ranging(input_range)
+            check_channels(preprocessing, self.runner.shape[-1], self.runner.name)
         if preprocessing is None:
             raise ValueError(
                 f"{self.runner.name} does not state its values of a black and of a white pixel. "
