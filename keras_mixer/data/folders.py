@@ -6,9 +6,9 @@ splits:
     pictures/cat/1.jpg          pictures/train/cat/1.jpg        pictures/1.jpg
     pictures/dog/2.jpg          pictures/test/dog/2.jpg         pictures/2.jpg
 
-- Splits are called train or training, val, valid or validation, and test or testing, in any case,
-  also with "set", "data" or "images" behind. A folder of such a name is a class where it holds
-  pictures as the folders beside it do. A layout that is probably a mistake is an error.
+- Splits are called train or training, val, valid, validation or dev, and test or testing, in any
+  case, also with "set", "data" or "images" behind. A folder of such a name is a class where it
+  holds pictures as the folders beside it do. A layout that is probably a mistake is an error.
 - Classes are numbered in the order of the code points of their names in Unicode's form NFC, on
   every operating system, or as the caller numbers them. Pictures are read in the order of their
   paths, class by class.

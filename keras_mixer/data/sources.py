@@ -395,9 +395,10 @@ def _folder_splits(root, split, held_out, validation):
         share = SHARE if validation is None else validation
         return Splits(*hold_out(folder(root), share=share), None)
     if not (splits or split):
-        raise ValueError(
-            f"{root} has no splits, and held_out={held_out!r} (--held-out) is one. Leave it out, "
-            "or name that to train on, too: split= (--split)."
+        raise FileNotFoundError(
+            f"There is no folder of images at {str(Path(root, 'train'))!r}: {root} has no splits, "
+            f"and held_out={held_out!r} (--held-out) is one. Leave it out, or say which split to "
+            "train on, too: split= (--split)."
         )
     if splits and not split and "train" not in splits:
         raise ValueError(
