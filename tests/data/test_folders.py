@@ -14,7 +14,7 @@ from keras_mixer import data, training
 from keras_mixer._arrays import DataWarning
 from keras_mixer.data.files import in_order
 from keras_mixer.data.folders import read_folder, read_pictures
-from keras_mixer.tflite import Classifier, convert, verify
+from keras_mixer.tflite import Classifier, Metadata, convert, verify, with_metadata
 from tests.layouts import ABC, CAFE, CLASSES, LAYOUTS, Layout, pictures, split
 from tests.marks import slow
 
@@ -108,6 +108,15 @@ def test_a_class_that_is_not_there_keeps_its_number(tmp_path, model, file):
         verify(model, file, root, input_range=SCALE)
     with pytest.raises(ValueError, match="has 2 classes, a/ and c/, and the model has 3"):
         training.evaluation_source(root, classes=3)
+
+
+def test_verify_refuses_the_names_of_the_file_in_another_order(tmp_path, model, file):
+    named = with_metadata(file, Metadata(input_range=SCALE, labels=CLASSES))
+    root = Layout(ABC).write(tmp_path / "x")
+    for data_, labels in ((root, "cba"), (data.folder(root, classes="cba"), None)):
+        with pytest.raises(ValueError, match="verify: the labels are the model's own names in an"):
+            verify(model, named, data_, labels=labels and [*labels], input_range=SCALE)
+    assert verify(model, named, data.folder(root), input_range=SCALE).accuracy == 1
 
 
 def test_a_run_numbers_its_classes_whose_names_may_be_others(tmp_path, monkeypatch):
