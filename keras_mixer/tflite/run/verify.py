@@ -177,9 +177,10 @@ def verify(
 
     Raises:
         FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; file and
-            model have different shapes; classes are the file's own in another order; data have a wrong shape or scale, or no end; labels do not
-            fit the task, or only some batches have labels; the model cannot have that task; or,
-            with `layers`, no tensor has the name of a layer.
+            model have different shapes; classes are the file's own in another order; data have a
+            wrong shape or scale, or no end; labels do not fit the task, or only some batches have
+            labels; the model cannot have that task; or, with `layers`, no tensor has the name of a
+            layer.
     """
     if isinstance(tflite, keras.Model):
         raise ValueError("verify takes the Keras model first and the .tflite file second.")
