@@ -3,12 +3,24 @@
 import numpy as np
 
 
+class DataWarning(UserWarning):
+    """Images may be something else than they are taken for, or some were left out."""
+
+
 def as_array(values):
     """A NumPy array from an array, a tensor, a Pillow image or nested lists.
 
     bfloat16 becomes float32. Rows of different lengths, and what is no array, become an array of
     objects.
+
+    Raises:
+        ValueError: Some values are masked.
     """
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"A masked array {values.shape} has values that are unknown; select the images without "
+            "them, or fill them in: array.filled(0)."
+        )
     if hasattr(values, "detach"):  # PyTorch: also with a gradient, or on a GPU
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":  # which NumPy does not have
@@ -29,10 +41,10 @@ def as_pixels(images, who):
     if images.dtype.kind == "b":
         return images * np.uint8(255)
     low, high = (images.min(), images.max()) if images.size else (0, 0)
-    if low < 0 or high > 255:
+    if low < 0 or high > 255 or images.dtype == np.int8:  # which cannot hold 255
         raise ValueError(
-            f"{who} needs integers to be pixels from 0 to 255; got {low} to {high}. Of pixels of "
-            "16 bits pass the upper 8, (pixels >> 8).astype('uint8'); pass images that are already "
-            "scaled for the model as floats."
+            f"{who} needs integers to be pixels from 0 to 255; got {low} to {high} as "
+            f"{images.dtype}. Of pixels of 16 bits pass the upper 8, (pixels >> 8).astype('uint8')"
+            "; pass images that are already scaled for the model as floats."
         )
     return images.astype(np.uint8)

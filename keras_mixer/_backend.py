@@ -81,9 +81,19 @@ def predict(model, images):
     return scores
 
 
+def is_of_backend(error):
+    """Whether Keras refuses the backend that it is set to."""
+    return str(error).startswith("Unable to import backend")
+
+
 def cure(error):
-    """The message of an ImportError, with what to install where Keras misses its backend."""
-    missing = (error.name or "").split(".")[0]
+    """The message of an error of an import, and the cure where Keras has no such backend."""
+    if is_of_backend(error):
+        return (
+            f"{error}. Keras has none of that name: set KERAS_BACKEND, or 'backend' in keras.json, "
+            "to tensorflow."
+        )
+    missing = (getattr(error, "name", None) or "").split(".")[0]
     if missing not in ("tensorflow", "jax", "torch"):
         return str(error)
     return (

@@ -17,10 +17,11 @@ def check_new(path, overwrite=False):
 def check_folder(path):
     """Raises NotADirectoryError when no folder can be at `path`, because a file is in the way."""
     path = Path(path)
-    there = next((p for p in (path, *path.parents) if p.exists()), None)
+    there = next((p for p in (path, *path.parents) if os.path.lexists(p)), None)
     if there and not there.is_dir():
+        what = "a file" if there.exists() else "a link to nothing"
         raise NotADirectoryError(
-            f"The results are written to a folder; {there} is a file. Choose another --output."
+            f"The results are written to a folder; {there} is {what}. Choose another --output."
         )
 
 

@@ -1,9 +1,12 @@
 """What is in the folder of a run of training, and which of its two models is used."""
 
 import csv
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 STATE = "state.safetensors"  # what the next step depends on
 BEST, LAST = "best.keras", "last.keras"  # models ready for use
@@ -97,6 +100,15 @@ def chosen(folder):
         return None  # not a log of ours
 
 
+def recorded(folder):
+    """The record that a run's folder keeps in its state, as plain JSON; None where it has none."""
+    try:
+        with safe_open(Path(folder) / STATE, "numpy") as file:
+            return json.loads(file.metadata()["record"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
 def model_file(model):
     """The model to use of a run's folder, see `choice`; any other path or name as it is.
 
@@ -109,9 +121,10 @@ def model_file(model):
     if not path.is_dir():
         return path
     if not (path / BEST).is_file():
+        hint = f" It has {path / LAST}; give that." if (path / LAST).is_file() else ""
         raise FileNotFoundError(
             f"{path} holds no {BEST}: it is not the folder of a run, or the run has not finished "
-            "its first epoch."
+            f"its first epoch.{hint}"
         )
     found = chosen(path)
     return path / (found.file if found else BEST)

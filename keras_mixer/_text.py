@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Mapping, Set
 from difflib import get_close_matches
 
 # Words that Python does not read as literals. `'"no"'`, in quotes, is still the text "no".
@@ -83,3 +84,9 @@ def left_out(folder, skipped):
     some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:5])
     more = "; ..." if len(skipped) > 5 else ""
     return f"{folder}: left out {len(skipped)}: {some}{more}."
+
+
+def check_ordered(names, what):
+    """Raises ValueError for names in a set or a dict, whose order is not that of the scores."""
+    if isinstance(names, Mapping | Set):
+        raise ValueError(f"{what} need an order, that of the scores; got a {type(names).__name__}.")

@@ -143,7 +143,9 @@ class Preprocessing:
         black = -np.asarray(self.mean) / np.asarray(self.std)
         ends = black, black + 1 / np.asarray(self.std)
         # Twelve digits, so that 255 is 255.
-        return tuple(_plain(np.array([float(f"{v:.12g}") for v in np.ravel(e)])) for e in ends)
+        ends = [tuple(float(f"{v:.12g}") + 0.0 for v in np.ravel(end)) for end in ends]
+        same = all(len(set(end)) == 1 for end in ends)
+        return tuple(end[0] if same else end for end in ends)
 
     def scaled(self, pixels: ArrayLike) -> np.ndarray:
         """Pixels from 0 to 255, an array of any shape `[..., C]` and type -> float32."""
@@ -270,13 +272,18 @@ def find_preprocessing(model, input_range=None):
     if input_range is None:
         return found
     ranging = (found or Preprocessing(size=_size(model))).ranging(input_range)
-    counts = {len(end) for end in ranging.input_range if isinstance(end, tuple)}
-    if counts - {model.inputs[0].shape[-1]}:
-        raise ValueError(
-            f"input_range needs numbers for the {model.inputs[0].shape[-1]} channels that "
-            f"'{model.name}' takes; got {input_range!r}."
-        )
+    check_channels(ranging, model.inputs[0].shape[-1], model.name)
     return ranging
+
+
+def check_channels(preprocessing, channels, who):
+    """Raises ValueError if input values by channel are those of another number of channels."""
+    black, white = preprocessing.input_range
+    if isinstance(black, tuple) and len(black) != channels:
+        raise ValueError(
+            f"input_range needs numbers for the {channels} channels that '{who}' takes; got "
+            f"{(black, white)}."
+        )
 
 
 def _found_in(model):

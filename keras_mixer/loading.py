@@ -4,7 +4,7 @@ import os
 
 import keras
 
-from keras_mixer._runs import LABELS, model_file
+from keras_mixer._runs import LABELS, model_file, recorded
 from keras_mixer.imagenet import CLASSES, classes
 from keras_mixer.models import BUILDERS, create_model, named_release, release_name
 from keras_mixer.weights import Shipped, fetch, is_file
@@ -95,6 +95,17 @@ def fetch_release(name, weights):
     return weights
 
 
+def _check_own_order(file, trained):
+    """Raises ValueError if a run's file of labels has its classes in another order."""
+    names = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    if trained and names != trained and sorted(names) == sorted(trained):
+        raise ValueError(
+            f"{file} has the classes in another order than the run was trained in, so that scores "
+            f"would get wrong names; class 0 is {trained[0]!r}. Remove the file: the run's state "
+            "has the names, too."
+        )
+
+
 def class_names(model, weights=None, *, count):
     """The class names of a model.
 
@@ -107,8 +118,11 @@ def class_names(model, weights=None, *, count):
     """
     file = model_file(model)
     if file.suffix == ".keras":
+        trained = (recorded(file.parent) or {}).get("classes")
         beside = file.with_name(LABELS)
-        return beside if beside.is_file() else None
+        if beside.is_file():
+            _check_own_order(beside, trained)
+        return beside if beside.is_file() else trained
     builder = BUILDERS.get(str(file))
     release = builder and builder.releases.get(release_name(builder, weights))
     if isinstance(release, Shipped):

@@ -150,6 +150,50 @@ LAYOUTS = {
         (*ABC, "d -> a"), says="has a/ and d/, which are one folder by a link"
     ),
     "pictures without folders": Layout(pictures(".=a"), says=r"holds 5 pictures, but no folders"),
+    "two splits without classes, numbered": Layout(
+        pictures("train=a", "test1=b"), says=r"has test1/ and train/, splits by their names"
+    ),
+    "two splits without classes, of years": Layout(
+        (*pictures("train2017=a", "val2017=b"), "annotations/a.json"), says="splits by their names"
+    ),
+    "classes with a split's word": Layout(
+        pictures("test_positive=a", "test_negative=b"),
+        (8, 2, 0),
+        None,
+        "not among the 3",
+        (),
+        ("test_negative", "test_positive"),
+    ),
+    "train and dev": Layout((*TRAIN, *split("dev", count=2)), (15, 6, 0), 6),
+    "train and a split of an unclear kind": Layout(
+        (*TRAIN, *split("eval")), says=r"beside other folders of pictures: eval/"
+    ),
+    "a split with classes and one without": Layout(
+        (*split("train_labeled"), *pictures("train_unlabeled=a")), says="seem to be splits"
+    ),
+    "folds": Layout((*split("fold1"), *split("fold2")), says="seem to be splits"),
+    "a split within itself": Layout(split("train/train"), says=r"holds train/ again|no test"),
+    "images and masks": Layout(pictures("images=a", "masks=b"), says="for segmentation"),
+    "YOLO's": Layout(
+        (*pictures("train/images=a", "val/images=a"), "train/labels/a_0.txt", "val/labels/a_0.txt"),
+        says="images/ and labels/.* for segmentation or detection",
+    ),
+    "the classes again": Layout(
+        (*pictures("a", "b"), *pictures("all/a", "all/b")),
+        says=r"all/ .*in which are a/ and b/ again",
+    ),
+    "two levels too high": Layout(
+        pictures("pets/pets/a", "pets/pets/b"), says=r"Did you mean .*pets/pets\?|not among the 3"
+    ),
+    "names with joiners and other blanks": Layout(
+        pictures("a\N{ZERO WIDTH NON-JOINER}b=a", "b\N{IDEOGRAPHIC SPACE}b=b"),
+        (8, 2, 0),
+        None,
+        "not among the 3",
+        (),
+        ("a\N{ZERO WIDTH NON-JOINER}b", "b\N{IDEOGRAPHIC SPACE}b"),
+    ),
+    "a name of blanks": Layout(pictures("a", "  =b"), says=r"folder b'  ', a name of blanks"),
     "nothing": Layout(("a/", "b/notes.txt"), says="holds 2 folders, a/ and b/, without a picture"),
     "a run's folder": Layout(
         (*ABC, "runs/last.keras", "runs/log.csv"), says="runs/.* keras-mixer wrote: runs/last.keras"
@@ -161,6 +205,7 @@ LAYOUTS = {
         (
             *ABC,
             *pictures("__MACOSX/a=b", ".hidden=a", "a/.ipynb_checkpoints=b", "b/@eaDir=a"),
+            *pictures("#recycle=a", "@Recycle=b"),
             *("a/._a_0.png", "b/Thumbs.db", "desktop.ini", ".DS_Store", "c/.DS_Store"),
         ),
         (12, 3, 0),

@@ -261,9 +261,10 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
     CASES[0].tiny(depth=1).save(run / "best.keras")
     (run / "labels.txt").write_text("\n".join("abcdefg"))
     (run / "other.txt").write_text("\n".join("bacdefg"))
-    for command in (["export", "."], ["predict", ".", "x.jpg"]):
+    measured = ["evaluate", ".", "--dataset", "x"], ["verify", ".", "x.tflite", "--data", "x"]
+    for command in (["export", "."], ["predict", ".", "x.jpg"], *measured):
         done = here(*command, "--labels", "other.txt", cwd=run, check=False)
-        assert done.stderr.startswith("Error: .: the labels are the model's own names in another")
+        assert ": the labels are the model's own names in another order" in done.stderr
         assert done.stderr.count("\n") == 1
     here("export", ".", cwd=run)
     assert {path.name for path in run.iterdir() if path.is_dir()} == {"pets_tflite"}
@@ -442,6 +443,8 @@ def behind_another():
             "The disk is full.",
         ),
         (behind_another, "The disk is full, at last.keras"),
+        (tf.errors.OutOfRangeError(None, None, "model.pb; File too large"), "(ulimit -f)"),
+        (ValueError("Unable to import backend : foo"), "foo. Keras has none of that name"),
     ],
 )
 def test_a_machine_that_is_too_small_is_one_line_with_the_cure(error, message, monkeypatch, capsys):

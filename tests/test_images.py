@@ -193,6 +193,9 @@ def test_a_model_that_does_not_say_is_asked_for(name, tmp_path):
     assert not (tmp_path / "app").exists()
     told = preprocessing(model, input_range=(0, 1))
     assert (told.input_range, told.size) == (UNIT, SHAPE[:2])
+    black, white = Preprocessing(0, (0.2, 0.25, 0.4)).input_range  # both by channel, or neither
+    assert (black, white) == ((0, 0, 0), (5, 4, 2.5))
+    assert Preprocessing(0, 0.2).input_range == (0, 5)
     with pytest.raises(ValueError, match="numbers for the 3 channels"):
         preprocessing(model, input_range=((0, 0), (1, 2)))
 

@@ -48,7 +48,7 @@ MAY = {
     },
     "tpu": {"models", "_extras", "_text"},
     "tflite/reading": {"data", "images", "_text"},
-    "tflite/examples": {"images", "tasks", "tflite/reading", "_arrays"},
+    "tflite/examples": {"images", "tasks", "tflite/reading", "_arrays", "_text"},
     "tflite/file": {"images", "_extras", "_text", "tflite/_litert"},
     "tflite/convert": {
         *("images", "layers", "tflite/examples", "tflite/file"),
@@ -83,7 +83,7 @@ MAY = {
     "cli": {
         *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
         *("loading", "tflite/file", "training", "visualize", "weights"),
-        *("_accelerators", "_backend", "_files", "_quiet", "_runs", "_text"),
+        *("_accelerators", "_arrays", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
 TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/reading"}

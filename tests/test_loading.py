@@ -1,5 +1,7 @@
 """Models from disk or by name."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -27,6 +29,21 @@ def test_a_run_s_folder_gives_its_best_model_and_its_classes(run):
     assert class_names(run, count=3).read_text().splitlines() == ["0", "1", "2"]
     _, held_out = runs.sources()
     assert training.evaluate(model, held_out, run=run)["images"] == 43
+
+
+def test_a_run_without_some_of_its_files_says_what_is_wrong(run, tmp_path):
+    damaged = shutil.copytree(run, tmp_path / "run")
+    (damaged / "labels.txt").write_text("2\n1\n0\n")
+    with pytest.raises(ValueError, match=r"another order than the run.* class 0 is '0'"):
+        class_names(damaged, count=3)
+    (damaged / "labels.txt").unlink()
+    assert class_names(damaged, count=3) == ["0", "1", "2"]
+    (damaged / "state.safetensors").write_bytes(b"no state")
+    with pytest.raises(ValueError, match="not known which images the run held out"):
+        training.evaluation_source(tmp_path, run=damaged)
+    (damaged / "best.keras").unlink()
+    with pytest.raises(FileNotFoundError, match=r"It has .*last\.keras; give that"):
+        keras_mixer.load_model(damaged)
 
 
 def test_a_name_gives_a_new_model_or_released_weights():

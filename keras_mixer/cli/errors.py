@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from keras_mixer import __version__
-from keras_mixer._backend import cure
+from keras_mixer._backend import cure, is_of_backend
 from keras_mixer._text import printable
 from keras_mixer.doctor import DISTRIBUTIONS
 
 PACKAGE = Path(__file__).parents[1]
 OURS = (ValueError, RuntimeError)
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-FULL_DISK = ("No space left on device", "Disk quota exceeded", "StorageFull")  # also in Rust
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+FULL_DISK = ("No space left on device", "Disk quota exceeded", "StorageFull", "File too large")
 # Classes of TensorFlow and PyTorch, which are not imported here; the status in JAX's messages.
 EXHAUSTED, OOM = ("ResourceExhaustedError", "OutOfMemoryError"), "RESOURCE_EXHAUSTED"
 
@@ -40,7 +40,8 @@ def report(error, debug=False):
     if debug or not mistake:
         sys.stderr.write("".join(traceback.format_exception(error)))
     if mistake:
-        message = cure(error) if isinstance(error, ImportError) else short or str(error)
+        importing = isinstance(error, ImportError) or is_of_backend(error)
+        message = cure(error) if importing else short or str(error)
         stderr.print("[bold red]Error:[/]", escape(printable(message, "\n")))
 
 
@@ -57,9 +58,9 @@ def shortage(error):
         if getattr(each, "errno", None) in FULL or any(words in text for words in FULL_DISK):
             file = getattr(each, "filename", None)
             return (
-                f"The disk is full{f', at {file}' if file else ''}. Free some space and run the "
-                "command again, or choose another disk: --output for results, the environment "
-                "variable TMPDIR for temporary files."
+                f"The disk is full{f', at {file}' if file else ''}. Free some space, or raise a "
+                "limit of file sizes (ulimit -f), and run the command again, or choose another "
+                "disk: --output for results, the environment variable TMPDIR for temporary files."
             )
         if isinstance(each, MemoryError) or type(each).__name__ in EXHAUSTED or OOM in text:
             cause = f" ({text[:200]})" if text else ""
@@ -94,7 +95,7 @@ def is_mistake(error):
     """
     if isinstance(error, ImportError):
         return not (error.name or "").startswith("keras_mixer") or _raised_here(error)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or is_of_backend(error):
         return True
     return isinstance(error, OURS) and _raised_here(error)
 

@@ -79,10 +79,12 @@ def known_classes(model, file, weights=None, labels=None):
         labels: A file of names that takes precedence, or None.
     """
     from keras_mixer import loading
-    from keras_mixer.tflite.file.labels import read_labels
+    from keras_mixer.tflite.file.labels import check_own, read_labels
 
     count = model.outputs[0].shape[-1]
-    labels = labels or loading.class_names(file, weights, count=count)
+    own = loading.class_names(file, weights, count=count)
+    check_own(labels, own, file)
+    labels = labels or own
     return count if labels is None else read_labels(labels)
 
 
@@ -107,13 +109,13 @@ def measured_images(path, file, classes):
 
 @contextmanager
 def quiet_but_for_left_out():
-    """As `quiet`; pictures that could not be read and were left out are named afterwards."""
-    from keras_mixer.data.folders import LeftOutWarning
+    """As `quiet`; what is to be known of the images, such as those left out, comes afterwards."""
+    from keras_mixer._arrays import DataWarning
 
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LeftOutWarning)
+        warnings.simplefilter("always", DataWarning)
         with quiet():
             yield
     for warning in caught:
-        if issubclass(warning.category, LeftOutWarning):
+        if issubclass(warning.category, DataWarning):
             console.print(str(warning.message), soft_wrap=True, highlight=False)

@@ -21,7 +21,14 @@ from keras_mixer.cli.options import (
     Replicas,
     Weights,
 )
-from keras_mixer.cli.output import console, file_of, known_classes, load, say_which
+from keras_mixer.cli.output import (
+    console,
+    file_of,
+    known_classes,
+    load,
+    quiet_but_for_left_out,
+    say_which,
+)
 
 
 def train(
@@ -112,6 +119,7 @@ def train(
             processes=processes,
             process=process,
         )
+    with quiet_but_for_left_out():
         if task:
             sources = data.Splits(*data.task(task, data_dir=data_dir), None)
         else:

@@ -1,15 +1,16 @@
 """The files and folders in a folder of pictures, without those that operating systems add."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from unicodedata import normalize
 
 from keras_mixer.data.pictures import PICTURES
 
-# Names, in lower case, that macOS, Windows, Synology's disk stations and file systems add.
+# Names, in lower case, that macOS, Windows, disk stations (Synology, QNAP) and file systems add.
 IGNORED = (
     *("__macosx", "icon\r", "desktop.ini", "thumbs.db", "ehthumbs.db", "$recycle.bin"),
-    *("system volume information", "@eadir", "lost+found"),
+    *("system volume information", "@eadir", "#recycle", "@recycle", "lost+found"),
 )
 
 
@@ -23,21 +24,26 @@ def existing(path):
 
     Raises:
         FileNotFoundError: There is no such folder.
+        PermissionError: It cannot be opened.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder of images at {str(root)!r}.")
+    os.scandir(root).close()
     return root
 
 
 def folders_in(path):
     """The folders in a folder, in the order of their names: `{name in NFC: path}`.
 
+    A folder that cannot be opened has none; `files_in` names it.
+
     Raises:
         ValueError: Two folders have the same name in NFC.
     """
-    found = {}
-    folders = [entry for entry in _visible(path) if entry.is_dir() and not _holds_itself(entry)]
+    found, folders = {}, []
+    with suppress(OSError):
+        folders = [entry for entry in _visible(path) if entry.is_dir() and not _holds_itself(entry)]
     for folder in sorted(folders, key=lambda entry: nfc(entry.name)):
         if nfc(folder.name) in found:
             raise ValueError(

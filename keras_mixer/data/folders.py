@@ -6,9 +6,9 @@ splits:
     pictures/cat/1.jpg          pictures/train/cat/1.jpg        pictures/1.jpg
     pictures/dog/2.jpg          pictures/test/dog/2.jpg         pictures/2.jpg
 
-- Splits are called train or training, val, valid or validation, and test or testing, in any case,
-  also with "set", "data" or "images" behind. A folder of such a name is a class where it holds
-  pictures as the folders beside it do. A layout that is probably a mistake is an error.
+- Splits are called train or training, val, valid, validation or dev, and test or testing, in any
+  case, also with "set", "data" or "images" behind. A folder of such a name is a class where it
+  holds pictures as the folders beside it do. A layout that is probably a mistake is an error.
 - Classes are numbered in the order of the code points of their names in Unicode's form NFC, on
   every operating system, or as the caller numbers them. Pictures are read in the order of their
   paths, class by class.
@@ -22,12 +22,16 @@ splits:
 
 import os
 import re
+import warnings
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
+from keras_mixer._arrays import DataWarning
 from keras_mixer._runs import BEST, LAST, STATE
+from keras_mixer._text import check_ordered, printable
 from keras_mixer.data.files import (
     existing,
     files_in,
@@ -44,10 +48,16 @@ from keras_mixer.imagenet import classes as imagenet_classes
 
 SUFFIXES = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
 WORDNET_ID = re.compile(r"n\d{8}")  # ImageNet's folders are called so
+# Folders of data sets for other tasks, in lower case: of images, and of what is known of each.
+IMAGES = "images", "image", "imgs", "img", "jpegimages"
+MASKS = (
+    *("masks", "mask", "labels", "label", "annotations", "segmentationclass", "ground_truth"),
+    *("groundtruth", "gt"),
+)
 OUTPUTS = (BEST, LAST, STATE, "golden_input.bin")  # what this package writes, not a class
 
 
-class LeftOutWarning(UserWarning):
+class LeftOutWarning(DataWarning):
     """Some pictures of a folder cannot be read and were left out."""
 
 
@@ -91,16 +101,22 @@ def read_folder(path, classes=None):
             layout is probably a mistake.
     """
     root = existing(path)
-    known = () if classes is None or isinstance(classes, int) else tuple(map(str, classes))
+    check_ordered(classes, "Classes")
+    known = () if classes is None or isinstance(classes, Integral) else tuple(map(str, classes))
     splits, _ = split_folders(root, known)
     if splits:
         some = next(iter(splits.values())).name
+        if len(splits) == 1 and split_of(root.name) in splits:
+            raise ValueError(
+                f"{root} holds {some}/ again, in which are the folders of classes. Move them up, "
+                f"into {root}, or pass {root / some}."
+            )
         raise ValueError(
             f"{root} has splits, {shown(folder.name for folder in splits.values())}, and one of "
             f"them is needed here: pass split={some!r} (--split {some}), or {root / some}."
         )
     folders = folders_in(root)
-    known = _wordnet_ids(folders, classes if isinstance(classes, int) else len(known)) or known
+    known = _wordnet_ids(folders, classes if isinstance(classes, Integral) else len(known)) or known
     inside = {name: [*files_in(folder)] for name, folder in folders.items()}
     beside, skipped = [], {}
     for file, problem in files_in(root, deep=False):
@@ -116,6 +132,12 @@ def read_folder(path, classes=None):
         _check_known(root, folders, full, known)
     elif len(full) == 1 and classes is None:
         raise ValueError(_one_class(root, folders[full[0]]))
+    elif classes and max(map(len, full)) > 1 and all(map(str.isdecimal, full)):
+        raise ValueError(
+            f"{root} has classes that are called by numbers, and the model's names are not known: "
+            f"{max(full, key=int)} may be its last class, or follow 1 as in the order of texts. "
+            "Pass the names in the order of its scores, labels= (--labels)."
+        )
     elif classes not in (None, len(full), len(folders)):
         raise ValueError(
             f"{root} has {len(full):,} classes, {shown(full)}, and the model has {classes:,}, "
@@ -140,9 +162,11 @@ def read_folder(path, classes=None):
             f"{root} has pictures that can be read in a single class, {names[labels[0]]}/, and at "
             f"least two are needed: {_reasons(unread)}."
         )
+    if classes is None:
+        _warn_of_splits(root, folders, full)
     empty = by_name.keys() & folders.keys() - {nfc(names[label]) for label in set(labels)}
-    skipped |= unread | dict.fromkeys((folders[n] for n in empty), "a class without pictures")
-    return Folder(root, files, labels, names, dict(sorted(skipped.items())))
+    unread |= dict.fromkeys((folders[n] for n in empty), "a class without pictures")
+    return Folder(root, files, labels, names, dict(sorted((unread | skipped).items())))
 
 
 def read_any_folder(path, classes=None):
@@ -204,11 +228,15 @@ def _no_classes(root, folders, beside):
 
 def _one_class(root, folder):
     """What is wrong with a folder that has one folder of pictures."""
-    inner = [name for name, inner in folders_in(folder).items() if has_picture(inner)]
-    if len(inner) > 1 and not has_picture(folder, deep=False):
+    inner, single = folder, []
+    while len(single) < 2 and not has_picture(inner, deep=False):
+        inner = single[0] if single else inner
+        single = [path for path in folders_in(inner).values() if has_picture(path)]
+    if len(single) > 1:
+        names = shown(path.name for path in single)
         return (
-            f"{root} has one folder of pictures, {folder.name}/, in which are {shown(inner)}. Did "
-            f"you mean {folder}?"
+            f"{root} has one folder of pictures, {inner.relative_to(root)}/, in which are {names}. "
+            f"Did you mean {inner}?"
         )
     return (
         f"{root} has a single class, {folder.name}/, and at least two are needed. Put the pictures "
@@ -219,18 +247,25 @@ def _one_class(root, folder):
 def _check_content(root, folders, inside):
     """Raises ValueError for a class whose name is no line of text, or that is two classes.
 
-    Also for one that holds splits, or what this package wrote.
+    Also for one that holds splits, the other classes, masks, or what this package wrote.
     """
+    images, masks = _named_as(IMAGES, folders), _named_as(MASKS, folders)
+    if images and masks and all(map(split_of, folders_in(folders[images]))):
+        raise ValueError(
+            f"{root} has {images}/ and {masks}/, which seem to be images and what is known of "
+            "each, for segmentation or detection. Classes are needed, a folder of pictures each."
+        )
     same = {}
     for name, folder in folders.items():
         other = same.setdefault(folder.resolve(), name)
         if other != name:
             raise ValueError(f"{root} has {other}/ and {name}/, which are one folder by a link.")
     for name, found in inside.items():
-        if name.encode(errors="replace") != name.encode(errors="ignore") or not name.isprintable():
+        if printable(name) != name or not name.strip():
             raise ValueError(
-                f"{root} has a folder {os.fsencode(folders[name].name)}, a name with characters "
-                "that are not UTF-8 or not printable, which cannot be a class. Rename it."
+                f"{root} has a folder {os.fsencode(folders[name].name)}, a name of blanks, or with "
+                "characters that are not UTF-8 or not printable, which cannot be a class. Rename "
+                "it."
             )
         output = next((file for file, _ in found if file.name in OUTPUTS), None)
         if output:
@@ -239,7 +274,15 @@ def _check_content(root, folders, inside):
                 f"keras-mixer wrote: {output.relative_to(root)}. Move it out of {root}, and choose "
                 "an --output elsewhere."
             )
-        inner = {split_of(inner): inner for inner in folders_in(folders[name])}
+        inside_it = folders_in(folders[name])
+        again = [inner for inner in inside_it if inner in folders and has_picture(inside_it[inner])]
+        if len(again) > 1:
+            raise ValueError(
+                f"{root} has {name}/ among the folders of its classes, in which are {shown(again)} "
+                f"again. It is a copy, or the folder that was meant: move it out of {root}, or "
+                f"pass {folders[name]}."
+            )
+        inner = {split_of(inner): inner for inner in inside_it}
         inner.pop(None, None)
         if len(inner) > 1:
             first = folders[name] / inner.get("train", min(inner.values()))
@@ -252,6 +295,23 @@ def _check_content(root, folders, inside):
                 f"{root} has {name}/ among the folders of its classes, in which are the splits "
                 f"{shown(inner.values())}. {meant}"
             )
+
+
+def _warn_of_splits(root, folders, full):
+    """A warning where the classes hold the same folders, as splits of any name do."""
+    first, *others = [[*folders_in(folders[name])] for name in full]
+    if len(first) > 1 and all(inner == first for inner in others):
+        warnings.warn(
+            f"{root}: {shown(full)} are taken as classes, but all of them hold {shown(first)}. If "
+            f"they are splits, say which: split={full[0]!r}, held_out={full[1]!r} (--split, "
+            "--held-out).",
+            DataWarning,
+            stacklevel=4,
+        )
+
+
+def _named_as(words, names):
+    return next((name for name in names if name.casefold() in words), None)
 
 
 def _check_known(root, folders, full, known):

@@ -194,7 +194,9 @@ def read_picture(source, channels):
 def check_picture(path):
     """None if `decode` and `read_picture` can read a file as a picture, else the reason."""
     try:
-        _pixels(_content(path), 3)
+        content = _content(path)
+        _by_pillow(content, 3)  # TensorFlow logs a traceback for each file that it cannot read
+        _pixels(content, 3)
     except FileNotFoundError:
         return "there is no such file"
     except RefusedError as reason:

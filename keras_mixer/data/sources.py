@@ -7,9 +7,9 @@ resumed in the middle of an epoch without decoding the images that it has alread
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from keras_mixer._arrays import as_array, as_pixels
 from keras_mixer._extras import needs
-from keras_mixer._text import did_you_mean, listed
+from keras_mixer._text import check_ordered, did_you_mean, listed
 from keras_mixer._types import StrPath
 from keras_mixer.data import fingerprints
 from keras_mixer.data.folders import read_folder
@@ -91,6 +91,15 @@ class Source:
         return replace(self, channels=channels) if files else self
 
 
+def check_source(images, who):
+    """Raises ValueError for what is no `Source`."""
+    if not isinstance(images, Source):
+        raise ValueError(
+            f"{who} needs images as a keras_mixer.data.Source, from data.arrays(pixels, labels), "
+            f"data.folder(path) or data.tfds(name); got {type(images).__name__}."
+        )
+
+
 def arrays(
     images: ArrayLike,
     labels: ArrayLike,
@@ -116,9 +125,15 @@ def arrays(
         raise ValueError(f"{name} needs images [N, H, W, C], at least one; got {images.shape}.")
     if images.dtype.kind not in "fiub":
         raise ValueError(f"{name} needs images of numbers; got dtype {images.dtype}.")
-    if images.dtype.kind != "b" and images.dtype != np.uint8:
+    if images.shape[1] in (1, 3) and images.shape[3] > 4:
+        raise ValueError(
+            f"{name} needs images [N, H, W, C]; got {images.shape}. Channels come last: "
+            "numpy.moveaxis(images, 1, -1)."
+        )
+    if images.dtype.kind != "b":
         low, high = images.min(), images.max()
-        if not (low >= 0 and 1 < high <= 255):  # NaN fails too
+        black = images.dtype == np.uint8 and high == 0
+        if not ((low >= 0 and 1 < high <= 255) or black):  # NaN fails too
             raise ValueError(f"{name} needs pixels from 0 to 255; got values from {low} to {high}.")
     if images.dtype.kind != "f":
         images = as_pixels(images, name)
@@ -349,8 +364,10 @@ def load_splits(
     if validation is not None:
         if held_out:
             raise ValueError("Give held_out (--held-out) or validation (--validation), not both.")
-        if not 0 <= validation < 1:
-            raise ValueError(f"validation (--validation) is a share from 0 to 1; got {validation}.")
+        if not (isinstance(validation, Real) and 0 <= validation < 1):
+            raise ValueError(
+                f"validation (--validation) is a share from 0 to 1; got {validation!r}."
+            )
     if _is_folder(dataset):
         return _folder_splits(dataset, split, held_out, validation)
     train = split or "train"
@@ -371,10 +388,18 @@ def load_splits(
 
 
 def _folder_splits(root, split, held_out, validation):
-    splits, left_out = split_folders(root)
+    splits, left_out = {}, {}
+    with suppress(ValueError) if split else nullcontext():  # who names a split knows the layout
+        splits, left_out = split_folders(root)
     if not (splits or split or held_out):
         share = SHARE if validation is None else validation
         return Splits(*hold_out(folder(root), share=share), None)
+    if not (splits or split):
+        raise FileNotFoundError(
+            f"There is no folder of images at {str(Path(root, 'train'))!r}: {root} has no splits, "
+            f"and held_out={held_out!r} (--held-out) is one. Leave it out, or say which split to "
+            "train on, too: split= (--split)."
+        )
     if splits and not split and "train" not in splits:
         raise ValueError(
             f"{root} has {listed(f'{p.name}/' for p in splits.values())}, but nothing to train on: "
@@ -465,6 +490,8 @@ def _is_folder(dataset):
     Raises:
         ValueError, FileNotFoundError: It is a file, or cannot be a name.
     """
+    if not str(dataset).strip():
+        raise ValueError("A data set has a name or is a folder; got an empty text (--dataset).")
     path = Path(dataset).expanduser()
     if path.is_dir():
         return True
@@ -619,6 +646,7 @@ def _indices(count):
 
 def _names(classes, least, who):
     """Class names from names, a number or None."""
+    check_ordered(classes, f"{who}: classes")
     if classes is None or isinstance(classes, Integral):
         classes = [str(i) for i in range(classes or least)]
     if len(classes) < least:

@@ -1,15 +1,18 @@
 """The splits of a folder of pictures: which folders hold them, and layouts that are mistakes."""
 
 import re
+from numbers import Integral
 
 from keras_mixer._text import listed
 from keras_mixer.data.files import existing, folders_in, has_picture, nfc
 
 SPLITS = {
     "train": ("train", "training"),
-    "validation": ("validation", "valid", "val"),
+    "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+# Words of names that seem to be splits, but of which it is not clear which one.
+UNCLEAR = "eval", "evaluation", "holdout", "fold"
 NO_TEST = "{} has no test or validation split; name the split (--split), or pass its folder."
 BEHIND = re.compile(r"[ _-]?(set|data|images|pictures)$")  # of a split's name: train_images
 
@@ -59,13 +62,14 @@ def split_folders(path, classes=()):
             "held_out= (--split, --held-out)."
         )
     [first, *more] = [name for [name] in splits.values()]
-    unclear = [name for name in others if not (more or _like_split(name))]
+    unclear = [name for name in others if not (more or _splits_in(name))]
     if unclear:
         raise ValueError(
             f"{root} has {first}/, which is a split by its name and its folders of classes, "
             f"beside other folders of pictures: {shown(unclear)}. If {first}/ is a split, move the "
-            f"others elsewhere or into it, or pass split={first!r} (--split {first}). If it is a "
-            "class, move its pictures out of the folders in it."
+            f"others elsewhere or into it, or say which are splits: split={first!r}, held_out= "
+            f"(--split {first}, --held-out). If it is a class, move its pictures out of the "
+            "folders in it."
         )
     others = [*others, *(name for name in named if name not in (*divided, *others))]
     left_out = dict.fromkeys((folders[n] for n in others), "it is no split with folders of classes")
@@ -74,13 +78,17 @@ def split_folders(path, classes=()):
 
 def _check_classes(root, named, others, divided, classes):
     """Raises ValueError if the folders in a folder are probably splits, and no classes."""
-    if named and set(others) <= set(named) and not set(others) <= set(classes):
+    flat = [n for n in others if n in named or (n not in divided and _splits_in(n))] or [*named]
+    several = len(set().union(*map(_splits_in, flat))) > 1 or set(flat) <= set(named)
+    if flat and set(others) <= set(flat) and several and not set(others) <= set(classes):
         raise ValueError(
-            f"{root} has {shown(others or named)}, splits by their names, without folders of "
-            f"classes in them. It needs {root / next(iter(named))}/CLASS/PICTURE.jpg. A class "
+            f"{root} has {shown(flat)}, splits by their names, without folders of "
+            f"classes in them. It needs {root / flat[0]}/CLASS/PICTURE.jpg. A class "
             "may have such a name only beside other classes."
         )
-    like = [name for name in divided if _like_split(name) and name not in classes]
+    like = [n for n in others if _splits_in(n, UNCLEAR) and n not in classes]
+    if not divided or like != others:  # otherwise a part without classes belongs to them
+        like = [name for name in like if name in divided]
     if len(like) > 1:
         raise ValueError(
             f"{root} has {shown(like)}, which seem to be splits. Call them train, validation and "
@@ -113,7 +121,7 @@ def folder_for_tests(path, split=None, classes=None):
     """
     if split:
         return split_folder(path, split)
-    names = () if classes is None or isinstance(classes, int) else classes
+    names = () if classes is None or isinstance(classes, Integral) else classes
     splits, _ = split_folders(path, names)
     return splits.get("test", splits.get("validation")) if splits else existing(path)
 
@@ -129,6 +137,7 @@ def holds_classes(path):
     return any(has_picture(folder) for folder in folders_in(path).values())
 
 
-def _like_split(name):
-    """Whether a word of a name is that of a split."""
-    return any(split_of(word) for word in re.split(r"[^a-z]+", nfc(name).casefold()))
+def _splits_in(name, unclear=()):
+    """The splits that words of a name stand for: train2017, seg_test."""
+    words = re.split(r"[^a-z]+", nfc(name).casefold())
+    return {split_of(word) or word in unclear for word in words} - {False}

@@ -1,6 +1,7 @@
 """Images from files, folders, arrays or data sets as checked NumPy batches."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from itertools import count
 from math import inf
@@ -10,7 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_mixer._arrays import as_array, as_pixels
+from keras_mixer._arrays import DataWarning, as_array, as_pixels
+from keras_mixer._text import listed
 from keras_mixer.tasks import label_array
 from keras_mixer.tflite.reading import folder_batches, picture_batches, read_file, source_batches
 
@@ -48,6 +50,7 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
             have no end.
     """
     source = hasattr(data, "order")
+    data = Path(data).expanduser() if isinstance(data, str | os.PathLike) else data
     if source or isinstance(data, str | os.PathLike):
         if preprocessing is None:
             raise ValueError(
@@ -101,8 +104,17 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
     if not found:
         raise ValueError(f"{who} needs at least one image; got none.")
     low, high = floats
+    black = preprocessing.input_range[0] if preprocessing else 0.0
     if preprocessing and low < high <= 2 and np.ptp(preprocessing.input_range) > 100:
         raise _other_scale(low, high, preprocessing, who)
+    if preprocessing and found > 1 and 0 <= low < high <= 1 and np.min(black) < 0:
+        warnings.warn(
+            f"{who}: all of {found:,} images have values from {low:g} to {high:g}, and the model "
+            f"takes black as {_words(black)}. If they are scaled from 0 to 1, scale them with "
+            "keras_mixer.preprocess_input(pixels, model).",
+            DataWarning,
+            stacklevel=3,
+        )
     if preprocessing and pixels == (0, 1):
         raise ValueError(
             f"{who} takes integers as pixels from 0 to 255; all are 0 or 1. Pass black and white "
@@ -112,7 +124,7 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
 
 def in_memory(data):
     """Whether all images of `data` are there at once: a file, arrays, or a list of batches."""
-    file = isinstance(data, str | os.PathLike) and not Path(data).is_dir()
+    file = isinstance(data, str | os.PathLike) and not Path(data).expanduser().is_dir()
     return file or isinstance(data, list | tuple | Mapping) or _is_array(data)
 
 
@@ -187,7 +199,14 @@ def _parts(batch, who):
         labels = [batch[key] for key in LABELS if key in batch]
         return as_array(images[0]), labels[0] if labels else None, None
     if not _has_parts(batch):
-        return as_array(batch), None, None
+        images = as_array(batch)
+        if images.dtype == object and isinstance(batch, list | tuple):
+            raise ValueError(
+                f"{who} needs batches of images, of images, labels and weights in this order, or "
+                f"dicts of 'image' and 'label'; got a {type(batch).__name__} of "
+                f"{listed(type(part).__name__ for part in batch)}."
+            )
+        return images, None, None
     images, labels, weights = (*batch, None, None)[:3]
     if labels is not None and _rank(labels) > 2:
         raise ValueError(

@@ -13,7 +13,7 @@ from keras_mixer._backend import jit_compile, settings
 from keras_mixer._keras import graph_of
 from keras_mixer._text import listed
 from keras_mixer._types import InputRange
-from keras_mixer.data.sources import Source
+from keras_mixer.data.sources import Source, check_source
 from keras_mixer.images import Preprocessing, find_preprocessing, preprocessing
 from keras_mixer.tasks import task_of
 from keras_mixer.training.confusion_matrix import MOST_CLASSES, Confusion, Counts
@@ -80,6 +80,7 @@ def confusion(
     Raises:
         ValueError: As `evaluate` does; or there are more than 1,000 classes.
     """
+    check_source(images, "confusion")
     classes = images.classes
     if len(classes) > MOST_CLASSES:
         raise ValueError(
@@ -93,14 +94,19 @@ def confusion(
 
 def _measured(model, images, crop, batch_size, input_range, run, count=False):
     """What `evaluate` returns; with `count` also the `counts` of a `Confusion`."""
+    check_source(images, "evaluate")
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"evaluate needs a Keras model; got {type(model).__name__}.")
     record = record_of(run) if run else None
     if record and input_range is None and find_preprocessing(model) is None:
         input_range = Preprocessing(**record["preprocessing"]).input_range
         crop = crop or record["recipe"].evaluation_crop
-    if not isinstance(model.input_shape, tuple) or len(model.input_shape) != 4:
+    shape = getattr(model, "input_shape", None)  # a Sequential model that was not built has none
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise ValueError(
-            f"evaluate needs a model of one image [B, H, W, C]; '{model.name}' takes "
-            f"{model.input_shape}."
+            f"evaluate needs a model of one image [B, H, W, C] of a fixed size; '{model.name}' "
+            f"takes {shape}. A model of unknown input becomes functional as keras.Model(image, "
+            "model(image)) with image = keras.Input((height, width, channels))."
         )
     outputs = [tuple(x.shape) for x in model.outputs]
     if [len(shape) for shape in outputs] != [2]:

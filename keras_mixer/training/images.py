@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from keras_mixer import data
+from keras_mixer._runs import STATE
 from keras_mixer._types import StrPath
 from keras_mixer.data.sources import Source
 from keras_mixer.data.splits import NO_TEST
@@ -68,9 +70,9 @@ def evaluation_source(
         data_dir: As in `keras_mixer.data.tfds`.
         run: The folder of the run that trained the model, or a model file in it. Classes are
             numbered as in the run.
-        classes: Names of the model's classes in the order of its scores, or their number, where
-            there is no run. The classes of a folder, and those of a data set with the same names in
-            another order, are numbered so.
+        classes: Names of the model's classes in the order of its scores, where they are others than
+            those of the run; or their number, where there is no run. The classes of a folder, and
+            those of a data set with the same names in another order, are numbered so.
 
     Returns:
         A `keras_mixer.data.Source`.
@@ -80,7 +82,10 @@ def evaluation_source(
         ValueError, FileNotFoundError, OSError: As `keras_mixer.data.load_test` does.
     """
     record = record_of(run) if run else None
-    if record:
+    if run and not record and split is None:
+        _check_state(run)
+    known = () if classes is None or isinstance(classes, Integral) else (*map(str, classes),)
+    if record and (not known or sorted(known) == sorted(record["classes"])):
         classes = record["classes"]
     kept = held_out_as(record, dataset) if record and split is None else None
     if kept:
@@ -88,7 +93,19 @@ def evaluation_source(
     images = data.load_test(dataset, split, data_dir=data_dir, classes=classes)
     if images is None:
         raise ValueError(NO_TEST.format(dataset))
-    return images if classes is None or isinstance(classes, int) else _numbered(images, classes)
+    if classes is None or isinstance(classes, Integral):
+        return images
+    return _numbered(images, classes)
+
+
+def _check_state(run):
+    """Raises ValueError if a run's state is there and cannot be read."""
+    state = (Path(run).parent if Path(run).suffix == ".keras" else Path(run)) / STATE
+    if state.is_file():
+        raise ValueError(
+            f"{state} is damaged, so that it is not known which images the run held out. Name the "
+            "images by their split (--split), or remove the file to measure on all."
+        )
 
 
 def _numbered(images, classes):

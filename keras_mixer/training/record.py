@@ -4,9 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
-from keras_mixer._runs import STATE
+from keras_mixer._runs import recorded
 from keras_mixer._text import listed
 from keras_mixer.training.recipes import Recipe
 
@@ -29,12 +27,13 @@ def record_of(run):
         A dict, whose `recipe` is a `Recipe`; None where there is no run.
     """
     folder = Path(run).parent if Path(run).suffix == ".keras" else Path(run)
+    record = recorded(folder)
+    if record is None:
+        return None
     try:
-        with safe_open(folder / STATE, "numpy") as file:
-            record = json.loads(file.metadata()["record"])
         record |= {"recipe": Recipe(**record["recipe"])}
         return record if "origin" in record else record | {"origin": _old_origin(record)}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 

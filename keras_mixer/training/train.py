@@ -20,7 +20,7 @@ from keras_mixer._text import printable
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
-from keras_mixer.data.sources import Source, Splits
+from keras_mixer.data.sources import Source, Splits, check_source
 from keras_mixer.images import carrier, preprocessing
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
@@ -139,6 +139,13 @@ def train(
         RuntimeError: The loss is not finite; the message says where the last good state is. Or
             another run is writing to the folder.
     """
+    for source in (images, *(other for other in (held_out, test) if other is not None)):
+        check_source(source, "train")
+    if isinstance(build, keras.Model):
+        raise ValueError(
+            f"train needs a function that builds a model, such as keras_mixer.MixerB16; got the "
+            f"model '{build.name}'."
+        )
     recipe, folder, augment = named(recipe), Path(folder), tuple(augment)
     _check(folder, resume, images, [held_out, test], augment)
     _check_numbers(seed, evaluate_every, steps_per_execution)
@@ -301,6 +308,11 @@ def _check(folder, resume, images, others, augment):
     check_folder(folder)
     _check_new(folder, resume)
     _check_outside(folder, images)
+    if len(images.classes) < 2:
+        raise ValueError(
+            f"{images.name} has a single class, {images.classes[0]!r}, and at least two are "
+            "needed: a model of one class is always right."
+        )
     for other in filter(None, others):
         if other.classes != images.classes:
             raise ValueError(

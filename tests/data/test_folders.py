@@ -1,17 +1,20 @@
 """Folders of pictures are what they look like, or are refused, whoever reads them."""
 
+import os
 import re
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from keras_mixer import data, training
+from keras_mixer._arrays import DataWarning
 from keras_mixer.data.files import in_order
 from keras_mixer.data.folders import read_folder, read_pictures
-from keras_mixer.tflite import Classifier, convert, verify
+from keras_mixer.tflite import Classifier, Metadata, convert, verify, with_metadata
 from tests.layouts import ABC, CAFE, CLASSES, LAYOUTS, Layout, pictures, split
 from tests.marks import slow
 
@@ -107,6 +110,23 @@ def test_a_class_that_is_not_there_keeps_its_number(tmp_path, model, file):
         training.evaluation_source(root, classes=3)
 
 
+def test_verify_refuses_the_names_of_the_file_in_another_order(tmp_path, model, file):
+    named = with_metadata(file, Metadata(input_range=SCALE, labels=CLASSES))
+    root = Layout(ABC).write(tmp_path / "x")
+    for data_, labels in ((root, "cba"), (data.folder(root, classes="cba"), None)):
+        with pytest.raises(ValueError, match="verify: the labels are the model's own names in an"):
+            verify(model, named, data_, labels=labels and [*labels], input_range=SCALE)
+    assert verify(model, named, data.folder(root), input_range=SCALE).accuracy == 1
+
+
+def test_a_run_numbers_its_classes_whose_names_may_be_others(tmp_path, monkeypatch):
+    record = {"classes": ["a", "b", "c"], "origin": {"images": {}}}
+    monkeypatch.setattr(training.images, "record_of", lambda run: record)
+    for names, classes in (("abc", None), ("abc", 3), ("abc", "cba"), ("xyz", "xyz")):
+        root = Layout(pictures(names[1] + "=b", count=1)).write(tmp_path / f"{names} {classes}")
+        assert training.evaluation_source(root, run="run", classes=classes).labels == (1,)
+
+
 def test_order_does_not_depend_on_the_operating_system(tmp_path):
     names = ["B", "a", "C", CAFE[1], "cafz", "b2", "b10"]
     root = Layout(pictures(*(f"{name}=a" for name in names), count=1)).write(tmp_path / "x")
@@ -162,11 +182,45 @@ def test_calibration_takes_pictures_at_any_depth_but_none_to_test_on(tmp_path):
         read_pictures(Layout(("a/notes.txt",)).write(tmp_path / "none"))
 
 
+def test_classes_that_hold_the_same_folders_may_be_splits(tmp_path):
+    root = Layout((*split("entrenamiento"), *split("prueba"))).write(tmp_path / "x")
+    with pytest.warns(DataWarning, match=r"all of them hold a/, b/ and c/.*--split"):
+        assert data.folder(root).classes == ("entrenamiento", "prueba")
+
+
+def test_classes_called_by_numbers_have_one_order_or_none(tmp_path):
+    root = Layout(pictures(*(f"{i}=a" for i in range(11)), count=1)).write(tmp_path / "x")
+    with pytest.raises(ValueError, match=r"called by numbers.*10 may be its last class"):
+        data.folder(root, classes=11)
+    assert data.folder(root, classes=range(11)).labels == tuple(range(11))
+    with pytest.raises(ValueError, match="Classes need an order"):
+        data.folder(root, classes={*map(str, range(11))})
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+    root, scan = Layout(ABC).write(tmp_path / "x"), os.scandir
+
+    def refuse(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    closed = root / "a"
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert data.folder(root).skipped == {closed: "it cannot be opened (Permission denied)"}
+    closed = root
+    with pytest.raises(PermissionError, match=r"denied: .*x"):
+        data.load_splits(root)
+
+
 def test_splits_are_asked_for_by_any_of_their_names(tmp_path):
     root = Layout((*split("Training"), *split("val", count=2))).write(tmp_path / "x")
     for name in ("Training", "train", "TRAIN", "training"):
         assert data.folder(root, name).count == 15
     assert data.load_splits(root, "training", "validation").validation.count == 6
+    unclear = Layout((*split("X_train"), *split("x_eval"), *split("eval"))).write(tmp_path / "y")
+    named = data.load_splits(unclear, "X_train", "eval")
+    assert (named.train.count, named.validation.count, named.test) == (15, 15, None)
     with pytest.raises(FileNotFoundError, match="no folder of images"):
         data.folder(root, "test")
     with pytest.raises(ValueError, match=r"has splits, Training/ and val/.*--split Training"):

@@ -246,6 +246,8 @@ def test_what_tensorflow_datasets_lacks_is_an_error(prepared, arguments, message
         (np.zeros((3, 8, 8, 3), np.uint8), np.full(3, -1), "from 0"),
         (np.random.rand(3, 8, 8, 3), np.zeros(3, int), "pixels from 0 to 255"),
         (np.full((3, 8, 8, 3), np.nan), np.zeros(3, int), "pixels from 0 to 255"),
+        (np.ones((3, 8, 8, 3), np.uint8), np.zeros(3, int), "got values from 1 to 1"),
+        (np.zeros((3, 3, 8, 8), np.uint8), np.zeros(3, int), "Channels come last"),
     ],
 )
 def test_arrays_that_are_no_pictures_are_an_error(images, labels, message):
@@ -287,6 +289,8 @@ def test_labels_that_name_no_class_are_an_error(labels, message):
 def test_class_names_must_reach_as_far_as_labels():
     with pytest.raises(ValueError, match="labels up to 2 but only 2 class names"):
         data.arrays(*labelled(6), classes=["a", "b"])
+    with pytest.raises(ValueError, match="classes need an order"):
+        data.arrays(*labelled(6), classes={"a", "b", "c"})
 
 
 def test_a_file_that_is_gone_at_training_time_is_named(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_mixer import Preprocessing, data
+from keras_mixer._arrays import DataWarning
 from keras_mixer.tflite import examples
 from keras_mixer.tflite.examples import batches, in_memory
 
@@ -188,6 +189,8 @@ def test_a_source_is_read_as_in_evaluation():
         (IMAGES.astype(str), "images of numbers"),
         ([{"picture": IMAGES}], "dicts of picture.*as_supervised=True"),
         ((IMAGES, IMAGES), "in this order; got arrays of 4, 4 axes"),
+        ([(IMAGES, LABELS, LABELS, LABELS)], "in this order.*; got a tuple of ndarray, ndarray"),
+        ([({"image": IMAGES}, {"label": LABELS})], "got a tuple of dict and dict"),
         ((IMAGES, LABELS, np.ones((6, 2))), r"sample weights.*float64 of shape \(6, 2\)"),
         ((IMAGES, LABELS, ["a"] * 6), "sample weights.*<U1"),
         ((IMAGES, LABELS, np.zeros(6)), "at least one image"),
@@ -195,6 +198,7 @@ def test_a_source_is_read_as_in_evaluation():
         ((IMAGES, np.full(6, np.nan)), "some are NaN"),
         (PIXELS * np.uint16(257), r"got 0 to 65535.*pixels >> 8"),
         (PIXELS.astype(int) - 9, "pixels from 0 to 255; got -9"),
+        (PIXELS.astype(np.int8) & 127, "pixels from 0 to 255; got 0 to 127 as int8"),
         (BLACK_AND_WHITE.astype(int), "all are 0 or 1. Pass black and white as booleans"),
         (PIXELS.astype(np.float32), "black as -1 and white as 1; got values from 0 to 255"),
         (IMAGES.astype(float) * 1e300, "finite images; 6 of 6"),
@@ -203,3 +207,13 @@ def test_a_source_is_read_as_in_evaluation():
 def test_anything_else_is_refused_with_the_reason(wrong, message):
     with pytest.raises(ValueError, match=f"^x .*{message}"):
         [*batches(wrong, SHAPE, "x", TAKES, labelled=True)]
+
+
+def test_images_from_0_to_1_for_a_model_from_minus_1_are_a_warning():
+    with pytest.warns(DataWarning, match="x: all of 6 images .* takes black as -1"):
+        [*batches(PIXELS / 255, SHAPE, "x", TAKES)]
+
+
+def test_masked_values_are_unknown():
+    with pytest.raises(ValueError, match="values that are unknown"):
+        [*batches((IMAGES, np.ma.masked_equal(LABELS, 2)), SHAPE, "x", TAKES, labelled=True)]

@@ -170,8 +170,10 @@ def test_a_wrong_request_writes_nothing(model, tmp_path, arguments, error, messa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_latin_1_file_of_labels_is_refused(model, tmp_path):
-    (tmp_path / "names.txt").write_bytes("\n".join("äbcdefg").encode("latin-1"))
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le"])
+def test_a_file_of_labels_in_another_encoding_is_refused(model, tmp_path, encoding):
+    names = "äbcdefg" if encoding == "latin-1" else "abcdefg"
+    (tmp_path / "names.txt").write_bytes("\n".join(names).encode(encoding))
     with pytest.raises(ValueError, match=r"names\.txt is not a text file in UTF-8"):
         export(model, tmp_path / "app", labels=tmp_path / "names.txt")
 

@@ -138,6 +138,7 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
         (["--recipe", "best"], "There is no recipe 'best'"),
         (["--task", "pet"], "There is no task 'pet'. Did you mean 'pets'?"),
         (["--task", "pets"], "either --dataset or --task; got both"),
+        (["--output", "pets/dangling"], "pets/dangling is a link to nothing"),
         (["--output", "pets/dog/notes.txt"], "pets/dog/notes.txt is a file"),
         (["--output", "pets/dog/notes.txt/run"], "pets/dog/notes.txt is a file"),
         (["--seed", "-1"], "seed to be a whole number from 0 to 4,294,967,295; got -1"),
@@ -149,6 +150,7 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
         (["--device", "tpu"], "A TPU was asked for"),
         (["--validation", "1.5"], "validation (--validation) is a share from 0 to 1; got 1.5"),
         (["--output", "pets/runs"], "pets/runs is inside pets, among the images to train on"),
+        (["--held-out", "dog"], "pets has no splits, and held_out='dog' (--held-out) is one"),
         (["--split", "train[:x]"], "no folder of images at 'pets/train[:x]'"),
         (["--model-option", "depth"], "written key=value; got 'depth'"),
         (["--model-option", "dept=2"], "Did you mean 'depth'?"),
@@ -158,6 +160,7 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
 )
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message, monkeypatch, capfd):
     class_folders(tmp_path / "pets", count=15)
+    (tmp_path / "pets/dangling").symlink_to("nowhere")
     monkeypatch.chdir(tmp_path)
     common = ["train", "--dataset", "pets", "--output", "run", *TINY]
     monkeypatch.setattr("sys.argv", ["keras-mixer", *common, *arguments])

@@ -1,20 +1,17 @@
 """Class names: reading, checking and writing them, one per line."""
 
 import os
-from collections.abc import Mapping, Set
+from contextlib import suppress
 from pathlib import Path
 
-from keras_mixer._text import printable
+from keras_mixer._text import check_ordered, printable
 
 BYTES = 2**24  # of a file of labels; the names of ImageNet-21k take less than 2^20
 
 
 def read_labels(labels):
     """Class names as a tuple, from a sequence or the path of a text file, one name per line."""
-    if isinstance(labels, Mapping | Set):
-        raise ValueError(
-            f"Labels need an order, that of the scores; got a {type(labels).__name__}."
-        )
+    check_ordered(labels, "Labels")
     if not isinstance(labels, str | os.PathLike):
         return tuple(map(str, labels))
     path = Path(labels)
@@ -23,11 +20,11 @@ def read_labels(labels):
     size = path.stat().st_size
     if size > BYTES:
         raise ValueError(f"{path} has {size:,} bytes; a file of labels has at most {BYTES:,}.")
-    try:
+    with suppress(UnicodeDecodeError):
         text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file in UTF-8.") from None
-    return tuple(from_lines(text))
+        if "\0" not in text:  # as in UTF-16 without a byte order mark
+            return tuple(from_lines(text))
+    raise ValueError(f"{path} is not a text file in UTF-8. Save it in that encoding.")
 
 
 def check_own(labels, own, who):

@@ -14,7 +14,7 @@ from keras_mixer._backend import predict
 from keras_mixer._extras import needs
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import InputRange, Labels, Tflite
-from keras_mixer.images import Preprocessing, find_preprocessing
+from keras_mixer.images import Preprocessing, check_channels, find_preprocessing
 from keras_mixer.tasks import task_of
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches
@@ -99,7 +99,7 @@ class Classifier:
         if self.runner.classes != 1:
             return None
         activation = self.runner.activation
-        if activation != "sigmoid":
+        if activation not in ("sigmoid", "softmax"):  # of which `task_of` knows more
             raise ValueError(
                 f"Classifier needs scores of classes; {self.runner.name} gives one number that "
                 "does not come from a sigmoid, so that it is a quantity or a logit. For yes or no, "
@@ -112,6 +112,7 @@ class Classifier:
         if input_range is not None:
             preprocessing = preprocessing or Preprocessing(size=self.runner.shape[:2])
             preprocessing = preprocessing.ranging(input_range)
+            check_channels(preprocessing, self.runner.shape[-1], self.runner.name)
         if preprocessing is None:
             raise ValueError(
                 f"{self.runner.name} does not state its values of a black and of a white pixel. "

@@ -19,7 +19,7 @@ from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches
 from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
-from keras_mixer.tflite.file.labels import read_labels
+from keras_mixer.tflite.file.labels import check_order, read_labels
 from keras_mixer.tflite.run.runner import Runner
 
 LAYER_IMAGES = 16  # images for the comparison of layers; each gives thousands of values per layer
@@ -177,9 +177,10 @@ def verify(
 
     Raises:
         FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; file and
-            model have different shapes; data have a wrong shape or scale, or no end; labels do not
-            fit the task, or only some batches have labels; the model cannot have that task; or,
-            with `layers`, no tensor has the name of a layer.
+            model have different shapes; classes are the file's own in another order; data have a
+            wrong shape or scale, or no end; labels do not fit the task, or only some batches have
+            labels; the model cannot have that task; or, with `layers`, no tensor has the name of a
+            layer.
     """
     if isinstance(tflite, keras.Model):
         raise ValueError("verify takes the Keras model first and the .tflite file second.")
@@ -194,6 +195,10 @@ def verify(
         )
 
     classes = read_labels(labels) if labels else runner.names or runner.classes
+    given = [classes] if labels else []
+    given += [data.classes] if hasattr(data, "order") else []  # a Source
+    for names in given if runner.names else ():
+        check_order(tuple(map(str, names)), tuple(runner.names), "verify")
     activation = activation_of(last_operation(model))
     task_of(activation, runner.classes, "verify", task=task)  # errors before any work
     expected, scores, labels, seconds, layer_images = [], [], [], [], []

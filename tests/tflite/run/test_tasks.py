@@ -200,6 +200,8 @@ def test_a_softmax_over_one_score_is_refused():
     )
     with pytest.raises(ValueError, match=r"a softmax, which is always 1. For yes or no"):
         verify(always_1, file(1, "sigmoid"), IMAGES)
+    with pytest.raises(ValueError, match=r"Classifier cannot rate .* a softmax"):
+        Classifier(always_1, input_range=(-1, 1))
     with pytest.raises(ValueError, match=r"evaluate cannot rate .* a softmax"):
         training.evaluate(always_1, data.arrays(PIXELS, ALTERNATE), input_range=(-1, 1))
 
