@@ -81,7 +81,7 @@ def known_classes(model, file, weights=None, labels=None):
     from keras_mixer import loading
     from keras_mixer.tflite.file.labels import read_labels
 
-    count = model.outputs[0].shape[-1]
+    count = max(model.outputs[0].shape[-1], 2)  # one score is yes or no
     labels = labels or loading.class_names(file, weights, count=count)
     return count if labels is None else read_labels(labels)
 

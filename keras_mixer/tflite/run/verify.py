@@ -193,7 +193,8 @@ def verify(
             f"outputs {ours[1:]}, the file {theirs[0]} to {theirs[1:]}."
         )
 
-    classes = read_labels(labels) if labels else runner.names or runner.classes
+    names = read_labels(labels) if labels else runner.names
+    classes = names or max(runner.classes, 2)  # one score is yes or no
     activation = activation_of(last_operation(model))
     task_of(activation, runner.classes, "verify", task=task)  # errors before any work
     expected, scores, labels, seconds, layer_images = [], [], [], [], []

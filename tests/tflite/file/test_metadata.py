@@ -240,7 +240,7 @@ def normalised(bare, mean, std):
     graph = metadata_schema.table("SubGraphMetadata", input_tensor_metadata=[image])
     root = metadata_schema.table("ModelMetadata", name="theirs", subgraph_metadata=[graph])
     who = "test"
-    return packed(unpacked(bare, who), ENTRY, metadata_schema.write(root), len(bare), who)
+    return packed(unpacked(bare, who), {ENTRY: metadata_schema.write(root)}, len(bare), who)
 
 
 @pytest.mark.parametrize(
