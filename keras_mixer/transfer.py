@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mixer._checks import check_model
 from keras_mixer.layers import Residual
 
 
@@ -76,6 +77,7 @@ def freeze(model: keras.Model, until: str | None = None) -> None:
         ValueError: There is no layer of that name, or a model that contains another has no `head`;
             no layer is changed.
     """
+    check_model(model, "freeze")
     names = [layer.name for layer in model.layers]
     if until is not None and until not in names:
         raise ValueError(
@@ -105,5 +107,6 @@ def _has_head(model):
 
 def unfreeze(model: keras.Model) -> None:
     """Makes every layer trainable; a compiled model must be compiled again."""
+    check_model(model, "unfreeze")
     for layer in model.layers:
         layer.trainable = True

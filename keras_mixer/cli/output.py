@@ -114,6 +114,6 @@ def quiet_but_for_left_out():
         warnings.simplefilter("always", LeftOutWarning)
         with quiet():
             yield
-    for warning in caught:
-        if issubclass(warning.category, LeftOutWarning):
-            console.print(str(warning.message), soft_wrap=True, highlight=False)
+    said = [str(w.message) for w in caught if issubclass(w.category, LeftOutWarning)]
+    for text in dict.fromkeys(said):  # a folder may be read twice
+        console.print(text, soft_wrap=True, highlight=False)

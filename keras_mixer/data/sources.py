@@ -18,6 +18,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mixer._arrays import as_array, as_pixels
+from keras_mixer._checks import check_whole
 from keras_mixer._extras import needs
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer._types import StrPath
@@ -89,6 +90,15 @@ class Source:
         content, _ = self.order(None).take(1).map(self.read).element_spec
         files = content.dtype == tf.string and channels in (1, 3)
         return replace(self, channels=channels) if files else self
+
+
+def check_source(images, who):
+    """Raises ValueError unless `images` is a `Source`."""
+    if not isinstance(images, Source):
+        raise ValueError(
+            f"{who} needs a Source of keras_mixer.data, such as data.arrays(images, labels) or "
+            f"data.folder(path); got {type(images).__name__}."
+        )
 
 
 def arrays(
@@ -532,6 +542,9 @@ def hold_out(
         ValueError: The source is from TensorFlow Datasets, which divides it by `split`; or it is
             too small.
     """
+    check_source(source, "hold_out")
+    if every is not None:
+        check_whole("hold_out", 2, every=every)
     if not source.numbered:
         raise ValueError(f"{source.name} must be divided by its split, such as 'train[:90%]'.")
     if share == 0 and not every:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_mixer._extras import needs
-from keras_mixer._files import check_folder, check_new, whole_file
+from keras_mixer._files import check_new, whole_file
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Labels, StrPath
 from keras_mixer.images import PIXELS, preprocessing
@@ -115,7 +115,6 @@ def export(
     image = of_file.scaled(pixels)
     contents = {INPUT: _raw(image)} | ({LABELS: to_lines(of_scores).encode()} if labels else {})
     file, output = f"model_{recipe}.tflite", f"golden_output_{recipe}.bin"
-    check_folder(folder)
     for path in (folder / file, folder / output):
         check_new(path, overwrite)
     others = [path for path in sorted(folder.glob("model_*.tflite")) if path.name != file]

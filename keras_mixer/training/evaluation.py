@@ -10,10 +10,11 @@ from keras import ops
 
 from keras_mixer import data
 from keras_mixer._backend import jit_compile, settings
+from keras_mixer._checks import check_model, check_whole
 from keras_mixer._keras import graph_of
 from keras_mixer._text import listed
 from keras_mixer._types import InputRange
-from keras_mixer.data.sources import Source
+from keras_mixer.data.sources import Source, check_source
 from keras_mixer.images import Preprocessing, find_preprocessing, preprocessing
 from keras_mixer.tasks import task_of
 from keras_mixer.training.confusion_matrix import MOST_CLASSES, Confusion, Counts
@@ -80,6 +81,7 @@ def confusion(
     Raises:
         ValueError: As `evaluate` does; or there are more than 1,000 classes.
     """
+    check_source(images, "confusion")
     classes = images.classes
     if len(classes) > MOST_CLASSES:
         raise ValueError(
@@ -93,6 +95,9 @@ def confusion(
 
 def _measured(model, images, crop, batch_size, input_range, run, count=False):
     """What `evaluate` returns; with `count` also the `counts` of a `Confusion`."""
+    check_model(model, "evaluate")
+    check_source(images, "evaluate")
+    check_whole("evaluate", 1, batch_size=batch_size)
     record = record_of(run) if run else None
     if record and input_range is None and find_preprocessing(model) is None:
         input_range = Preprocessing(**record["preprocessing"]).input_range

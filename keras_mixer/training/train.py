@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_mixer._backend import settings
+from keras_mixer._checks import check_whole
 from keras_mixer._extras import needs
 from keras_mixer._files import check_folder, whole_file
 from keras_mixer._runs import LAST, SKIPPED, STATE
@@ -20,7 +20,7 @@ from keras_mixer._text import printable
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
-from keras_mixer.data.sources import Source, Splits
+from keras_mixer.data.sources import Source, Splits, check_source
 from keras_mixer.images import carrier, preprocessing
 from keras_mixer.training.averages import EvaluateAverages
 from keras_mixer.training.devices import (
@@ -139,6 +139,12 @@ def train(
         RuntimeError: The loss is not finite; the message says where the last good state is. Or
             another run is writing to the folder.
     """
+    if not callable(build) or isinstance(build, keras.Model):
+        raise ValueError(
+            "train needs build to be a function that builds the model, such as "
+            f"keras_mixer.MixerB16; got {type(build).__name__}. To go on from a model, save it "
+            'and pass functools.partial(keras_mixer.MixerB16, weights="model.keras").'
+        )
     recipe, folder, augment = named(recipe), Path(folder), tuple(augment)
     _check(folder, resume, images, [held_out, test], augment)
     _check_numbers(seed, evaluate_every, steps_per_execution)
@@ -296,12 +302,15 @@ def _steps_per_execution(plan, step, most, strategy):
 
 def _check(folder, resume, images, others, augment):
     """Raises the errors that can be found before the model is built."""
+    others = [other for other in others if other is not None]
+    for source in (images, *others):
+        check_source(source, "train")
     for augmentation in augment:
         check_augmentation(augmentation)
     check_folder(folder)
     _check_new(folder, resume)
     _check_outside(folder, images)
-    for other in filter(None, others):
+    for other in others:
         if other.classes != images.classes:
             raise ValueError(
                 f"{images.name} and {other.name} have different classes: {images.classes[:5]} and "
@@ -328,19 +337,20 @@ def _check_new(folder, resume):
 
 
 def _check_numbers(seed, evaluate_every, steps_per_execution):
-    for name, value, rule, holds in (
-        ("seed", seed, "from 0 to 4,294,967,295", lambda n: 0 <= n < 2**32),
-        ("evaluate_every", evaluate_every, "of at least 1, or None", lambda n: n >= 1),
-        ("steps_per_execution", steps_per_execution, "of at least 1, or None", lambda n: n >= 1),
-    ):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        optional = value is None and name != "seed"
-        if not optional and not (whole and holds(value)):
-            raise ValueError(f"train needs {name} to be a whole number {rule}; got {value!r}.")
+    check_whole("train", 0, seed=seed)
+    if seed >= 2**32:
+        raise ValueError(f"train needs seed to be at most 4,294,967,295; got {seed}.")
+    given = {"evaluate_every": evaluate_every, "steps_per_execution": steps_per_execution}
+    check_whole("train", 1, **{name: n for name, n in given.items() if n is not None})
 
 
 def _check_model(model, recipe, images):
     image = (recipe.image_size, recipe.image_size, images.channels)
+    if len(model.output_shape) != 2:
+        raise ValueError(
+            f"train needs a model with a head, images -> [B, classes]; '{model.name}' gives "
+            f"{model.output_shape}. Leave out include_top=False."
+        )
     if model.input_shape[1:] != image or model.output_shape != (None, len(images.classes)):
         shape, wanted = (" x ".join(map(str, s)) for s in (model.input_shape[1:], image))
         raise ValueError(

@@ -271,6 +271,10 @@ def test_arrays_take_labels_and_pixels_as_others_give_them():
     [
         (np.full(6, 10**7), "labels up to 10,000,000, which look like no class numbers.*unique"),
         (np.full(6, 2**62), "look like no class numbers"),
+        (
+            np.full(6, 2**63, np.uint64),
+            "labels from 0 to 9223372036854775807; got 9223372036854775808",
+        ),
         (np.full((6, 2), 0.5), "neither 0 nor 1"),
         (np.ones((6, 2)), "add up to 1"),
         (["cat"] * 6, "Class names need to be numbered"),

@@ -305,11 +305,19 @@ def pooling():
     ("arguments", "message"),
     [
         ({"recipe": "small"}, "no recipe 'small'"),
-        ({"evaluate_every": -1}, "needs evaluate_every to be .* at least 1, or None; got -1"),
+        ({"evaluate_every": -1}, "needs evaluate_every to be .* at least 1; got -1"),
         ({"evaluate_every": True}, "evaluate_every .* got True"),
         ({"steps_per_execution": 0}, "steps_per_execution .* got 0"),
         ({"seed": -1}, "seed .* got -1"),
         ({"seed": 1.5}, r"seed .* got 1\.5"),
+        ({"seed": 2**32}, "seed to be at most 4,294,967,295; got 4294967296"),
+        ({"build": "MixerTi4"}, r"build to be a function .*keras_mixer\.MixerB16; got str"),
+        ({"build": pooling()}, "build to be a function .* got Sequential.* weights="),
+        ({"test": (1, 2)}, r"needs a Source of keras_mixer\.data.*got tuple"),
+        (
+            {"build": partial(SHALLOW, include_top=False)},
+            r"needs a model with a head.* gives \(None, 2, 2, 16\)\. Leave out include_top=False",
+        ),
         ({"recipe": RECIPE.but(batch_size=500)}, r"arrays has 200 images.* batch of 500"),
         ({"build": lambda **_: pooling()}, r"ends in a keras\.layers\.Dense, its head"),
         (

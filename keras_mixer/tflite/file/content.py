@@ -1,6 +1,7 @@
 """The bytes of a `.tflite` file: a flatbuffer with named entries, and a ZIP at its end."""
 
 import io
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -33,6 +34,11 @@ def content_of(source):
     if isinstance(source, bytes):
         name, content = "The model", source
     else:
+        if not isinstance(source, str | os.PathLike):
+            raise ValueError(
+                "A .tflite file is given by its path or by its content, as bytes; got "
+                f"{type(source).__name__}."
+            )
         name = str(source)
         if not Path(source).is_file():
             raise FileNotFoundError(f"There is no .tflite file at {name!r}.")

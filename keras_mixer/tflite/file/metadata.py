@@ -27,6 +27,7 @@ PREPROCESSING = "keras_mixer.Preprocessing"  # JSON: LiteRT's metadata have no f
 CLASSES = "keras_mixer.Classes"  # JSON: of one score LiteRT's metadata name class 1 alone
 LABELS = "labels.txt"
 WHITE = 255.0  # a pixel's largest value
+TEXTS = "name", "description", "version", "author", "license"
 SCORES = {
     "softmax": "The probability of each class; they add up to 1.",
     "sigmoid": "The probability of each label; they are independent.",
@@ -91,6 +92,9 @@ def with_metadata(tflite: bytes, metadata: "Metadata") -> bytes:
     classes, labels = int(scores.shape[-1]), metadata.labels
     check_labels(labels, min(len(labels), 2) if classes == 1 else classes, who)
     _check_range(metadata.input_range, who)
+    for field in TEXTS:
+        if not isinstance(getattr(metadata, field), str):
+            raise ValueError(f"{who} needs {field} to be text; got {getattr(metadata, field)!r}.")
     entries = {ENTRY: schema.write(_described(model, image, metadata))}
     if classes == 1:
         entries[CLASSES] = json.dumps(labels).encode()
@@ -277,7 +281,7 @@ def _read(entry, content):
         outputs = main.children("output_tensor_metadata", "TensorMetadata")
     files = [f for tensor in outputs for f in tensor.children("associated_files", "AssociatedFile")]
     labels = [f.text("name") for f in files if f.byte("type") == schema.TENSOR_AXIS_LABELS]
-    texts = {key: root.text(key) for key in ("name", "description", "version", "author", "license")}
+    texts = {key: root.text(key) for key in TEXTS}
     return Metadata(
         **texts,
         input_range=_range(inputs),
