@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from difflib import get_close_matches
 
 # Words that Python does not read as literals. `'"no"'`, in quotes, is still the text "no".
@@ -28,6 +29,13 @@ def printable(text, keep=""):
 def one_line(message):
     """A message of another library, in one line that may be printed."""
     return printable(" ".join(str(message).split()))
+
+
+def say(*lines):
+    """Prints lines; what the console cannot show becomes its number, as on the command line."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def listed(names):

@@ -251,6 +251,10 @@ def every_kind():
     refuse("html", b"\n<!doctype html><html>", "HTML is not among JPEG, PNG")
     refuse("heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "HEIC is not among JPEG, PNG")
     refuse("ico", saved(image, "ico"), "ICO is not among JPEG, PNG")
+    at = jpeg.index(b"\xff\xc0") + 5
+    size = struct.pack(">HH", 12_240, 16_320)
+    large = jpeg[:at] + size + jpeg[at + 4 :]
+    refuse("jpeg of 200 megapixels", large, "16,320 x 12,240 pixels")
     png_end = chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     refuse("png of 200 megapixels", png_header(16_320, 12_240) + png_end, "16,320 x 12,240 pixels")
     return kinds

@@ -16,7 +16,7 @@ from keras_mixer._checks import check_whole
 from keras_mixer._extras import needs
 from keras_mixer._files import check_folder, whole_file
 from keras_mixer._runs import LAST, SKIPPED, STATE
-from keras_mixer._text import printable
+from keras_mixer._text import printable, say
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
@@ -205,7 +205,7 @@ def train(
                         verbose=0,
                     )
             else:
-                print(f"The run in {folder} is finished.")
+                say(f"The run in {folder} is finished.")
                 model.optimizer.finalize_variable_values(model.trainable_variables)
             run.write(LAST)
             trained = for_use(model, recipe.loss)
@@ -269,7 +269,7 @@ def _fit(model, run, batches, **arguments):
         if model.steps_per_execution == 1 or run.step > begun:
             raise
         reason = str(error).strip().splitlines()[0]
-        print(
+        say(
             f"TensorFlow cannot run {model.steps_per_execution} steps per call, so it runs one: "
             f"{reason}"
         )
@@ -407,14 +407,14 @@ def _config(layer):
 def _announce(model, images, held_out, test, folder):
     """Prints what is trained on which images, and which files were left out."""
     sources = Splits(images, held_out, test)
-    print(f"{model.name}, {model.count_params():,} parameters, {sources}.")
+    say(f"{model.name}, {model.count_params():,} parameters, {sources}.")
     skipped = [line for source in filter(None, sources) for line in source.skipped.items()]
     # Two of the sources may be parts of one folder.
     lines = [*dict.fromkeys(printable(f"{path}: {why}") for path, why in skipped)]
     if lines and process()[0] == 0:
         with whole_file(folder / SKIPPED, overwrite=True) as path:
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        print(f"Left out {len(lines)}, all in {folder / SKIPPED}:", *lines[:10], sep="\n  ")
+        say(f"Left out {len(lines)}, all in {folder / SKIPPED}:", *(f"  {x}" for x in lines[:10]))
 
 
 def _training(recipe, plan, images, augment, seed, start, takes):

@@ -271,7 +271,8 @@ def test_a_run_is_not_overwritten_and_not_taken_for_another(whole):
     with pytest.raises(
         ValueError,
         match=r"recipe mixup was 0\.0 and is now 0\.4; recipe learning_rate was 0\.1 .* 0\.2; "
-        "seed was 0 and is now 1",
+        r"seed was 0 and is now 1\. .* start another run in another folder, from its weights .*"
+        rf"\(--weights {folder}\)",
     ):
         simply(folder, resume=True, recipe=other, seed=1)
     with pytest.raises(

@@ -262,6 +262,16 @@ def test_what_is_frozen_within_a_layer_stays_so():
     assert len(resized.trainable_weights) == len(model.trainable_weights)
 
 
+def test_operations_behind_a_backbone_grow_too():
+    backbone = randomised(MIXER.tiny(include_top=False))
+    x = backbone.output + keras.layers.Dense(24)(backbone.output)
+    model = keras.Model(backbone.input, keras.ops.mean(x / 2, axis=(1, 2)))
+    images = MIXER.images()
+    expected = np.asarray(model(images))
+    found = np.asarray(keras_mixer.resize(model, (32, 64))(np.tile(images, (1, 2, 2, 1))))
+    assert np.abs(found - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
