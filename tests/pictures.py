@@ -237,6 +237,10 @@ def every_kind():
             refuse(f"{kind}, {share:.0%} of it", cut, "cut short")
     refuse("jpeg, its head alone", jpeg[:100], "cut short")
     refuse("jpeg, no end", jpeg[:-2], "cut short")
+    cmyk = saved(image.convert("CMYK"), "jpeg")
+    refuse("jpeg, a segment of no size", cmyk[:2] + b"\xff\xe1\0\0" + cmyk[2:], "damaged")
+    refuse("png, a chunk of no name", png(sixteen, 16, 2, (b"ab1d", b"")), "damaged")
+    refuse("tiff, no directory", b"II*\0" + b"\xff" * 40, "cut short")
     refuse("jpeg, no pixels", b"\xff\xd8\xff\xd9", "cut short")
     flipped = bytearray(saved(whole, "png"))
     flipped[len(flipped) // 2] ^= 0xFF

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 import keras_mixer
-from keras_mixer import data, layers, tflite, training
+from keras_mixer import Preprocessing, data, layers, tflite, training
+from keras_mixer.quickstart import quickstart
 from tests.cases import CASES
+from tests.tflite.files import tiny_file
 
 IMAGES = np.zeros((6, 16, 32, 3), np.uint8)
 CLASSES = np.arange(6) % 3
@@ -18,6 +20,36 @@ def model():
 
 def source():
     return data.arrays(IMAGES, CLASSES)
+
+
+def silent():
+    """A model that does not say what images it takes."""
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+
+
+def two_inputs():
+    image, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    return keras.Model([image, other], image + other)
+
+
+class Own(keras.layers.Layer):
+    """A layer whose class takes less than its config says."""
+
+    def __init__(self, units=2, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def get_config(self):
+        return super().get_config() | {"unit": self.units}
+
+    def call(self, x):
+        return x
+
+
+def with_own():
+    backbone = CASES[0].tiny(include_top=False, depth=1)
+    return keras.Model(backbone.input, Own(name="own")(backbone.output))
 
 
 SOURCE = r"needs a Source of keras_mixer\.data, such as data\.arrays.*got tuple"
@@ -54,6 +86,46 @@ SOURCE = r"needs a Source of keras_mixer\.data, such as data\.arrays.*got tuple"
             lambda: tflite.export(model(), "app", name=5),
             "^with_metadata needs name to be text; got 5",
         ),
+        (lambda: data.arrays(IMAGES.astype(str), CLASSES), "^arrays needs images of numbers; got"),
+        (
+            lambda: data.evaluation_image(IMAGES[0], Preprocessing()),
+            "by a Preprocessing with a size; got Preprocessing",
+        ),
+        (
+            lambda: CASES[0].tiny(input_tensor=keras.Input((8, 8, 3)), input_shape=(16, 32, 3)),
+            r"^MlpMixer was given .* \(8, 8, 3\) and input_shape=\(16, 32, 3\); leave input_shape",
+        ),
+        (lambda: quickstart("app", epochs=0), "^quickstart needs epochs to be 1 or more; got 0"),
+        (
+            lambda: tflite.convert(model(), integer_io=True, integer_ends=True),
+            "^convert takes integer_io or its old name integer_ends, not both",
+        ),
+        (
+            lambda: tflite.sensitivity(model(), "float16", IMAGES, count=0),
+            "needs count to be a number of images from 1; got 0",
+        ),
+        (
+            lambda: tflite.verify(model(), model(), IMAGES),
+            r"^verify takes the Keras model first and the \.tflite file second",
+        ),
+        (
+            lambda: tflite.verify(model(), tiny_file(), IMAGES, cut_as="phone"),
+            "^verify needs cut_as to be None or 'mediapipe'; got 'phone'",
+        ),
+        (
+            lambda: tflite.verify(silent(), tflite.convert(silent()), data.arrays(IMAGES, CLASSES)),
+            "^verify needs the scale of pixels .* does not state it; pass input_range=",
+        ),
+        (
+            lambda: training.evaluate(two_inputs(), source()),
+            "^evaluate needs a model of one image .* takes .*8, 8, 3.*8, 8, 3",
+        ),
+        (lambda: keras_mixer.resize(two_inputs(), 16), "one image of a fixed size; .* takes"),
+        (
+            lambda: keras_mixer.resize(with_own(), (32, 64)),
+            r"resize cannot resize 'own' \(Own\).*get_config\(\) is not what its class takes",
+        ),
+        (lambda: training.strategy("cpu", replicas=0), "needs kind 'cpu'; got replicas=0"),
     ],
 )
 def test_a_wrong_argument_is_named(call, message, tmp_path, monkeypatch):
@@ -62,3 +134,21 @@ def test_a_wrong_argument_is_named(call, message, tmp_path, monkeypatch):
         call()
     assert list(tmp_path.iterdir()) == []
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.mark.parametrize(
+    ("backend", "call", "message"),
+    [
+        ("jax", lambda: tflite.convert(model()), "^convert needs Keras on the TensorFlow backend"),
+        (
+            "torch",
+            training.strategy,
+            "^Training needs Keras on TensorFlow or JAX; it runs on torch",
+        ),
+        ("jax", lambda: training.strategy(tpu="x"), "^tpu= is for TensorFlow"),
+    ],
+)
+def test_another_backend_is_named_with_the_cure(backend, call, message, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        call()

@@ -332,6 +332,10 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
             "Classifier needs a model with one input and one output; 'two' has 1 and 2.",
         ),
         ("predict map.keras digit.png --input-range 0 1", "'map' gives (None, 8, 8, 1)."),
+        (
+            "predict model_int8.tflite digit.png --weights imagenet1k",
+            "has weights of its own; --weights goes with a model's name",
+        ),
         ("export two.keras --output x --input-range 0 1", "'two' has 1 and 2"),
         ("show-weights model.keras --output digit.png/x.png", "digit.png is a file"),
         (

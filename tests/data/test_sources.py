@@ -160,6 +160,8 @@ def test_a_share_of_a_split_of_tensorflow_datasets_is_held_out(prepared):
     found = data.load_splits("patches", data_dir=prepared)  # as in the literature
     assert (found.validation.count, found.test) == (11, None)
     assert data.load_splits("patches", validation=0, data_dir=prepared).validation is None
+    with pytest.raises(ValueError, match="patches has no split 'tran', only train, test"):
+        data.load_splits("patches", "tran", validation=0.5, data_dir=prepared)
     with pytest.raises(ValueError, match=r"split='train\[:90%\]', held_out="):
         data.load_splits("patches", "train[:9]", validation=0.5, data_dir=prepared)
 

@@ -305,6 +305,13 @@ def test_marks_of_editors_are_no_labels(full, tmp_path):
         assert read_labels(tmp_path / "labels.txt") == expected
 
 
+def test_a_file_of_labels_without_end_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_mixer.tflite.file.labels.BYTES", 10)
+    (tmp_path / "labels.txt").write_text("a\n" * 10)
+    with pytest.raises(ValueError, match=r"labels\.txt has 20 bytes; a file of labels has at most"):
+        read_labels(tmp_path / "labels.txt")
+
+
 def test_labels_with_control_characters_are_refused(bare):
     for label in ("a\0b", "\x1b[31m", "a\u2028b", "a\nb"):
         with pytest.raises(ValueError, match="without control characters"):
