@@ -166,6 +166,17 @@ def test_a_share_of_a_split_of_tensorflow_datasets_is_held_out(prepared):
         data.load_splits("patches", "train[:9]", validation=0.5, data_dir=prepared)
 
 
+def test_a_data_set_that_cannot_be_downloaded_says_why(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("no network")
+
+    builder = tensorflow_datasets.core.DatasetBuilder
+    monkeypatch.setattr(builder, "download_and_prepare", fail)
+    said = rf"cifar10 is not in {tmp_path}/cifar10/.*, and it could not be downloaded: no network$"
+    with pytest.raises(OSError, match=said):
+        data.tfds("cifar10", data_dir=tmp_path)
+
+
 @pytest.mark.parametrize(
     "name", ["./no/such", "no/such/folder", "my pictures", "C:\\pictures", "~/x"]
 )

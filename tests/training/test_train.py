@@ -334,6 +334,14 @@ def test_what_does_not_go_together_is_an_error_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_batch_that_cannot_be_divided_is_an_error():
+    images, _ = sources()
+    with pytest.raises(ValueError, match=r"among 3 replicas, .* a multiple of 3; got 16"):
+        module._plan(PLAIN, images, 3, None)
+    with pytest.raises(ValueError, match="cannot accumulate gradients over 2 replicas of TensorF"):
+        module._plan(PLAIN.but(accumulate=2), images, 2, None)
+
+
 def test_classes_that_are_others_are_an_error(tmp_path, run):
     images, _ = sources()
     held_out = data.arrays(*labelled(20, classes=2))

@@ -272,6 +272,23 @@ def test_operations_behind_a_backbone_grow_too():
     assert np.abs(found - expected).max() < TOLERANCE * np.abs(expected).max()
 
 
+class BuildsItself(keras.Model):
+    """A functional model whose class takes no inputs and outputs, and whose call does more."""
+
+    def __init__(self):
+        backbone = MIXER.tiny()
+        super().__init__(backbone.input, backbone.output)
+
+    def call(self, x, training=None):
+        return 2 * super().call(x)
+
+
+def test_a_class_with_a_call_of_its_own_is_told_what_to_resize():
+    said = "resize cannot build another BuildsItself, whose call is its own. Resize a functional"
+    with pytest.raises(ValueError, match=said):
+        keras_mixer.resize(BuildsItself(), (32, 64))
+
+
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
