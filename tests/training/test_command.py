@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -39,6 +40,9 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(here, tmp_path
     for name in ("truncated.jpg", "text.jpg", "notes.txt", "empty: a class without pictures"):
         assert name in done.stdout
     assert "epoch 2: loss" in done.stdout
+    assert re.search(r"held out .*% \(95% interval .*%\)", done.stdout)
+    assert re.search(r"\nWorst classes: (cat|dog) .*% of 2", done.stdout)
+    assert "\nDone. Of run predict, evaluate and export take last.keras" in done.stdout
 
     done = here("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
     assert "images 4" in done.stdout  # those that were held out

@@ -4,10 +4,12 @@ import csv
 import json
 from functools import partial
 from importlib import import_module
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 import keras_mixer
@@ -332,6 +334,22 @@ def test_what_does_not_go_together_is_an_error_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         train(tmp_path / "run", **arguments)
     assert not (tmp_path / "run").exists()
+
+
+def test_where_several_steps_cannot_be_compiled_into_one_call_one_is_and_it_says_so(capsys):
+    did = []
+
+    def fit(batches):
+        did.append((batches, model.steps_per_execution))
+        if model.steps_per_execution > 1:
+            raise tf.errors.InvalidArgumentError(None, None, "an op\nin XLA")
+
+    model = SimpleNamespace(steps_per_execution=6, fit=fit)
+    run = SimpleNamespace(step=0, resume=lambda: did.append("resumed"))
+    module._fit(model, run, lambda: "batches")
+    assert did == [("batches", 6), "resumed", ("batches", 1)]
+    said = "TensorFlow cannot run 6 steps per call, so it runs one: an op\n"
+    assert capsys.readouterr().out == said
 
 
 def test_a_batch_that_cannot_be_divided_is_an_error():
