@@ -88,6 +88,8 @@ def option(text):
 
 def left_out(folder, skipped):
     """Which files of a folder were left out and why: path -> reason, the first five."""
-    some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:5])
+    some = "; ".join(
+        f"{path.parent.name}/{path.name}: {reason}" for path, reason in [*skipped.items()][:5]
+    )
     more = "; ..." if len(skipped) > 5 else ""
     return f"{folder}: left out {len(skipped)}: {some}{more}."

@@ -12,9 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_mixer import Preprocessing
 from keras_mixer.tflite import Classifier, Metadata, convert, inspect, read_metadata, with_metadata
 from keras_mixer.tflite.file import schema as metadata_schema
-from keras_mixer.tflite.file.content import packed, unpacked
+from keras_mixer.tflite.file.content import packed, unpacked, with_text_file
 from keras_mixer.tflite.file.labels import read_labels
-from keras_mixer.tflite.file.metadata import ENTRY, with_preprocessing
+from keras_mixer.tflite.file.metadata import CLASSES, ENTRY, with_preprocessing
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
 from tests.tflite.files import tiny_file
@@ -268,6 +268,20 @@ def test_a_mean_and_a_deviation_that_make_no_sense_are_one_error(bare, mean, std
 def test_one_deviation_serves_all_channels(bare):
     found = read_metadata(normalised(bare, [0.0, 51.0, 255.0], [255.0]))
     assert found.input_range == ((0.0, -0.2, -1.0), (1.0, 0.8, 0.0))
+
+
+@pytest.mark.parametrize("entry", [b"5", b"{", b'{"0": "a", "1": "b"}', b"\xff", b"[" * 10**5])
+def test_damaged_names_of_two_classes_are_one_error(bare, entry):
+    model = unpacked(with_metadata(bare, Metadata("x")), "test")
+    with pytest.raises(ValueError, match="The metadata in The model cannot be read: they are dam"):
+        read_metadata(packed(model, {CLASSES: entry}, len(bare), "test"))
+
+
+def test_names_of_two_classes_beside_other_labels_are_passed_over(bare):
+    content = with_metadata(bare, Metadata("x", labels=tuple("abcdefg")))
+    model = unpacked(content, "test")
+    model = packed(model, {CLASSES: b'["x", "g"]'}, len(bare), "test")
+    assert read_metadata(with_text_file(model, "labels.txt", "a\nb\n")).labels == ("a", "b")
 
 
 def with_labels(full, text, kind=zipfile.ZIP_DEFLATED):
