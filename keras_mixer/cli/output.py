@@ -79,10 +79,12 @@ def known_classes(model, file, weights=None, labels=None):
         labels: A file of names that takes precedence, or None.
     """
     from keras_mixer import loading
-    from keras_mixer.tflite.file.labels import read_labels
+    from keras_mixer.tflite.file.labels import check_own, read_labels
 
     count = max(model.outputs[0].shape[-1], 2)  # one score is yes or no
-    labels = labels or loading.class_names(file, weights, count=count)
+    own = loading.class_names(file, weights, count=count)
+    check_own(labels, own, str(file))
+    labels = labels or own
     return count if labels is None else read_labels(labels)
 
 

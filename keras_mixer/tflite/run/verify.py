@@ -19,7 +19,7 @@ from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches
 from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
-from keras_mixer.tflite.file.labels import read_labels
+from keras_mixer.tflite.file.labels import check_order, read_labels
 from keras_mixer.tflite.run.runner import Runner
 
 LAYER_IMAGES = 16  # images for the comparison of layers; each gives thousands of values per layer
@@ -178,7 +178,8 @@ def verify(
     Raises:
         FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; file and
             model have different shapes; data have a wrong shape or scale, or no end; labels do not
-            fit the task, or only some batches have labels; the model cannot have that task; or,
+            fit the task, only some batches have labels, or names are the file's own in another
+            order; the model cannot have that task; or,
             with `layers`, no tensor has the name of a layer.
     """
     if isinstance(tflite, keras.Model):
@@ -194,6 +195,7 @@ def verify(
         )
 
     names = read_labels(labels) if labels else runner.names
+    check_order(names, runner.names, runner.name)
     classes = names or max(runner.classes, 2)  # one score is yes or no
     activation = activation_of(last_operation(model))
     task_of(activation, runner.classes, "verify", task=task)  # errors before any work
