@@ -302,3 +302,14 @@ def test_a_state_without_all_that_it_needs_is_an_error_that_names_it(
     save_file(load_file(run[0] / STATE), tmp_path / STATE, kept)
     with pytest.raises(ValueError, match=reason):
         train(tmp_path, test=data.arrays(*TEST, name="tests"), resume=True)
+
+
+def test_a_state_of_other_weights_is_an_error(run, tmp_path):
+    with safe_open(run[0] / STATE, "numpy") as file:
+        kept = file.metadata()
+    arrays = load_file(run[0] / STATE)
+    arrays.popitem()
+    del kept["checksum"]
+    save_file(arrays, tmp_path / STATE, kept)
+    with pytest.raises(ValueError, match="belongs to another model or optimizer than the one to"):
+        train(tmp_path, test=data.arrays(*TEST, name="tests"), resume=True)
