@@ -33,7 +33,7 @@ def one_line(message):
 
 def say(*lines):
     """Prints lines; what the console cannot show becomes its number, as on the command line."""
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for line in lines:
         print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 

@@ -539,8 +539,8 @@ def hold_out(
         share: The share that is held out, from 0 (none: the second source is None) to 1.
 
     Raises:
-        ValueError: The source is from TensorFlow Datasets, which divides it by `split`; or it is
-            too small.
+        ValueError: It is not a source, or one from TensorFlow Datasets, which divides it by
+            `split`; `every` is below 2; or there are too few images.
     """
     check_source(source, "hold_out")
     if every is not None:
