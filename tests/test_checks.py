@@ -64,6 +64,10 @@ SOURCE = r"needs a Source of keras_mixer\.data, such as data\.arrays.*got tuple"
         (lambda: keras_mixer.freeze(5), "^freeze needs a Keras model; got int"),
         (lambda: keras_mixer.unfreeze("MixerB16"), "^unfreeze needs a Keras model; got str"),
         (lambda: keras_mixer.preprocessing(5), "^preprocessing needs a Keras model; got int"),
+        (
+            lambda: keras_mixer.preprocess_input("cat.jpg"),
+            r"^preprocess_input needs pixels .* got 'cat\.jpg'.*load_img",
+        ),
         (lambda: keras_mixer.show_weights(5), "^show_weights needs a Keras model; got int"),
         (
             lambda: keras_mixer.show_weights(model(), [0], units="x"),

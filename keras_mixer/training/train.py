@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_mixer._backend import settings
-from keras_mixer._checks import check_whole
+from keras_mixer._checks import check_model, check_whole
 from keras_mixer._extras import needs
 from keras_mixer._files import check_folder, whole_file
 from keras_mixer._runs import LAST, SKIPPED, STATE
@@ -115,7 +115,8 @@ def train(
             of the model: the attribute `input_shape` of the function that builds it, as the
             builders of this package have it, else 224.
         folder: The folder to write to. It is created if it does not exist.
-        strategy: From `keras_mixer.training.strategy`, which is called by default.
+        strategy: From `keras_mixer.training.strategy`, which is called by default; or what it takes
+            first, such as `"cpu"`.
         seed: Seed of the initial weights, the order of images, augmentation and dropped paths.
         resume: Whether to resume the run in `folder`, if there is one.
         augment: Keras layers or callables on batches of images, after the recipe's crops, flips and
@@ -145,11 +146,13 @@ def train(
             f"keras_mixer.MixerB16; got {type(build).__name__}. To go on from a model, save it "
             'and pass functools.partial(keras_mixer.MixerB16, weights="model.keras").'
         )
-    recipe, folder, augment = named(recipe), Path(folder), tuple(augment)
+    recipe, folder = named(recipe), Path(folder)
+    augment, callbacks = _items("augment", augment), _items("callbacks", callbacks)
     _check(folder, resume, images, [held_out, test], augment)
     _check_numbers(seed, evaluate_every, steps_per_execution)
     recipe = recipe.but(image_size=_image_size(recipe, build, folder if resume else None))
-    strategy = strategy or find()
+    if strategy is None or isinstance(strategy, str):
+        strategy = find(strategy or "auto")
     plan = _plan(recipe, images, replicas(strategy), evaluate_every)
     keras.utils.set_random_seed(seed)
     with strategy.scope(), settings(recipe.precision):
@@ -221,6 +224,12 @@ def train(
             run.finish(found)
             wait_for_all()
         return trained, run.rows
+
+
+def _items(name, values):
+    if not isinstance(values, Iterable):
+        raise ValueError(f"train needs {name} to be a list; got {type(values).__name__} alone.")
+    return tuple(values)
 
 
 def _image_size(recipe, build, folder):
@@ -345,6 +354,7 @@ def _check_numbers(seed, evaluate_every, steps_per_execution):
 
 
 def _check_model(model, recipe, images):
+    check_model(model, "train")
     image = (recipe.image_size, recipe.image_size, images.channels)
     if len(model.output_shape) != 2:
         raise ValueError(

@@ -315,6 +315,11 @@ def pooling():
         ({"seed": 2**32}, "seed to be at most 4,294,967,295; got 4294967296"),
         ({"build": "MixerTi4"}, r"build to be a function .*keras_mixer\.MixerB16; got str"),
         ({"build": pooling()}, "build to be a function .* got Sequential.* weights="),
+        ({"build": lambda **_: None}, "train needs a Keras model; got NoneType"),
+        ({"augment": keras.layers.RandomFlip()}, "augment to be a list; got RandomFlip alone"),
+        ({"callbacks": keras.callbacks.Callback()}, "callbacks to be a list; got Callback alone"),
+        ({"augment": ["flip"]}, "a Keras layer or a function on batches of images; got 'flip'"),
+        ({"strategy": "gpus"}, "strategy takes auto, tpu, gpu, cpu; got 'gpus'"),
         ({"test": (1, 2)}, r"needs a Source of keras_mixer\.data.*got tuple"),
         (
             {"build": partial(SHALLOW, include_top=False)},
