@@ -230,13 +230,13 @@ def test_what_is_no_image_classifier_gets_no_metadata():
         read_metadata("nowhere.tflite")
 
 
-def normalised(bare, mean, std):
+def normalised(bare, mean, std, units=1):
     """A file whose metadata have a mean and a deviation, of all or of each channel."""
     options = metadata_schema.table("NormalizationOptions", mean=mean, std=std)
     unit = metadata_schema.table(
         "ProcessUnit", options_type=metadata_schema.NORMALIZATION_OPTIONS, options=options
     )
-    image = metadata_schema.table("TensorMetadata", process_units=[unit])
+    image = metadata_schema.table("TensorMetadata", process_units=[unit] * units)
     graph = metadata_schema.table("SubGraphMetadata", input_tensor_metadata=[image])
     root = metadata_schema.table("ModelMetadata", name="theirs", subgraph_metadata=[graph])
     who = "test"
@@ -263,6 +263,11 @@ def test_a_mean_and_a_deviation_that_make_no_sense_are_one_error(bare, mean, std
     for read in (read_metadata, inspect, Classifier):
         with pytest.raises(ValueError, match=r"The metadata in The model cannot be read: they "):
             read(content)
+
+
+def test_more_tables_than_anybody_needs_are_an_error(bare):
+    with pytest.raises(ValueError, match=r"cannot be read: 300 tables in process_units\."):
+        read_metadata(normalised(bare, [0.0], [1.0], units=300))
 
 
 def test_one_deviation_serves_all_channels(bare):
