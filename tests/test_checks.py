@@ -87,7 +87,7 @@ SOURCE = r"needs a Source of keras_mixer\.data, such as data\.arrays.*got tuple"
         (lambda: tflite.Classifier(None), "its content, as bytes; got NoneType"),
         (lambda: tflite.inspect(5), "its content, as bytes; got int"),
         (
-            lambda: tflite.export(model(), "app", name=5),
+            lambda: tflite.with_metadata(tiny_file(), tflite.Metadata(name=5)),
             "^with_metadata needs name to be text; got 5",
         ),
         (lambda: data.arrays(IMAGES.astype(str), CLASSES), "^arrays needs images of numbers; got"),

@@ -151,7 +151,6 @@ def test_one_score_is_measured_on_a_folder_of_two_classes_by_every_way(here, tmp
     export(model(1, "sigmoid"), tmp_path / "app", labels=["cat", "dog"], data=tmp_path / "pets")
     assert "| as trained | 20 | 100.00% | 100.00% |" in (tmp_path / "app/README.md").read_text()
     for line in (
-        ("verify", "one.keras", "app/model_float32.tflite", "--data", "pets"),
         ("verify", "one.keras", "plain.tflite", "--data", "pets"),
         ("evaluate", "one.keras", "--dataset", "pets"),
     ):
