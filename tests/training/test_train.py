@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
@@ -398,13 +399,17 @@ def test_a_resumed_run_keeps_its_image_size(run):
     assert module._image_size(training.RECIPES["fine_tuning"], keras_mixer.MixerTi4, run[0]) == 8
 
 
-def test_a_run_goes_on_from_the_folder_of_another(run):
+def test_a_run_goes_on_from_the_folder_of_another_or_from_its_file_anywhere(run, tmp_path):
     options = [f"{key}={value}" for key, value in SHALLOW.keywords.items()]
-    build = training.starting_from("MlpMixer", run[0], *options)
-    assert build.input_shape == (8, 8)
-    built = build(input_shape=(8, 8, 3), classes=3)
-    for one, other in zip(built.weights, run[1].weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    shutil.copy(run[0] / "last.keras", tmp_path)
+    for weights in (run[0], tmp_path / "last.keras"):
+        build = training.starting_from("MlpMixer", weights, *options)
+        assert build.input_shape == (8, 8)
+        built = build(input_shape=(8, 8, 3), classes=3)
+        for one, other in zip(built.weights, run[1].weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+    with pytest.raises(FileNotFoundError, match=r"no weights file at 'nowhere\.keras'"):
+        training.starting_from("MixerTi4", "nowhere.keras")
 
 
 def test_memory_that_cannot_be_there_is_said_before_it_is_taken(capsys):
