@@ -41,7 +41,7 @@ def as_pixels(images, who):
     if images.dtype.kind == "b":
         return images * np.uint8(255)
     low, high = (images.min(), images.max()) if images.size else (0, 0)
-    if low < 0 or high > 255 or images.dtype == np.int8:  # which cannot hold 255
+    if low < 0 or high > 255:
         raise ValueError(
             f"{who} needs integers to be pixels from 0 to 255; got {low} to {high} as "
             f"{images.dtype}. Of pixels of 16 bits pass the upper 8, (pixels >> 8).astype('uint8')"

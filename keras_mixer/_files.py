@@ -7,8 +7,12 @@ from pathlib import Path
 
 
 def check_new(path, overwrite=False):
-    """Raises FileExistsError when something is at `path` already, unless it may be replaced."""
-    if Path(path).exists() and not overwrite:
+    """Raises an OSError when no file can be at `path`, or one that may not be replaced is there."""
+    path = Path(path)
+    check_folder(path.parent)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the path of a file to write.")
+    if path.exists() and not overwrite:
         raise FileExistsError(
             f"{path} exists already; pass --overwrite (overwrite=True) to replace it."
         )
@@ -21,7 +25,7 @@ def check_folder(path):
     if there and not there.is_dir():
         what = "a file" if there.exists() else "a link to nothing"
         raise NotADirectoryError(
-            f"The results are written to a folder; {there} is {what}. Choose another --output."
+            f"The results are written to a folder; {there} is {what}. Choose another folder."
         )
 
 

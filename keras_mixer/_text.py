@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Mapping, Set
 from difflib import get_close_matches
 
@@ -29,6 +30,13 @@ def printable(text, keep=""):
 def one_line(message):
     """A message of another library, in one line that may be printed."""
     return printable(" ".join(str(message).split()))
+
+
+def say(*lines):
+    """Prints lines; what the console cannot show becomes its number, as on the command line."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    for line in lines:
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def listed(names):
@@ -81,7 +89,9 @@ def option(text):
 
 def left_out(folder, skipped):
     """Which files of a folder were left out and why: path -> reason, the first five."""
-    some = "; ".join(f"{path.name}: {reason}" for path, reason in [*skipped.items()][:5])
+    some = "; ".join(
+        f"{path.parent.name}/{path.name}: {reason}" for path, reason in [*skipped.items()][:5]
+    )
     more = "; ..." if len(skipped) > 5 else ""
     return f"{folder}: left out {len(skipped)}: {some}{more}."
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_mixer._checks import check_model
 from keras_mixer._keras import calls_of, graph_of, inner_layers
 from keras_mixer._types import InputRange
 
@@ -246,8 +247,7 @@ def preprocessing(model: keras.Model, *, input_range: InputRange | None = None) 
     Raises:
         ValueError: Nothing is found and no `input_range` is given; or `input_range` is no range.
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"preprocessing needs a Keras model; got {type(model).__name__}.")
+    check_model(model, "preprocessing")
     found = find_preprocessing(model, input_range)
     if found is None:
         raise ValueError(

@@ -22,7 +22,7 @@ with needs(__name__):
     from sklearn.model_selection import train_test_split
 
 from keras_mixer._backend import jit_compile
-from keras_mixer._files import check_folder, check_new, whole_file
+from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 from keras_mixer.images import Preprocessing
 from keras_mixer.models.mlp_mixer import MlpMixer
@@ -68,7 +68,6 @@ def quickstart(folder="quickstart", *, epochs=40, seed=0, overwrite=False, conso
         raise ValueError(f"quickstart needs epochs to be 1 or more; got {epochs}.")
     check_backend("quickstart")
     folder = Path(folder)
-    check_folder(folder)
     for name in FILES:
         check_new(folder / name, overwrite)
     console = console or Console(markup=False)

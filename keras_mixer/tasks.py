@@ -335,7 +335,7 @@ def class_numbers(labels, classes, who):
     last = (classes or 2**63) - 1
     if low < 0 or high > last:
         hint = " Numbers begin at 0: subtract 1." if (low, high) == (1, classes) else ""
-        upwards = f"from 0 to {last}" if classes else "from 0"
+        upwards = f"from 0 to {last}" if classes or low >= 0 else "from 0"
         raise ValueError(f"{who} needs labels {upwards}; got {low} to {high}.{hint}")
     return labels.astype(np.int64)
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mixer._checks import check_model
 from keras_mixer.layers import Residual
 
 
@@ -73,9 +74,10 @@ def freeze(model: keras.Model, until: str | None = None) -> None:
         until: Name of the last layer to freeze, such as `"block_5"`; by default all but `head`.
 
     Raises:
-        ValueError: There is no layer of that name, or a model that contains another has no `head`;
-            no layer is changed.
+        ValueError: It is not a Keras model; there is no layer of that name; or a model that
+            contains another has no `head`. No layer is changed.
     """
+    check_model(model, "freeze")
     names = [layer.name for layer in model.layers]
     if until is not None and until not in names:
         raise ValueError(
@@ -104,6 +106,11 @@ def _has_head(model):
 
 
 def unfreeze(model: keras.Model) -> None:
-    """Makes every layer trainable; a compiled model must be compiled again."""
+    """Makes every layer trainable; a compiled model must be compiled again.
+
+    Raises:
+        ValueError: It is not a Keras model.
+    """
+    check_model(model, "unfreeze")
     for layer in model.layers:
         layer.trainable = True

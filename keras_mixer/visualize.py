@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from keras_mixer._checks import check_model, check_whole
 from keras_mixer._extras import needs
 from keras_mixer.layers import Residual
 
@@ -37,6 +38,8 @@ def show_weights(
     the order, units of opposing phase in pairs and pairs by filter frequency, but does not define
     the frequency; here it is the mean over a unit's power spectrum.
     """
+    check_model(model, "show_weights")
+    check_whole("show_weights", 2, units=units)
     blocks_of = [layer for layer in model.layers if isinstance(layer, Residual)]
     mixers = {block.name: block for block in blocks_of if block.token_kernel is not None}
     names = [f"block_{i}" for i in blocks]
@@ -45,8 +48,6 @@ def show_weights(
             f"show_weights needs blocks that mix tokens; '{model.name}' has "
             f"{', '.join(mixers) or 'none'}; got {', '.join(names) or 'none'}."
         )
-    if units < 2:
-        raise ValueError(f"show_weights needs units to be 2 or more; got {units}.")
     height, width = model.get_layer("map").output.shape[1:3]
 
     panels = []

@@ -236,6 +236,13 @@ LAYOUTS = {
     "names in NFD": Layout(
         pictures(CAFE[1], "bar"), (8, 2, 0), None, "not among the 3", classes=("bar", CAFE[0])
     ),
+    "splits in NFC and in NFD": Layout(
+        split("train", f"{CAFE[0]}=a", "bar=b") + split("test", f"{CAFE[1]}=a", "bar=b"),
+        (8, 2, 10),
+        None,
+        "not among the 3",
+        classes=("bar", CAFE[0]),
+    ),
     "a name that is not UTF-8": Layout(
         pictures("a", "caf\udce9=b"), says=r"folder b'caf\\xe9', a name .* Rename it"
     ),

@@ -237,6 +237,10 @@ def every_kind():
             refuse(f"{kind}, {share:.0%} of it", cut, "cut short")
     refuse("jpeg, its head alone", jpeg[:100], "cut short")
     refuse("jpeg, no end", jpeg[:-2], "cut short")
+    cmyk = saved(image.convert("CMYK"), "jpeg")
+    refuse("jpeg, a segment of no size", cmyk[:2] + b"\xff\xe1\0\0" + cmyk[2:], "damaged")
+    refuse("png, a chunk of no name", png(sixteen, 16, 2, (b"ab1d", b"")), "damaged")
+    refuse("tiff, no directory", b"II*\0" + b"\xff" * 40, "cut short")
     refuse("jpeg, no pixels", b"\xff\xd8\xff\xd9", "cut short")
     flipped = bytearray(saved(whole, "png"))
     flipped[len(flipped) // 2] ^= 0xFF
@@ -251,6 +255,10 @@ def every_kind():
     refuse("html", b"\n<!doctype html><html>", "HTML is not among JPEG, PNG")
     refuse("heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "HEIC is not among JPEG, PNG")
     refuse("ico", saved(image, "ico"), "ICO is not among JPEG, PNG")
+    at = jpeg.index(b"\xff\xc0") + 5
+    size = struct.pack(">HH", 12_240, 16_320)
+    large = jpeg[:at] + size + jpeg[at + 4 :]
+    refuse("jpeg of 200 megapixels", large, "16,320 x 12,240 pixels")
     png_end = chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     refuse("png of 200 megapixels", png_header(16_320, 12_240) + png_end, "16,320 x 12,240 pixels")
     return kinds

@@ -288,7 +288,7 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
             "one label for each of 10 classes; got 3",
         ),
         ("export model.keras --input-range 1 1 --output x", "two different numbers"),
-        ("export model.keras --output digit.png", "digit.png is a file. Choose another --output"),
+        ("export model.keras --output digit.png", "digit.png is a file. Choose another folder"),
         ("verify model.keras model_int8.tflite --data three.txt", "three.txt is neither a read"),
         ("inspect nowhere.tflite", "no .tflite file at 'nowhere.tflite'"),
         ("inspect digit.png", "digit.png is not a .tflite file"),
@@ -331,12 +331,27 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
             "Classifier needs a model with one input and one output; 'two' has 1 and 2.",
         ),
         ("predict map.keras digit.png --input-range 0 1", "'map' gives (None, 8, 8, 1)."),
-        ("export two.keras --output x --input-range 0 1", "'two' has 1 and 2"),
         (
-            "predict model_int8.tflite digit.png --weights model.keras",
-            "model_int8.tflite has weights of its own; --weights goes with a model's name.",
+            "predict model_int8.tflite digit.png --weights imagenet1k",
+            "has weights of its own; --weights goes with a model's name",
         ),
+        ("export two.keras --output x --input-range 0 1", "'two' has 1 and 2"),
+        ("show-weights model.keras --output digit.png/x.png", "digit.png is a file"),
+        (
+            "show-weights model.keras --output . --overwrite",
+            ". is a folder; give the path",
+        ),
+        ("evaluate model.keras --dataset x --confusion digit.png/x.csv", "digit.png is a file"),
         ("evaluate model.keras", "evaluate needs --dataset."),
+        ("train --recipe small_images --output x", "either --dataset or --task; got neither"),
+        (
+            "train --recipe small_images --output x --task cifar10 --validation 0.2",
+            "no --split, --held-out or --validation with --task",
+        ),
+        (
+            "evaluate runs/nothing --dataset x",
+            "no model called 'runs/nothing', and no run's",
+        ),
         ("models Mixer*9", "No model's name matches 'Mixer*9'"),
     ],
 )
@@ -412,7 +427,10 @@ def two_outputs():
         (lambda: open("nowhere"), True),  # noqa: PTH123, SIM115
         (lambda: __import__("no_such_package"), True),
         (lambda: keras_mixer.imagenet.classes(7), False),  # a KeyError
-        (lambda: keras_mixer.layers.Mlp(0).build((1, 4)), False),  # a ValueError of Keras
+        (
+            lambda: keras_mixer.layers.Mlp(4, kernel_initializer="no").build((1, 4)),
+            False,
+        ),  # a ValueError of Keras
         # A ValueError in a line of ours, but not from a `raise`.
         (lambda: predict(two_outputs(), np.zeros((1, 8, 8, 1))), False),
     ],

@@ -461,6 +461,12 @@ def test_what_cannot_be_followed_is_named_and_the_rest_is_kept(
     assert found == replace(TIMM, **expected)
 
 
+def test_a_configuration_of_timm_s_that_cannot_be_is_an_error_that_names_it(timm_file):
+    with pytest.raises(ValueError, match=r"config\.json: .*each channel.* Correct it, or move it"):
+        beside(timm_file, mean=(0.5, 0.4), std=(0.5, 0.5, 0.4))
+    timm_file.with_name("config.json").unlink()
+
+
 @pytest.mark.parametrize(
     ("place", "known"),
     [

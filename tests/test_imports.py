@@ -13,7 +13,7 @@ PACKAGE = ROOT / "keras_mixer"
 # Helpers for all rooms, each with a leading underscore because none is public API.
 SHARED = {
     *("_accelerators", "_arrays", "_backend", "_extras", "_files", "_keras", "_quiet", "_runs"),
-    *("_memory", "_tensorflow", "_text", "_types"),
+    *("_checks", "_memory", "_tensorflow", "_text", "_types"),
     "tflite/_litert",
 }
 # What a room may import of the package besides itself. A room is a folder or a file directly in
@@ -29,22 +29,23 @@ MAY = {
         "transfer",
         "weights",
     },
-    "images": {"_arrays", "_keras"},
+    "images": {"_arrays", "_checks", "_keras"},
     "tasks": {"_arrays", "_text"},
-    "layers": {"images", "_keras"},
+    "layers": {"images", "_checks", "_keras"},
     "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
     "models": {"images", "layers", "weights", "_keras", "_memory", "_runs", "_text"},
     "imagenet": {"images", "layers", "_arrays"},
-    "transfer": {"layers"},
-    "visualize": {"layers", "_extras"},
+    "transfer": {"layers", "_checks"},
+    "visualize": {"layers", "_checks", "_extras"},
     "loading": {"imagenet", "models", "weights", "_runs"},
     "data": {
         *("imagenet", "images", "tasks"),
-        *("_arrays", "_backend", "_extras", "_files", "_keras", "_runs", "_text"),
+        *("_arrays", "_backend", "_checks", "_extras", "_files", "_keras", "_runs", "_text"),
     },
     "training": {
         *("data", "images", "layers", "loading", "models", "tasks", "weights"),
-        *("_accelerators", "_backend", "_extras", "_files", "_keras", "_memory", "_runs", "_text"),
+        *("_accelerators", "_backend", "_checks", "_extras", "_files", "_keras", "_memory"),
+        *("_runs", "_text"),
     },
     "tpu": {"models", "_extras", "_text"},
     "tflite/reading": {"data", "images", "_text"},
@@ -52,7 +53,7 @@ MAY = {
     "tflite/file": {"images", "_extras", "_text", "tflite/_litert"},
     "tflite/convert": {
         *("images", "layers", "tflite/examples", "tflite/file"),
-        *("_extras", "_keras", "_tensorflow", "_text", "tflite/_litert"),
+        *("_checks", "_extras", "_keras", "_tensorflow", "_text", "tflite/_litert"),
     },
     "tflite/run": {
         *("images", "tasks", "tflite/convert", "tflite/examples", "tflite/file", "tflite/reading"),

@@ -38,6 +38,7 @@ def test_it_writes_what_it_says_and_nothing_else(quickstarted):
 def test_it_prints_one_table_with_every_file(quickstarted):
     output = (quickstarted / "output.txt").read_text()
     assert output.count("┏") == 1
+    assert "Curves and predictions: " in output
     report = json.loads((quickstarted / "quickstart" / "report.json").read_text())
     for name, file in report["files"].items():
         [row] = [line for line in output.splitlines() if f" {name} " in line]

@@ -1,8 +1,12 @@
 """Words for messages, and options from the command line."""
 
+import io
+import re
+
 import pytest
 
-from keras_mixer._text import did_you_mean, listed, one_line, option, printable
+from keras_mixer._text import did_you_mean, listed, one_line, option, printable, say
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -18,6 +22,20 @@ def test_a_name_nearly_right_is_answered_with_the_most_similar_ones():
     assert did_you_mean("cifar01", known) == "Did you mean 'cifar10'?"
     assert did_you_mean("cifar01", known, 3) == "Did you mean 'cifar10' or 'cifar100'?"
     assert did_you_mean("imagenet", known) == did_you_mean("x", []) == ""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_console_that_cannot_show_a_letter_gets_its_number(encoding, monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", console)
+    say("\N{GREEK SMALL LETTER ALPHA} \udcff", "line 2")
+    alpha = "\N{GREEK SMALL LETTER ALPHA}" if encoding == "utf-8" else r"\u03b1"
+    assert console.buffer.getvalue().decode(encoding).splitlines() == [rf"{alpha} \udcff", "line 2"]
+
+
+def test_training_prints_by_it_alone():
+    for file in (ROOT / "keras_mixer/training").glob("*.py"):
+        assert not re.search(r"\bprint\(", file.read_text()), file
 
 
 @pytest.mark.parametrize(

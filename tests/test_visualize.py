@@ -59,7 +59,7 @@ def test_the_grid_of_a_resized_model_is_the_larger_one():
     [
         ([7], 8, "has block_0, block_1; got block_7"),
         ([], 8, "got none"),
-        ([0], 1, "units to be 2 or more; got 1"),
+        ([0], 1, "units to be a whole number of at least 2; got 1"),
     ],
 )
 def test_what_cannot_be_drawn_is_an_error(blocks, units, message):

@@ -81,9 +81,9 @@ def known_classes(model, file, weights=None, labels=None):
     from keras_mixer import loading
     from keras_mixer.tflite.file.labels import check_own, read_labels
 
-    count = model.outputs[0].shape[-1]
+    count = max(model.outputs[0].shape[-1], 2)  # one score is yes or no
     own = loading.class_names(file, weights, count=count)
-    check_own(labels, own, file)
+    check_own(labels, own, str(file))
     labels = labels or own
     return count if labels is None else read_labels(labels)
 
@@ -116,6 +116,6 @@ def quiet_but_for_left_out():
         warnings.simplefilter("always", DataWarning)
         with quiet():
             yield
-    for warning in caught:
-        if issubclass(warning.category, DataWarning):
-            console.print(str(warning.message), soft_wrap=True, highlight=False)
+    said = [str(w.message) for w in caught if issubclass(w.category, DataWarning)]
+    for text in dict.fromkeys(said):  # a folder may be read twice
+        console.print(text, soft_wrap=True, highlight=False)

@@ -108,6 +108,10 @@ def train(
     if (dataset is None) == (task is None):
         got = "neither" if task is None else "both"
         raise ValueError(f"train needs either --dataset or --task; got {got}.")
+    if task and (split, held_out, validation) != (None, None, None):
+        raise ValueError(
+            "train takes no --split, --held-out or --validation with --task, which has its own."
+        )
     if weights is not None:
         say_which(weights)
     with quiet():

@@ -65,8 +65,13 @@ def check_augmentation(augmentation):
     """Checks that an augmentation takes images [B, H, W, C].
 
     Raises:
-        ValueError: A layer in it expects images with channels first.
+        ValueError: It cannot be called; or a layer in it expects images with channels first.
     """
+    if not callable(augmentation):
+        raise ValueError(
+            "An augmentation is a Keras layer or a function on batches of images; got "
+            f"{augmentation!r}."
+        )
     for layer in _inside(augmentation, keras.layers.Layer):
         if getattr(layer, "data_format", None) == "channels_first":
             within = "" if layer is augmentation else f" (its layer {_name(layer)})"

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
+from keras_mixer._checks import check_whole
 from keras_mixer._types import Size
 from keras_mixer.data.augmentation import augmented
 from keras_mixer.data.decoding import TRAINING, evaluation_image, training_image
 from keras_mixer.data.pictures import decode
 from keras_mixer.data.rand_augment import rand_augment
-from keras_mixer.data.sources import Source
+from keras_mixer.data.sources import Source, check_source
 from keras_mixer.images import Preprocessing
 
 FOREVER = 2**62  # epochs
@@ -79,14 +80,18 @@ def training_batches(
     Raises:
         ValueError: There are fewer images than a batch needs, or an argument is out of range.
     """
+    who = "training_batches"
+    check_source(source, who)
+    check_whole(who, 1, size=size)
+    check_whole(who, 0, seed=seed, start=start)
     augment, preprocessing = augment or Augment(), preprocessing or Preprocessing()
     if augment.crop not in TRAINING:
         raise ValueError(f"Training images are cropped by {TRAINING}; got {augment.crop!r}.")
+    rows = _rows(batch_size, process, processes, who)
     if batch_size > source.count:
         raise ValueError(
             f"A batch of {batch_size:,} needs as many images; {source.name} has {source.count:,}."
         )
-    rows = _rows(batch_size, processes)
     steps = source.count // batch_size
     together = augment.layers + augment.one_of
     epoch, skipped = divmod(start, steps)
@@ -173,7 +178,8 @@ def evaluation_batches(
     """
     preprocessing = replace(preprocessing or Preprocessing(), size=size)
     preprocessing = preprocessing.cut(crop) if crop else preprocessing
-    rows = _rows(batch_size, processes)
+    check_source(source, "evaluation_batches")
+    rows = _rows(batch_size, process, processes, "evaluation_batches")
     steps = -(-source.count // batch_size)
     filled = steps * batch_size
     weight = filled / source.count
@@ -198,8 +204,12 @@ def evaluation_batches(
     return _options(batches.apply(tf.data.experimental.assert_cardinality(steps)))
 
 
-def _rows(batch_size, processes):
-    if batch_size < 1 or batch_size % processes:
+def _rows(batch_size, process, processes, who):
+    check_whole(who, 1, batch_size=batch_size, processes=processes)
+    check_whole(who, 0, process=process)
+    if process >= processes:
+        raise ValueError(f"{who} needs process to be below processes, {processes}; got {process}.")
+    if batch_size % processes:
         raise ValueError(
             f"A batch is divided among {processes} processes, so its size must be a multiple of "
             f"{processes}; got {batch_size}."

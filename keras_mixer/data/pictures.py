@@ -225,7 +225,9 @@ def _checked(number, path):
     content = tf.io.read_file(path)
 
     def jpeg():
-        return tf.size(tf.io.decode_jpeg(content, 3, ratio=8))
+        height, width = tf.unstack(tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64))
+        small = tf.io.decode_jpeg(content, 3, ratio=8)  # also of pictures that are too large
+        return tf.where(height * width > PIXELS, 0, tf.size(small))
 
     def other():
         ordinary = _is_ordinary_png(content, 3)

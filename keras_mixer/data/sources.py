@@ -18,6 +18,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mixer._arrays import as_array, as_pixels
+from keras_mixer._checks import check_whole
 from keras_mixer._extras import needs
 from keras_mixer._text import check_ordered, did_you_mean, listed
 from keras_mixer._types import StrPath
@@ -92,11 +93,11 @@ class Source:
 
 
 def check_source(images, who):
-    """Raises ValueError for what is no `Source`."""
+    """Raises ValueError unless `images` is a `Source`."""
     if not isinstance(images, Source):
         raise ValueError(
-            f"{who} needs images as a keras_mixer.data.Source, from data.arrays(pixels, labels), "
-            f"data.folder(path) or data.tfds(name); got {type(images).__name__}."
+            f"{who} needs a Source of keras_mixer.data, such as data.arrays(images, labels) or "
+            f"data.folder(path); got {type(images).__name__}."
         )
 
 
@@ -556,9 +557,12 @@ def hold_out(
         share: The share that is held out, from 0 (none: the second source is None) to 1.
 
     Raises:
-        ValueError: The source is from TensorFlow Datasets, which divides it by `split`; or it is
-            too small.
+        ValueError: It is not a source, or one from TensorFlow Datasets, which divides it by
+            `split`; `every` is below 2; or there are too few images.
     """
+    check_source(source, "hold_out")
+    if every is not None:
+        check_whole("hold_out", 2, every=every)
     if not source.numbered:
         raise ValueError(f"{source.name} must be divided by its split, such as 'train[:90%]'.")
     if share == 0 and not every:

@@ -1,5 +1,6 @@
 """ImageNet: input pixels and class names of released weights."""
 
+import os
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -35,9 +36,14 @@ def preprocess_input(
         float32 `[..., C]`: an array for an array, a tensor for a tensor.
 
     Raises:
-        ValueError: The model's input range is unknown, see `keras_mixer.preprocessing`; or integers
-            are not from 0 to 255.
+        ValueError: The model's input range is unknown, see `keras_mixer.preprocessing`; integers
+            are not from 0 to 255; or a path was given.
     """
+    if images is None or isinstance(images, str | os.PathLike):
+        raise ValueError(
+            f"preprocess_input needs pixels [..., C]; got {images!r}. Read a picture first, as "
+            "keras.utils.img_to_array(keras.utils.load_img(path, target_size=(224, 224)))."
+        )
     if model is not None:
         takes = model if isinstance(model, Preprocessing) else preprocessing(model)
         mean, std = takes.mean, takes.std

@@ -5,6 +5,7 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mixer._checks import check_whole
 from keras_mixer.layers.gradients import gelu_tanh
 
 GELUS = {"tanh": True, "erf": False}  # name -> the `approximate` of keras.ops.gelu
@@ -35,6 +36,7 @@ class Mlp(keras.layers.Layer):
         super().__init__(**kwargs)
         if gelu not in GELUS:
             raise ValueError(f"Mlp '{self.name}' needs gelu to be 'tanh' or 'erf'; got {gelu!r}.")
+        check_whole(f"Mlp '{self.name}'", 1, hidden_dim=hidden_dim)
         self.hidden_dim = hidden_dim
         self.gelu = gelu
         self.kernel_initializer = kernel_initializer

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mixer._checks import check_whole
+
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class PatchEmbed(keras.layers.Layer):
@@ -38,10 +40,7 @@ class PatchEmbed(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if patch_size < 1:
-            raise ValueError(
-                f"PatchEmbed '{self.name}' needs a patch_size of 1 pixel or more; got {patch_size}."
-            )
+        check_whole(f"PatchEmbed '{self.name}'", 1, width=width, patch_size=patch_size)
         self.width = width
         self.patch_size = patch_size
         self.tokens_first = tokens_first

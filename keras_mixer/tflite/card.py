@@ -94,14 +94,13 @@ for (category in result.classificationResult().classifications()[0].categories()
 """
 
 
-def card(metadata, shape, task, names, sizes, scores, preprocessing, reports=()):
+def card(metadata, shape, task, sizes, scores, preprocessing, reports=()):
     """The text of a folder's `README.md`.
 
     Args:
         metadata: The `Metadata` of the newest file.
         shape: Shape of an image, `(H, W, C)`.
         task: The model's `Task`.
-        names: The class names that the user gave; for one score those of both classes or of one.
         sizes: Name of each `.tflite` file in the folder -> its size in bytes, the newest file last.
         scores: The newest file's scores for the golden input, `[scores]`.
         preprocessing: The newest file's `Preprocessing`.
@@ -111,6 +110,7 @@ def card(metadata, shape, task, names, sizes, scores, preprocessing, reports=())
     height, width, channels = shape
     black, white = metadata.input_range
     *_, file = sizes
+    names = metadata.labels
     facts = {
         "Version": metadata.version,
         "Author": metadata.author,
@@ -125,7 +125,7 @@ def card(metadata, shape, task, names, sizes, scores, preprocessing, reports=())
         about=f"\n{metadata.description}\n" if metadata.description else "",
         facts="\n".join(f"- {key}: {value}" for key, value in facts.items() if value),
         rows="\n".join(_row(name, sizes[name]) for name in sorted(sizes, key=_order)),
-        labels_line=f"Score i belongs to line i of `{LABELS}`. " if metadata.labels else "",
+        labels_line=f"Score i belongs to line i of `{LABELS}`. " if names else "",
         file=file,
         shape=f"[1, {height}, {width}, {channels}]",
         order=order,
@@ -141,7 +141,7 @@ def card(metadata, shape, task, names, sizes, scores, preprocessing, reports=())
         picture_line=f"`{PICTURE}` is a picture of the model's size, " if picture else "",
         that="the same" if picture else "a picture",
         input=INPUT,
-        example=task.example(scores, metadata.labels),
+        example=task.example(scores, names),
     )
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_mixer._extras import needs
-from keras_mixer._files import check_folder, check_new, whole_file
+from keras_mixer._files import check_new, whole_file
 from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Labels, StrPath
 from keras_mixer.images import PIXELS, preprocessing
@@ -66,7 +66,7 @@ def export(
         recipe: As in `convert`. Input and output tensors are float32, as MediaPipe needs them.
         labels: Class names in the order of the scores: a sequence, or the path of a text
             file with one name per line. For one score, yes or no, the name of class 1, or those of
-            both classes, class 1 second; `labels.txt` and the file then have that of class 1.
+            both classes, class 1 second; `labels.txt` then has that of class 1.
         calibration, keep_float: As in `convert`.
         input_range: The values of a black and of a white pixel, if the model does not state them;
             see `keras_mixer.preprocessing`. The file takes the same scale. If the scale differs by
@@ -106,16 +106,15 @@ def export(
     labels = () if labels is None else read_labels(labels)
     chosen = task or ("binary" if labels and classes == 1 else None)
     found = task_of(activation_of(last_operation(model)), classes, who, task=chosen)
-    both, labels = labels, found.named(labels, who)
-    check_labels(labels, classes, who)
+    of_scores = found.named(labels, who)
+    check_labels(of_scores, classes, who)
     of_model = preprocessing(model, input_range=input_range)
     by_channel = not all(isinstance(value, float) for value in of_model.input_range)
     of_file = of_model.ranging(PIXELS) if by_channel else of_model
     pixels = golden_picture(shape)
     image = of_file.scaled(pixels)
-    contents = {INPUT: _raw(image)} | ({LABELS: to_lines(labels).encode()} if labels else {})
+    contents = {INPUT: _raw(image)} | ({LABELS: to_lines(of_scores).encode()} if labels else {})
     file, output = f"model_{recipe}.tflite", f"golden_output_{recipe}.bin"
-    check_folder(folder)
     for path in (folder / file, folder / output):
         check_new(path, overwrite)
     others = [path for path in sorted(folder.glob("model_*.tflite")) if path.name != file]
@@ -156,7 +155,7 @@ def export(
     ]
     if reports:  # labels tell more than the model alone
         found = TASKS[reports[0][1].task](found.units, found.activation)
-    text = card(metadata, shape, found, both, sizes, scores, of_file, reports)
+    text = card(metadata, shape, found, sizes, scores, of_file, reports)
     contents |= {
         CARD: text.encode(),
         file: content,

@@ -63,7 +63,7 @@ def read_file(path):
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path} is neither a readable .npy or .npz nor a folder: {error}"
         ) from None

@@ -12,6 +12,7 @@ from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
 from keras_mixer._backend import is_for_tpus, jit_compile
 from keras_mixer._extras import install
 from keras_mixer._keras import inner_layers
+from keras_mixer._text import say
 
 KINDS = ("auto", "tpu", "gpu", "cpu")
 PLAIN_TENSORFLOW = (
@@ -179,11 +180,11 @@ def _on_tensorflow(kind, address, replicas):
             f"A GPU was asked for. TensorFlow finds none; the machine has {len(there)}.{cure}"
         )
     if found and kind != "cpu":
-        print(f"Running on {len(found)} GPU{'s' * (len(found) > 1)} with TensorFlow.")
+        say(f"Running on {len(found)} GPU{'s' * (len(found) > 1)} with TensorFlow.")
         return tf.distribute.MirroredStrategy() if len(found) > 1 else tf.distribute.get_strategy()
     if (replicas or 1) > 1:
         return _on_parts_of_the_cpu(replicas)
-    print("Running on the CPU with TensorFlow.")
+    say("Running on the CPU with TensorFlow.")
     return tf.distribute.OneDeviceStrategy("/cpu:0") if found else tf.distribute.get_strategy()
 
 
@@ -195,7 +196,7 @@ def _on_parts_of_the_cpu(count):
             tf.config.set_logical_device_configuration(cpu, parts)
         except RuntimeError as error:
             raise RuntimeError(TOO_LATE.format(count, "TensorFlow")) from error
-    print(f"Running on {count} parts of the CPU with TensorFlow.")
+    say(f"Running on {count} parts of the CPU with TensorFlow.")
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
 
 
@@ -214,7 +215,7 @@ def _tpu(address):
             "`pip install jax[tpu]` and KERAS_BACKEND=jax."
         ) from error
     cores = found.num_replicas_in_sync
-    print(f"Running on {cores} TPU core{'s' * (cores > 1)} ({where}) with TensorFlow.")
+    say(f"Running on {cores} TPU core{'s' * (cores > 1)} ({where}) with TensorFlow.")
     return found
 
 
@@ -242,7 +243,7 @@ def _on_jax(kind, replicas, coordinator, processes, process):
     found = keras.distribution.DataParallel(auto_shard_dataset=False)
     count = jax.device_count()
     hosts = f" on {jax.process_count()} machines" if jax.process_count() > 1 else ""
-    print(f"Running on {count} {platform.upper()} device{'s' * (count > 1)}{hosts} with JAX.")
+    say(f"Running on {count} {platform.upper()} device{'s' * (count > 1)}{hosts} with JAX.")
     return found
 
 

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_mixer import data
 from keras_mixer._backend import jit_compile, settings
+from keras_mixer._checks import check_model, check_whole
 from keras_mixer._keras import graph_of
 from keras_mixer._text import listed
 from keras_mixer._types import InputRange
@@ -94,9 +95,9 @@ def confusion(
 
 def _measured(model, images, crop, batch_size, input_range, run, count=False):
     """What `evaluate` returns; with `count` also the `counts` of a `Confusion`."""
+    check_model(model, "evaluate")
     check_source(images, "evaluate")
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"evaluate needs a Keras model; got {type(model).__name__}.")
+    check_whole("evaluate", 1, batch_size=batch_size)
     record = record_of(run) if run else None
     if record and input_range is None and find_preprocessing(model) is None:
         input_range = Preprocessing(**record["preprocessing"]).input_range

@@ -4,6 +4,7 @@ import math
 
 from keras_mixer._keras import inner_layers
 from keras_mixer._memory import machine_memory
+from keras_mixer._text import say
 from keras_mixer.layers import Residual
 
 # A step on a CPU took 1.6 to 3.2 times the outputs of all layers: MixerTi4 with 96 pixels, MixerS16
@@ -24,12 +25,11 @@ def warn(model, batch_size, memory=None):
     needed = COPIES * batch_size * outputs(model) + STATES * 4 * model.count_params()
     if there and needed > there:
         _, height, width, _ = model.input_shape
-        print(
+        say(
             f"Warning: a step of {batch_size:,} images of {height} x {width} pixels needs at least "
             f"{needed / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}. A smaller "
             "batch needs less (--set batch_size=), or one in parts (--set accumulate=), smaller "
             "images (--set image_size=) or --model-option remat=true.",
-            flush=True,
         )
 
 

@@ -5,6 +5,7 @@ import sys
 import keras
 from tqdm import tqdm
 
+from keras_mixer._text import say
 from keras_mixer.training.results import uncertain
 
 
@@ -52,7 +53,7 @@ class Progress(keras.callbacks.Callback):
             line += " (best)" * (self.run.best is row)
         if row["images_per_second"]:
             line += f"; {row['images_per_second']:,.0f} images/s"
-        print(line, flush=True)
+        say(line)
 
     def on_train_end(self, logs=None):
         self.bar.close()

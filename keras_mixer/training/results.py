@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_mixer._files import whole_file
 from keras_mixer._runs import CLASSES, CONFUSION, LAST, RESULTS, choice, interval
+from keras_mixer._text import say
 from keras_mixer.training.confusion_matrix import MOST_CLASSES
 from keras_mixer.training.devices import largest, process, wait_for_all
 from keras_mixer.training.evaluation import confusion, evaluate
@@ -46,7 +47,7 @@ def results(run, model, held_out, test, **how):
                     counted.write(run.folder / CONFUSION, overwrite=True)
                     counted.write_classes(run.folder / CLASSES, overwrite=True)
             elif held_out:
-                print(
+                say(
                     f"No confusion matrix: {len(held_out.classes):,} classes are more than "
                     f"{MOST_CLASSES:,}."
                 )
@@ -56,9 +57,9 @@ def results(run, model, held_out, test, **how):
             with whole_file(run.folder / RESULTS, overwrite=True) as path:
                 path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if found and found["worst"]:
-        print(f"Worst classes: {', '.join(found['worst'])}.")
+        say(f"Worst classes: {', '.join(found['worst'])}.")
     if found and test:
-        print(f"test: {said(found['test'])}")
+        say(f"test: {said(found['test'])}")
     return found
 
 

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 from keras_mixer._files import whole_file
 from keras_mixer._runs import BEST, LABELS, LAST, LOG, STATE, best_of, choice
-from keras_mixer._text import listed
+from keras_mixer._text import listed, say
 from keras_mixer.training.averages import averaged
 from keras_mixer.training.card import card
 from keras_mixer.training.devices import largest, process
@@ -236,7 +236,7 @@ class Run(keras.callbacks.Callback):
         if process()[0] == 0:
             text = card(self.model, self, results, self.model.input_shape[1:])
             self._write_text("README.md", text)
-        print(f"Done. Of {self.folder} {choice(self.rows).said(self.folder)}.")
+        say(f"Done. Of {self.folder} {choice(self.rows).said(self.folder)}.")
 
     def _write_text(self, name, text):
         if process()[0] == 0:
@@ -292,10 +292,9 @@ class Run(keras.callbacks.Callback):
                 signal.signal(number, handler)
 
     def _stop(self, number):
-        print(
+        say(
             f"\nStopped by {signal.Signals(number).name}. Step {self.saved_step:,} of "
             f"{self.plan.steps:,} is saved in {self.folder}; resume the run to continue.",
-            flush=True,
         )
         if number == signal.SIGINT:
             raise KeyboardInterrupt

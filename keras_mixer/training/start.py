@@ -9,8 +9,7 @@ from keras_mixer._text import did_you_mean, option
 from keras_mixer._types import StrPath
 from keras_mixer.loading import fetch_release
 from keras_mixer.models import builder
-from keras_mixer.training.record import record_of
-from keras_mixer.weights import resize
+from keras_mixer.weights import Checkpoint, resize
 
 
 def starting_from(
@@ -31,7 +30,8 @@ def starting_from(
         its image size.
 
     Raises:
-        FileNotFoundError: `weights` is a folder without a model.
+        FileNotFoundError: `weights` is a folder without a model, or a `.keras` file that is not
+            there.
         ValueError: There is no such model; or an option is not `key=value`, or not an argument of
             the model, or, when the model is built, has a value from which it cannot be built.
     """
@@ -45,8 +45,8 @@ def starting_from(
     own = given.get("input_shape", builds.input_shape)
     if weights is not None and weights not in builds.releases:
         weights = model_file(weights)
-        if "input_shape" not in given and (record := record_of(weights)):
-            own = (record["recipe"].image_size,) * 2
+        if "input_shape" not in given and weights.suffix == ".keras":
+            own = Checkpoint(weights, builds.architecture.layouts).image_size or own
 
     def build(*, input_shape, **arguments):
         shape = {"input_shape": (*own[:2], input_shape[-1]) if weights else input_shape}

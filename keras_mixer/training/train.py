@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_mixer._backend import settings
+from keras_mixer._checks import check_model, check_whole
 from keras_mixer._extras import needs
 from keras_mixer._files import check_folder, whole_file
 from keras_mixer._runs import LAST, SKIPPED, STATE
-from keras_mixer._text import printable
+from keras_mixer._text import printable, say
 from keras_mixer._types import InputRange, StrPath
 from keras_mixer.data import Augment, evaluation_batches, training_batches
 from keras_mixer.data.augmentation import check_augmentation
@@ -115,7 +115,8 @@ def train(
             of the model: the attribute `input_shape` of the function that builds it, as the
             builders of this package have it, else 224.
         folder: The folder to write to. It is created if it does not exist.
-        strategy: From `keras_mixer.training.strategy`, which is called by default.
+        strategy: From `keras_mixer.training.strategy`, which is called by default; or what it takes
+            first, such as `"cpu"`.
         seed: Seed of the initial weights, the order of images, augmentation and dropped paths.
         resume: Whether to resume the run in `folder`, if there is one.
         augment: Keras layers or callables on batches of images, after the recipe's crops, flips and
@@ -139,18 +140,19 @@ def train(
         RuntimeError: The loss is not finite; the message says where the last good state is. Or
             another run is writing to the folder.
     """
-    for source in (images, *(other for other in (held_out, test) if other is not None)):
-        check_source(source, "train")
-    if isinstance(build, keras.Model):
+    if not callable(build) or isinstance(build, keras.Model):
         raise ValueError(
-            f"train needs a function that builds a model, such as keras_mixer.MixerB16; got the "
-            f"model '{build.name}'."
+            "train needs build to be a function that builds the model, such as "
+            f"keras_mixer.MixerB16; got {type(build).__name__}. To go on from a model, save it "
+            'and pass functools.partial(keras_mixer.MixerB16, weights="model.keras").'
         )
-    recipe, folder, augment = named(recipe), Path(folder), tuple(augment)
+    recipe, folder = named(recipe), Path(folder)
+    augment, callbacks = _items("augment", augment), _items("callbacks", callbacks)
     _check(folder, resume, images, [held_out, test], augment)
     _check_numbers(seed, evaluate_every, steps_per_execution)
     recipe = recipe.but(image_size=_image_size(recipe, build, folder if resume else None))
-    strategy = strategy or find()
+    if strategy is None or isinstance(strategy, str):
+        strategy = find(strategy or "auto")
     plan = _plan(recipe, images, replicas(strategy), evaluate_every)
     keras.utils.set_random_seed(seed)
     with strategy.scope(), settings(recipe.precision):
@@ -206,7 +208,7 @@ def train(
                         verbose=0,
                     )
             else:
-                print(f"The run in {folder} is finished.")
+                say(f"The run in {folder} is finished.")
                 model.optimizer.finalize_variable_values(model.trainable_variables)
             run.write(LAST)
             trained = for_use(model, recipe.loss)
@@ -222,6 +224,12 @@ def train(
             run.finish(found)
             wait_for_all()
         return trained, run.rows
+
+
+def _items(name, values):
+    if not isinstance(values, Iterable):
+        raise ValueError(f"train needs {name} to be a list; got {type(values).__name__} alone.")
+    return tuple(values)
 
 
 def _image_size(recipe, build, folder):
@@ -270,7 +278,7 @@ def _fit(model, run, batches, **arguments):
         if model.steps_per_execution == 1 or run.step > begun:
             raise
         reason = str(error).strip().splitlines()[0]
-        print(
+        say(
             f"TensorFlow cannot run {model.steps_per_execution} steps per call, so it runs one: "
             f"{reason}"
         )
@@ -303,6 +311,9 @@ def _steps_per_execution(plan, step, most, strategy):
 
 def _check(folder, resume, images, others, augment):
     """Raises the errors that can be found before the model is built."""
+    others = [other for other in others if other is not None]
+    for source in (images, *others):
+        check_source(source, "train")
     for augmentation in augment:
         check_augmentation(augmentation)
     check_folder(folder)
@@ -313,7 +324,7 @@ def _check(folder, resume, images, others, augment):
             f"{images.name} has a single class, {images.classes[0]!r}, and at least two are "
             "needed: a model of one class is always right."
         )
-    for other in filter(None, others):
+    for other in others:
         if other.classes != images.classes:
             raise ValueError(
                 f"{images.name} and {other.name} have different classes: {images.classes[:5]} and "
@@ -340,19 +351,21 @@ def _check_new(folder, resume):
 
 
 def _check_numbers(seed, evaluate_every, steps_per_execution):
-    for name, value, rule, holds in (
-        ("seed", seed, "from 0 to 4,294,967,295", lambda n: 0 <= n < 2**32),
-        ("evaluate_every", evaluate_every, "of at least 1, or None", lambda n: n >= 1),
-        ("steps_per_execution", steps_per_execution, "of at least 1, or None", lambda n: n >= 1),
-    ):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        optional = value is None and name != "seed"
-        if not optional and not (whole and holds(value)):
-            raise ValueError(f"train needs {name} to be a whole number {rule}; got {value!r}.")
+    check_whole("train", 0, seed=seed)
+    if seed >= 2**32:
+        raise ValueError(f"train needs seed to be at most 4,294,967,295; got {seed}.")
+    given = {"evaluate_every": evaluate_every, "steps_per_execution": steps_per_execution}
+    check_whole("train", 1, **{name: n for name, n in given.items() if n is not None})
 
 
 def _check_model(model, recipe, images):
+    check_model(model, "train")
     image = (recipe.image_size, recipe.image_size, images.channels)
+    if len(model.output_shape) != 2:
+        raise ValueError(
+            f"train needs a model with a head, images -> [B, classes]; '{model.name}' gives "
+            f"{model.output_shape}. Leave out include_top=False."
+        )
     if model.input_shape[1:] != image or model.output_shape != (None, len(images.classes)):
         shape, wanted = (" x ".join(map(str, s)) for s in (model.input_shape[1:], image))
         raise ValueError(
@@ -409,14 +422,14 @@ def _config(layer):
 def _announce(model, images, held_out, test, folder):
     """Prints what is trained on which images, and which files were left out."""
     sources = Splits(images, held_out, test)
-    print(f"{model.name}, {model.count_params():,} parameters, {sources}.")
+    say(f"{model.name}, {model.count_params():,} parameters, {sources}.")
     skipped = [line for source in filter(None, sources) for line in source.skipped.items()]
     # Two of the sources may be parts of one folder.
     lines = [*dict.fromkeys(printable(f"{path}: {why}") for path, why in skipped)]
     if lines and process()[0] == 0:
         with whole_file(folder / SKIPPED, overwrite=True) as path:
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        print(f"Left out {len(lines)}, all in {folder / SKIPPED}:", *lines[:10], sep="\n  ")
+        say(f"Left out {len(lines)}, all in {folder / SKIPPED}:", *(f"  {x}" for x in lines[:10]))
 
 
 def _training(recipe, plan, images, augment, seed, start, takes):

@@ -98,6 +98,13 @@ def test_a_layer_computes_in_float32_whatever_keras_was_told_before(name):
         np.testing.assert_array_equal(labels_too, labels)
 
 
+def test_an_augmentation_of_another_size_is_refused():
+    with pytest.raises(
+        ValueError, match=r"CenterCrop must keep .* \(6, 12, 12, 3\); it gave \(6, 8"
+    ):
+        through(keras.layers.CenterCrop(8, 8))
+
+
 def test_a_layer_for_channels_first_is_refused_with_the_cure():
     with settings():
         told(layout="channels_first")

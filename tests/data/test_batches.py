@@ -183,7 +183,11 @@ def test_a_folder_with_everything_in_it_trains(tmp_path):
     ("make", "message"),
     [
         (lambda s: data.training_batches(s, 23, 16), r"batch of 23 .* arrays has 22"),
-        (lambda s: data.training_batches(s, 0, 16), "multiple of 1; got 0"),
+        (lambda s: data.training_batches(s, 0, 16), "batch_size to be .* at least 1; got 0"),
+        (lambda s: data.training_batches(s, 5, 0), "size to be .* at least 1; got 0"),
+        (lambda s: data.training_batches(s, 5, 8, seed=-1), "seed to be .* at least 0; got -1"),
+        (lambda s: data.training_batches(s, 5, 8, start=-1), "start to be .* at least 0; got -1"),
+        (lambda s: data.evaluation_batches(s, 4, 8, process=1), "process to be below processes, 1"),
         (lambda s: data.training_batches(s, 5, 16, processes=2), "2 processes.*got 5"),
         (
             lambda s: data.training_batches(s, 5, 16, augment=data.Augment("center")),

@@ -13,7 +13,7 @@ import pytest
 from keras_mixer import data, training
 from keras_mixer._arrays import DataWarning
 from keras_mixer.data.files import in_order
-from keras_mixer.data.folders import read_folder, read_pictures
+from keras_mixer.data.folders import read_any_folder, read_folder, read_pictures
 from keras_mixer.tflite import Classifier, Metadata, convert, verify, with_metadata
 from tests.layouts import ABC, CAFE, CLASSES, LAYOUTS, Layout, pictures, split
 from tests.marks import slow
@@ -142,6 +142,14 @@ def test_folders_called_by_wordnet_ids_fit_models_of_imagenet(tmp_path):
         assert Counter(read_folder(root, classes).labels) == {0: 5, 1: 5}
     with pytest.raises(ValueError, match="not among the 3"):
         read_folder(root, "abc")
+    with pytest.raises(ValueError, match=r"has a/, a name that several of the 3 classes have"):
+        read_folder(Layout(pictures("a", "b")).write(tmp_path / "y"), "aab")
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "a.jpg").write_text("no picture")
+    with pytest.raises(
+        ValueError, match=r"z holds no picture that can be read: left out 1: a\.jpg"
+    ):
+        read_any_folder(tmp_path / "z")
 
 
 def test_each_class_of_some_images_is_in_the_validation_share(tmp_path):

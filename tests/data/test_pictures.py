@@ -26,7 +26,8 @@ from tests.pictures import every_kind, noise, quadrants, saved
 KINDS = every_kind()
 READ = [name for name, kind in KINDS.items() if kind.pixels is not None]
 REFUSED = [name for name, kind in KINDS.items() if kind.pixels is None]
-INSIDE = ("jpeg, no pixels", "png, a byte wrong")  # damage that only TensorFlow's decoder meets
+# What only TensorFlow's decoder meets.
+INSIDE = ("jpeg, no pixels", "jpeg of 200 megapixels", "png, a byte wrong")
 IN_GRAPH = {
     channels: tf.function(
         lambda content, channels=channels: decode(content, channels),
@@ -225,6 +226,7 @@ def test_the_limit_of_pixels_is_that_of_tensorflow():
 
 
 def test_a_folder_takes_every_format_in_every_suffix(tmp_path):
+    assert {".jfif", ".jpe", ".webp", ".tif", ".tiff", ".bmp", ".gif"} < set(PICTURES)
     (tmp_path / "all").mkdir()
     for suffix in PICTURES:
         (tmp_path / "all" / f"picture{suffix.upper()}").write_bytes(KINDS["webp"].content)

@@ -160,10 +160,23 @@ def test_a_share_of_a_split_of_tensorflow_datasets_is_held_out(prepared):
     found = data.load_splits("patches", data_dir=prepared)  # as in the literature
     assert (found.validation.count, found.test) == (11, None)
     assert data.load_splits("patches", validation=0, data_dir=prepared).validation is None
+    with pytest.raises(ValueError, match="patches has no split 'tran', only train, test"):
+        data.load_splits("patches", "tran", validation=0.5, data_dir=prepared)
     with pytest.raises(ValueError, match=r"split='train\[:90%\]', held_out="):
         data.load_splits("patches", "train[:9]", validation=0.5, data_dir=prepared)
     with pytest.raises(ValueError, match="patches has no split 'x', only "):
         data.load_splits("patches", "x", validation=0.5, data_dir=prepared)
+
+
+def test_a_data_set_that_cannot_be_downloaded_says_why(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("no network")
+
+    builder = tensorflow_datasets.core.DatasetBuilder
+    monkeypatch.setattr(builder, "download_and_prepare", fail)
+    said = rf"cifar10 is not in {tmp_path}/cifar10/.*, and it could not be downloaded: no network$"
+    with pytest.raises(OSError, match=said):
+        data.tfds("cifar10", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +288,10 @@ def test_arrays_take_labels_and_pixels_as_others_give_them():
     [
         (np.full(6, 10**7), "labels up to 10,000,000, which look like no class numbers.*unique"),
         (np.full(6, 2**62), "look like no class numbers"),
+        (
+            np.full(6, 2**63, np.uint64),
+            "labels from 0 to 9223372036854775807; got 9223372036854775808",
+        ),
         (np.full((6, 2), 0.5), "neither 0 nor 1"),
         (np.ones((6, 2)), "add up to 1"),
         (["cat"] * 6, "Class names need to be numbered"),

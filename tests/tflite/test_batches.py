@@ -198,7 +198,6 @@ def test_a_source_is_read_as_in_evaluation():
         ((IMAGES, np.full(6, np.nan)), "some are NaN"),
         (PIXELS * np.uint16(257), r"got 0 to 65535.*pixels >> 8"),
         (PIXELS.astype(int) - 9, "pixels from 0 to 255; got -9"),
-        (PIXELS.astype(np.int8) & 127, "pixels from 0 to 255; got 0 to 127 as int8"),
         (BLACK_AND_WHITE.astype(int), "all are 0 or 1. Pass black and white as booleans"),
         (PIXELS.astype(np.float32), "black as -1 and white as 1; got values from 0 to 255"),
         (IMAGES.astype(float) * 1e300, "finite images; 6 of 6"),

@@ -1,5 +1,7 @@
 """Images from files."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,20 @@ def test_a_truncated_file_of_arrays_is_refused(tmp_path, name, size):
     save = np.save if name == "a.npy" else np.savez
     save(tmp_path / name, **{"arr": IMAGES} if save is np.save else {"images": IMAGES})
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:size])
+    with pytest.raises(ValueError, match=rf"{name} is neither a readable"):
+        read_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_an_array_larger_than_any_memory_is_refused(tmp_path, name):
+    header = io.BytesIO()
+    said = {"descr": "<f4", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(header, said)
+    if name == "a.npy":
+        (tmp_path / name).write_bytes(header.getvalue())
+    else:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("images.npy", header.getvalue())
     with pytest.raises(ValueError, match=rf"{name} is neither a readable"):
         read_file(tmp_path / name)
 

@@ -206,6 +206,12 @@ def test_what_the_process_cannot_build_is_answered_with_the_reason(refused, job,
     assert re.search(message, refused[job]["error"], re.DOTALL)
 
 
+def test_a_file_that_is_no_keras_model_is_refused(tmp_path):
+    (tmp_path / "x.keras").write_text("no model")
+    with pytest.raises(ValueError, match=r"x\.keras is not a Keras model\."):
+        preflight(tmp_path / "x.keras", "v3-8", 8)
+
+
 def test_a_layer_of_a_notebook_is_refused_with_a_way_out():
     notebook = {"__name__": "__main__", "keras": keras}
     exec("class Mine(keras.layers.Layer):\n    def call(self, x):\n        return x", notebook)
@@ -217,6 +223,9 @@ def test_without_the_extra_the_error_is_the_line_that_installs_it(monkeypatch):
     module = import_module("keras_mixer.tpu.preflight")
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "libtpu" else name)
     with pytest.raises(ImportError, match=r'libtpu.*pip install -e "\.\[preflight\]" in a clone'):
+        preflight("MixerTi4", "v3-8", 8)
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    with pytest.raises(ImportError, match=r"Linux on x86-64 only; this is .* on arm64\..*Colab"):
         preflight("MixerTi4", "v3-8", 8)
 
 

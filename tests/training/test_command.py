@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -40,6 +41,9 @@ def test_a_folder_of_pictures_with_all_that_people_have_in_theirs(here, tmp_path
     for name in ("truncated.jpg", "text.jpg", "notes.txt", "empty: a class without pictures"):
         assert name in done.stdout
     assert "epoch 2: loss" in done.stdout
+    assert re.search(r"held out .*% \(95% interval .*%\)", done.stdout)
+    assert re.search(r"\nWorst classes: (cat|dog) .*% of 2", done.stdout)
+    assert "\nDone. Of run predict, evaluate and export take last.keras" in done.stdout
 
     done = here("evaluate", "run", "--dataset", "pets", cwd=tmp_path)
     assert "images 4" in done.stdout  # those that were held out
@@ -139,9 +143,10 @@ def test_a_task_brings_its_splits_and_its_length(here, tmp_path, tiny_cifar10):
         (["--task", "pet"], "There is no task 'pet'. Did you mean 'pets'?"),
         (["--task", "pets"], "either --dataset or --task; got both"),
         (["--output", "pets/dangling"], "pets/dangling is a link to nothing"),
+        (["--model-option", "include_top=false"], "needs a model with a head"),
         (["--output", "pets/dog/notes.txt"], "pets/dog/notes.txt is a file"),
         (["--output", "pets/dog/notes.txt/run"], "pets/dog/notes.txt is a file"),
-        (["--seed", "-1"], "seed to be a whole number from 0 to 4,294,967,295; got -1"),
+        (["--seed", "-1"], "seed to be a whole number of at least 0; got -1"),
         (["--set", "drop_path_rate=nan"], "drop_path_rate must be a number from 0 to below 1"),
         (["--set", "optimizer=optimizermap"], "optimizer must be one of adamw, lamb, sgd, muon"),
         (["--recipe", "small-image"], "Did you mean 'small_images'?"),

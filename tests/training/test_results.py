@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -120,11 +121,16 @@ def test_the_worst_classes_come_first_with_what_they_are_taken_for():
     assert found.worst(1) == found.worst()[:1]
 
 
-def test_too_many_classes_have_no_table(run):
+def test_too_many_classes_have_no_table(run, tmp_path, capsys):
     images, labels = labelled(8)
     many = data.arrays(images, labels, classes=[str(i) for i in range(1001)])
     with pytest.raises(ValueError, match="at most 1,000 classes; arrays has 1,001"):
         training.confusion(run[1], many)
+    short = SimpleNamespace(rows=log((0.5, 0.5)), step=1, folder=tmp_path)
+    measuring.results(short, run[1], many, None)
+    said = "No confusion matrix: 1,001 classes are more than 1,000.\n"
+    assert capsys.readouterr().out == said
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 @pytest.mark.parametrize(("right", "images"), [(0, 10), (10, 10), (5, 10), (1, 3), (190, 200)])
@@ -295,4 +301,15 @@ def test_a_state_without_all_that_it_needs_is_an_error_that_names_it(
     kept["progress"] = json.dumps(progress)
     save_file(load_file(run[0] / STATE), tmp_path / STATE, kept)
     with pytest.raises(ValueError, match=reason):
+        train(tmp_path, test=data.arrays(*TEST, name="tests"), resume=True)
+
+
+def test_a_state_of_other_weights_is_an_error(run, tmp_path):
+    with safe_open(run[0] / STATE, "numpy") as file:
+        kept = file.metadata()
+    arrays = load_file(run[0] / STATE)
+    arrays.popitem()
+    del kept["checksum"]
+    save_file(arrays, tmp_path / STATE, kept)
+    with pytest.raises(ValueError, match="belongs to another model or optimizer than the one to"):
         train(tmp_path, test=data.arrays(*TEST, name="tests"), resume=True)

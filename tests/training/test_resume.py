@@ -152,6 +152,15 @@ class Terminate(keras.callbacks.Callback):
 
 
 # A round has 12 steps, the run two rounds.
+def test_a_second_signal_stops_at_once():
+    run = running.Run.__new__(running.Run)
+    run.signal = None
+    with pytest.raises(KeyboardInterrupt), run.handling_signals():
+        signal.raise_signal(signal.SIGTERM)
+        assert run.signal == signal.SIGTERM
+        signal.raise_signal(signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
     "moments",
     [
@@ -272,7 +281,8 @@ def test_a_run_is_not_overwritten_and_not_taken_for_another(whole):
     with pytest.raises(
         ValueError,
         match=r"recipe mixup was 0\.0 and is now 0\.4; recipe learning_rate was 0\.1 .* 0\.2; "
-        "seed was 0 and is now 1",
+        r"seed was 0 and is now 1\. .* start another run in another folder, from its weights .*"
+        rf"\(--weights {folder}\)",
     ):
         simply(folder, resume=True, recipe=other, seed=1)
     with pytest.raises(

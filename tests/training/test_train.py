@@ -2,12 +2,15 @@
 
 import csv
 import json
+import shutil
 from functools import partial
 from importlib import import_module
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 import keras_mixer
@@ -305,11 +308,24 @@ def pooling():
     ("arguments", "message"),
     [
         ({"recipe": "small"}, "no recipe 'small'"),
-        ({"evaluate_every": -1}, "needs evaluate_every to be .* at least 1, or None; got -1"),
+        ({"evaluate_every": -1}, "needs evaluate_every to be .* at least 1; got -1"),
         ({"evaluate_every": True}, "evaluate_every .* got True"),
         ({"steps_per_execution": 0}, "steps_per_execution .* got 0"),
         ({"seed": -1}, "seed .* got -1"),
         ({"seed": 1.5}, r"seed .* got 1\.5"),
+        ({"seed": 2**32}, "seed to be at most 4,294,967,295; got 4294967296"),
+        ({"build": "MixerTi4"}, r"build to be a function .*keras_mixer\.MixerB16; got str"),
+        ({"build": pooling()}, "build to be a function .* got Sequential.* weights="),
+        ({"build": lambda **_: None}, "train needs a Keras model; got NoneType"),
+        ({"augment": keras.layers.RandomFlip()}, "augment to be a list; got RandomFlip alone"),
+        ({"callbacks": keras.callbacks.Callback()}, "callbacks to be a list; got Callback alone"),
+        ({"augment": ["flip"]}, "a Keras layer or a function on batches of images; got 'flip'"),
+        ({"strategy": "gpus"}, "strategy takes auto, tpu, gpu, cpu; got 'gpus'"),
+        ({"test": (1, 2)}, r"needs a Source of keras_mixer\.data.*got tuple"),
+        (
+            {"build": partial(SHALLOW, include_top=False)},
+            r"needs a model with a head.* gives \(None, 2, 2, 16\)\. Leave out include_top=False",
+        ),
         ({"recipe": RECIPE.but(batch_size=500)}, r"arrays has 200 images.* batch of 500"),
         ({"build": lambda **_: pooling()}, r"ends in a keras\.layers\.Dense, its head"),
         (
@@ -324,6 +340,30 @@ def test_what_does_not_go_together_is_an_error_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         train(tmp_path / "run", **arguments)
     assert not (tmp_path / "run").exists()
+
+
+def test_where_several_steps_cannot_be_compiled_into_one_call_one_is_and_it_says_so(capsys):
+    did = []
+
+    def fit(batches):
+        did.append((batches, model.steps_per_execution))
+        if model.steps_per_execution > 1:
+            raise tf.errors.InvalidArgumentError(None, None, "an op\nin XLA")
+
+    model = SimpleNamespace(steps_per_execution=6, fit=fit)
+    run = SimpleNamespace(step=0, resume=lambda: did.append("resumed"))
+    module._fit(model, run, lambda: "batches")
+    assert did == [("batches", 6), "resumed", ("batches", 1)]
+    said = "TensorFlow cannot run 6 steps per call, so it runs one: an op\n"
+    assert capsys.readouterr().out == said
+
+
+def test_a_batch_that_cannot_be_divided_is_an_error():
+    images, _ = sources()
+    with pytest.raises(ValueError, match=r"among 3 replicas, .* a multiple of 3; got 16"):
+        module._plan(PLAIN, images, 3, None)
+    with pytest.raises(ValueError, match="cannot accumulate gradients over 2 replicas of TensorF"):
+        module._plan(PLAIN.but(accumulate=2), images, 2, None)
 
 
 def test_classes_that_are_others_are_an_error(tmp_path, run):
@@ -370,13 +410,17 @@ def test_a_resumed_run_keeps_its_image_size(run):
     assert module._image_size(training.RECIPES["fine_tuning"], keras_mixer.MixerTi4, run[0]) == 8
 
 
-def test_a_run_goes_on_from_the_folder_of_another(run):
+def test_a_run_goes_on_from_the_folder_of_another_or_from_its_file_anywhere(run, tmp_path):
     options = [f"{key}={value}" for key, value in SHALLOW.keywords.items()]
-    build = training.starting_from("MlpMixer", run[0], *options)
-    assert build.input_shape == (8, 8)
-    built = build(input_shape=(8, 8, 3), classes=3)
-    for one, other in zip(built.weights, run[1].weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    shutil.copy(run[0] / "last.keras", tmp_path)
+    for weights in (run[0], tmp_path / "last.keras"):
+        build = training.starting_from("MlpMixer", weights, *options)
+        assert build.input_shape == (8, 8)
+        built = build(input_shape=(8, 8, 3), classes=3)
+        for one, other in zip(built.weights, run[1].weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+    with pytest.raises(FileNotFoundError, match=r"no weights file at 'nowhere\.keras'"):
+        training.starting_from("MixerTi4", "nowhere.keras")
 
 
 def test_memory_that_cannot_be_there_is_said_before_it_is_taken(capsys):

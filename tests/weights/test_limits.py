@@ -91,6 +91,50 @@ def many_arrays(path):
     zipped(path, *[(f"{i}.npy", npy((0,))) for i in range(120)])
 
 
+def other_version(path):
+    zipped(path, ("a.npy", b"\x93NUMPY\x09\x00" + bytes(100)))
+
+
+def many_files(path):
+    zipped(path, *[(f"{i}.txt", b"") for i in range(201)])
+
+
+def list_of_tensors(path):
+    pth(path, b"\x80\x02]q\x00.")
+
+
+def big_endian(path):
+    pth(path, b"\x80\x02}q\x00.")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/byteorder", "big")
+
+
+def no_magic(path):
+    path.write_bytes(b"\x80\x02K\x01.")
+
+
+def rebuilt(arguments):
+    """A pickle of one tensor that is rebuilt from these arguments."""
+    return b"(dS'a'\nctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs."
+
+
+def no_storage(path):
+    pth(path, rebuilt(b"L1L\nL0L\n(t(t"))
+
+
+def unknown_storage(path):
+    pth(path, rebuilt(b"(S'x'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nL1L\ntQL0L\n(t(t"))
+
+
+def shape_of_texts(path):
+    pth(path, b"(dS'a'\nctorch\nSize\n((S'x'\nttRs.")
+
+
+def number_for_a_name(path):
+    torch = pytest.importorskip("torch")
+    torch.save({1: torch.zeros(1)}, path)
+
+
 def header_twice(path):
     save_file({"a": np.zeros(1, np.float32), "b": np.zeros(1, np.float32)}, path)
     path.write_bytes(path.read_bytes().replace(b'"b"', b'"a"'))
@@ -154,6 +198,15 @@ def large_configuration(path):
         ("m.npz", name_twice, r"holds 'a\.npy' twice"),
         ("m.npz", name_with_and_without_suffix, "holds 'a' twice"),
         ("m.npz", many_arrays, "more than 100 arrays"),
+        ("m.npz", other_version, r"a\.npy is of an unknown version of NumPy's format"),
+        ("m.npz", many_files, "it holds 201 files"),
+        ("m.pth", list_of_tensors, r"no dict of tensors by name, as model\.state_dict\(\) gives"),
+        ("m.pth", big_endian, "it was written on a big-endian machine"),
+        ("m.pth", no_magic, "it is no PyTorch file"),
+        ("m.pth", no_storage, "it holds a tensor without a storage"),
+        ("m.pth", unknown_storage, "it holds a storage of an unknown kind"),
+        ("m.pth", shape_of_texts, "a tensor's shape makes no sense"),
+        ("m.pth", number_for_a_name, "the name of a tensor is 1"),
         ("m.safetensors", header_twice, "invalid offset for tensor"),
         ("m.pth", nested_tuples, "its pickle is far larger"),
         ("m.pth", far_memo, "its pickle is far larger"),
@@ -188,6 +241,13 @@ def test_a_well_compressed_file_is_read(tmp_path):
     np.savez_compressed(tmp_path / "m.npz", **arrays)
     assert (tmp_path / "m.npz").stat().st_size < 10**4
     assert read(tmp_path / "m.npz")["a"].size == 10**6
+
+
+def test_text_is_no_weights(model, tmp_path):
+    np.savez(tmp_path / "m.npz", **{name: np.array("x") for name in "abcdefg"})
+    said = r"m\.npz holds something else than numbers: a, b, c, d, e and 2 more"
+    with unchanged(model), pytest.raises(ValueError, match=said):
+        keras_mixer.load_weights(model, tmp_path / "m.npz")
 
 
 def test_bfloat16_in_an_npz_is_read(tmp_path):

@@ -262,6 +262,33 @@ def test_what_is_frozen_within_a_layer_stays_so():
     assert len(resized.trainable_weights) == len(model.trainable_weights)
 
 
+def test_operations_behind_a_backbone_grow_too():
+    backbone = randomised(MIXER.tiny(include_top=False))
+    x = backbone.output + keras.layers.Dense(24)(backbone.output)
+    model = keras.Model(backbone.input, keras.ops.mean(x / 2, axis=(1, 2)))
+    images = MIXER.images()
+    expected = np.asarray(model(images))
+    found = np.asarray(keras_mixer.resize(model, (32, 64))(np.tile(images, (1, 2, 2, 1))))
+    assert np.abs(found - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+class BuildsItself(keras.Model):
+    """A functional model whose class takes no inputs and outputs, and whose call does more."""
+
+    def __init__(self):
+        backbone = MIXER.tiny()
+        super().__init__(backbone.input, backbone.output)
+
+    def call(self, x, training=None):
+        return 2 * super().call(x)
+
+
+def test_a_class_with_a_call_of_its_own_is_told_what_to_resize():
+    said = "resize cannot build another BuildsItself, whose call is its own. Resize a functional"
+    with pytest.raises(ValueError, match=said):
+        keras_mixer.resize(BuildsItself(), (32, 64))
+
+
 @pytest.mark.parametrize(
     ("operation", "message"),
     [

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_mixer._checks import check_model
+
 
 def check_backend(who):
     """Raises RuntimeError unless Keras runs on TensorFlow, whose converter makes the file."""
@@ -15,8 +17,7 @@ def check_backend(who):
 
 def image_shape(model, who):
     """The shape (H, W, C) of the one image that `model` takes, or a ValueError that says why."""
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"{who} needs a Keras model; got {type(model).__name__}.")
+    check_model(model, who)
     if not model.built or not getattr(model, "inputs", None):
         raise ValueError(
             f"{who} needs a model whose weights and input are known; '{model.name}' was never "

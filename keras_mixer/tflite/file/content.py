@@ -1,6 +1,7 @@
 """The bytes of a `.tflite` file: a flatbuffer with named entries, and a ZIP at its end."""
 
 import io
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -33,6 +34,11 @@ def content_of(source):
     if isinstance(source, bytes):
         name, content = "The model", source
     else:
+        if not isinstance(source, str | os.PathLike):
+            raise ValueError(
+                "A .tflite file is given by its path or by its content, as bytes; got "
+                f"{type(source).__name__}."
+            )
         name = str(source)
         if not Path(source).is_file():
             raise FileNotFoundError(f"There is no .tflite file at {name!r}.")
@@ -60,14 +66,13 @@ def unpacked(content, who):
     return model
 
 
-def packed(model, name, entry, size, who):
-    """A file from LiteRT's `ModelT`, with one more entry and its buffers aligned.
+def packed(model, entries, size, who):
+    """A file from LiteRT's `ModelT`, with more entries and its buffers aligned.
 
     Args:
         model: From `unpacked`.
-        name: The entry's name; an existing entry of that name is replaced.
-        entry: The entry's bytes.
-        size: Approximate size of the file without the entry, in bytes.
+        entries: Name -> bytes; an existing entry of that name is replaced.
+        size: Approximate size of the file without the entries, in bytes.
         who: The caller's name, with which errors begin.
 
     Raises:
@@ -81,20 +86,21 @@ def packed(model, name, entry, size, who):
                 builder.Prep(ALIGNMENT, len(self.data))
             return super().Pack(builder)
 
-    added = buffer_class()
-    added.data = np.frombuffer(entry, np.uint8)
-    entries = {_name(listed): listed for listed in model.metadata or []}
-    if name in entries:
-        model.buffers[entries[name].buffer] = added
-    else:
-        listed = schema().MetadataT()
-        listed.name, listed.buffer = name, len(model.buffers)
-        model.metadata = [*entries.values(), listed]
-        model.buffers.append(added)
+    there = {_name(listed): listed for listed in model.metadata or []}
+    for name, entry in entries.items():
+        added = buffer_class()
+        added.data = np.frombuffer(entry, np.uint8)
+        if name in there:
+            model.buffers[there[name].buffer] = added
+        else:
+            there[name] = listed = schema().MetadataT()
+            listed.name, listed.buffer = name, len(model.buffers)
+            model.buffers.append(added)
+    model.metadata = [*there.values()]
     for buffer in model.buffers:
         buffer.__class__ = Aligned
     # Enough memory at the start, because a builder copies its content whenever it grows.
-    capacity = size + len(entry) + 64 * len(model.buffers) + 2**16
+    capacity = size + sum(map(len, entries.values())) + 64 * len(model.buffers) + 2**16
     try:
         builder = flatbuffers.Builder(capacity)
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)

@@ -1,7 +1,7 @@
 """LiteRT metadata of a `.tflite` file, which MediaPipe and Android read."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,8 +24,10 @@ from keras_mixer.tflite.file.structure import UNREADABLE
 
 ENTRY = "TFLITE_METADATA"  # the name of the buffer in the model
 PREPROCESSING = "keras_mixer.Preprocessing"  # JSON: LiteRT's metadata have no field for it
+CLASSES = "keras_mixer.Classes"  # JSON: of one score LiteRT's metadata name class 1 alone
 LABELS = "labels.txt"
 WHITE = 255.0  # a pixel's largest value
+TEXTS = "name", "description", "version", "author", "license"
 SCORES = {
     "softmax": "The probability of each class; they add up to 1.",
     "sigmoid": "The probability of each label; they are independent.",
@@ -48,7 +50,8 @@ class Metadata:
         license: The licence, such as `"Apache-2.0"`.
         input_range: The values of a black and of a white pixel, such as `(-1, 1)`: two numbers, or,
             in files of other tools, two tuples with one number for each channel. `None` if unknown.
-        labels: Class names in the order of the scores; `()` if unknown.
+        labels: Class names in the order of the scores; of one score, yes or no, the name of class 1
+            or those of both classes, class 1 second; `()` if unknown.
     """
 
     name: str = ""
@@ -65,7 +68,8 @@ def with_metadata(tflite: bytes, metadata: "Metadata") -> bytes:
 
     The format is LiteRT's, which MediaPipe Tasks, Android Studio and `Classifier` read. LiteRT runs
     the file as before. The class names are the labels of the output's last axis, in a ZIP at the
-    end of the file: `unzip model.tflite` extracts `labels.txt`. Existing metadata are replaced.
+    end of the file: `unzip model.tflite` extracts `labels.txt`. Of one score `labels.txt` has the
+    name of class 1, and an entry of our own those of both classes. Existing metadata are replaced.
     Weights are aligned to 16 bytes, as LiteRT's schema requires; TensorFlow's converter does not
     align them.
 
@@ -85,13 +89,18 @@ def with_metadata(tflite: bytes, metadata: "Metadata") -> bytes:
     who = "with_metadata"
     model = unpacked(tflite, who)
     image, scores = _input_and_output(model, who)
-    check_labels(metadata.labels, int(scores.shape[-1]), who)
+    classes, labels = int(scores.shape[-1]), metadata.labels
+    check_labels(labels, min(len(labels), 2) if classes == 1 else classes, who)
     _check_range(metadata.input_range, who)
-    entry = schema.write(_described(model, image, metadata))
-    content = packed(model, ENTRY, entry, len(tflite), who)
-    return (
-        with_text_file(content, LABELS, to_lines(metadata.labels)) if metadata.labels else content
-    )
+    for field in TEXTS:
+        if not isinstance(getattr(metadata, field), str):
+            raise ValueError(f"{who} needs {field} to be text; got {getattr(metadata, field)!r}.")
+    entries = {ENTRY: schema.write(_described(model, image, metadata))}
+    if classes == 1:
+        entries[CLASSES] = json.dumps(labels).encode()
+        labels = labels[-1:]
+    content = packed(model, entries, len(tflite), who)
+    return with_text_file(content, LABELS, to_lines(labels)) if labels else content
 
 
 def read_metadata(source: Tflite) -> "Metadata | None":
@@ -113,7 +122,7 @@ def with_preprocessing(tflite, preprocessing, who):
     LiteRT's own metadata have only the scale of pixels, and only for classifiers.
     """
     entry = json.dumps(preprocessing.as_dict()).encode()
-    return packed(unpacked(tflite, who), PREPROCESSING, entry, len(tflite), who)
+    return packed(unpacked(tflite, who), {PREPROCESSING: entry}, len(tflite), who)
 
 
 def preprocessing_in(name, content):
@@ -132,7 +141,12 @@ def metadata_in(name, content):
     """The `Metadata` in a file's content, or None; `name` is for errors."""
     try:
         entry = entry_of(content, ENTRY)
-        return None if entry is None else _read(entry, content)
+        if entry is None:
+            return None
+        found, both = _read(entry, content), json.loads(entry_of(content, CLASSES) or "[]")
+        if len(both) == 2 and (both[1],) == found.labels:
+            found = replace(found, labels=tuple(map(str, both)))
+        return found
     except UNREADABLE as error:
         raise ValueError(f"The metadata in {name} cannot be read: {_why(error)}.") from None
 
@@ -267,7 +281,7 @@ def _read(entry, content):
         outputs = main.children("output_tensor_metadata", "TensorMetadata")
     files = [f for tensor in outputs for f in tensor.children("associated_files", "AssociatedFile")]
     labels = [f.text("name") for f in files if f.byte("type") == schema.TENSOR_AXIS_LABELS]
-    texts = {key: root.text(key) for key in ("name", "description", "version", "author", "license")}
+    texts = {key: root.text(key) for key in TEXTS}
     return Metadata(
         **texts,
         input_range=_range(inputs),

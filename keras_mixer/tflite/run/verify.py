@@ -177,9 +177,9 @@ def verify(
 
     Raises:
         FileNotFoundError, ValueError: The file is missing, damaged or not a classifier; file and
-            model have different shapes; classes are the file's own in another order; data have a
-            wrong shape or scale, or no end; labels do not fit the task, or only some batches have
-            labels; the model cannot have that task; or, with `layers`, no tensor has the name of a
+            model have different shapes; data have a wrong shape or scale, or no end; labels do not
+            fit the task, only some batches have labels, or classes are the file's own in another
+            order; the model cannot have that task; or, with `layers`, no tensor has the name of a
             layer.
     """
     if isinstance(tflite, keras.Model):
@@ -194,11 +194,10 @@ def verify(
             f"outputs {ours[1:]}, the file {theirs[0]} to {theirs[1:]}."
         )
 
-    classes = read_labels(labels) if labels else runner.names or runner.classes
-    given = [classes] if labels else []
-    given += [data.classes] if hasattr(data, "order") else []  # a Source
-    for names in given if runner.names else ():
-        check_order(tuple(map(str, names)), tuple(runner.names), "verify")
+    names = read_labels(labels) if labels else runner.names
+    for given in (names, getattr(data, "classes", ())):  # a Source has classes
+        check_order(tuple(given), runner.names, runner.name)
+    classes = names or max(runner.classes, 2)  # one score is yes or no
     activation = activation_of(last_operation(model))
     task_of(activation, runner.classes, "verify", task=task)  # errors before any work
     expected, scores, labels, seconds, layer_images = [], [], [], [], []

@@ -56,6 +56,8 @@ def test_every_recipe_keeps_the_logits(converted):
     runner = Runner(content)
     got = np.stack([runner(image) for image in images])
     assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
+    for value in (-1, 0, 1):  # a norm divides by what does not vary
+        assert np.isfinite(runner(np.full_like(images[0], value))).all()
 
 
 def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):

@@ -53,6 +53,11 @@ def test_it_tells_ends_metadata_and_files(files):
         assert fits(found)
 
 
+def test_metadata_may_say_nothing(files):
+    found = inspect(with_metadata(files["float32"], Metadata()))
+    assert "\nmetadata without content\n" in str(found)
+
+
 def test_it_tells_how_weights_are_stored(files):
     kernels = sum(w.shape.num_elements() for w in CASE.tiny().weights if len(w.shape) > 1)
     stored = {name: {w.dtype: w for w in inspect(file).weights} for name, file in files.items()}

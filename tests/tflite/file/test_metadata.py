@@ -12,9 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_mixer import Preprocessing
 from keras_mixer.tflite import Classifier, Metadata, convert, inspect, read_metadata, with_metadata
 from keras_mixer.tflite.file import schema as metadata_schema
-from keras_mixer.tflite.file.content import packed, unpacked
+from keras_mixer.tflite.file.content import packed, unpacked, with_text_file
 from keras_mixer.tflite.file.labels import read_labels
-from keras_mixer.tflite.file.metadata import ENTRY, with_preprocessing
+from keras_mixer.tflite.file.metadata import CLASSES, ENTRY, with_preprocessing
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
 from tests.tflite.files import tiny_file
@@ -207,6 +207,16 @@ def test_a_truncated_file_gets_no_metadata(bare, size):
         with_metadata(bare[:size], FULL)
 
 
+def test_weights_behind_the_flatbuffer_get_no_metadata(bare):
+    model = schema.ModelT.InitFromPackedBuf(bare)
+    buffer = max(model.buffers, key=lambda b: 0 if b.data is None else len(b.data))
+    buffer.offset, buffer.size, buffer.data = 64, len(buffer.data), None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    with pytest.raises(ValueError, match="at most 2 GB, with the weights in the flatbuffer"):
+        with_metadata(bytes(builder.Output()), Metadata("x"))
+
+
 def test_a_file_whose_end_is_missing_is_not_read_as_one_without_labels(full):
     with pytest.raises(ValueError, match=r"name labels\.txt, which is missing"):
         read_metadata(full[:-40])
@@ -230,17 +240,17 @@ def test_what_is_no_image_classifier_gets_no_metadata():
         read_metadata("nowhere.tflite")
 
 
-def normalised(bare, mean, std):
+def normalised(bare, mean, std, units=1):
     """A file whose metadata have a mean and a deviation, of all or of each channel."""
     options = metadata_schema.table("NormalizationOptions", mean=mean, std=std)
     unit = metadata_schema.table(
         "ProcessUnit", options_type=metadata_schema.NORMALIZATION_OPTIONS, options=options
     )
-    image = metadata_schema.table("TensorMetadata", process_units=[unit])
+    image = metadata_schema.table("TensorMetadata", process_units=[unit] * units)
     graph = metadata_schema.table("SubGraphMetadata", input_tensor_metadata=[image])
     root = metadata_schema.table("ModelMetadata", name="theirs", subgraph_metadata=[graph])
     who = "test"
-    return packed(unpacked(bare, who), ENTRY, metadata_schema.write(root), len(bare), who)
+    return packed(unpacked(bare, who), {ENTRY: metadata_schema.write(root)}, len(bare), who)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +275,28 @@ def test_a_mean_and_a_deviation_that_make_no_sense_are_one_error(bare, mean, std
             read(content)
 
 
+def test_more_tables_than_anybody_needs_are_an_error(bare):
+    with pytest.raises(ValueError, match=r"cannot be read: 300 tables in process_units\."):
+        read_metadata(normalised(bare, [0.0], [1.0], units=300))
+
+
 def test_one_deviation_serves_all_channels(bare):
     found = read_metadata(normalised(bare, [0.0, 51.0, 255.0], [255.0]))
     assert found.input_range == ((0.0, -0.2, -1.0), (1.0, 0.8, 0.0))
+
+
+@pytest.mark.parametrize("entry", [b"5", b"{", b'{"0": "a", "1": "b"}', b"\xff", b"[" * 10**5])
+def test_damaged_names_of_two_classes_are_one_error(bare, entry):
+    model = unpacked(with_metadata(bare, Metadata("x")), "test")
+    with pytest.raises(ValueError, match="The metadata in The model cannot be read: they are dam"):
+        read_metadata(packed(model, {CLASSES: entry}, len(bare), "test"))
+
+
+def test_names_of_two_classes_beside_other_labels_are_passed_over(bare):
+    content = with_metadata(bare, Metadata("x", labels=tuple("abcdefg")))
+    model = unpacked(content, "test")
+    model = packed(model, {CLASSES: b'["x", "g"]'}, len(bare), "test")
+    assert read_metadata(with_text_file(model, "labels.txt", "a\nb\n")).labels == ("a", "b")
 
 
 def with_labels(full, text, kind=zipfile.ZIP_DEFLATED):
@@ -303,6 +332,13 @@ def test_marks_of_editors_are_no_labels(full, tmp_path):
         assert read_metadata(with_labels(full, text)).labels == expected
         (tmp_path / "labels.txt").write_bytes(text.encode())
         assert read_labels(tmp_path / "labels.txt") == expected
+
+
+def test_a_file_of_labels_without_end_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_mixer.tflite.file.labels.BYTES", 10)
+    (tmp_path / "labels.txt").write_text("a\n" * 10)
+    with pytest.raises(ValueError, match=r"labels\.txt has 20 bytes; a file of labels has at most"):
+        read_labels(tmp_path / "labels.txt")
 
 
 def test_labels_with_control_characters_are_refused(bare):

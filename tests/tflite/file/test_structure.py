@@ -388,6 +388,12 @@ def test_a_crash_in_another_process_is_an_error_here(files):
         tried("x", broken, run=False)
 
 
+def test_a_file_that_never_ends_is_an_error_here(files, monkeypatch):
+    monkeypatch.setattr("keras_mixer.tflite.file.trial.SECONDS", 1e-3)
+    with pytest.raises(ValueError, match=r"LiteRT has not finished loading x after 0\.001 s"):
+        tried("x", files["float32"], run=False)
+
+
 def test_an_untrusted_file_gives_what_it_gives_else(files):
     content = with_metadata(files["int8"], Metadata("Letters", input_range=(-1, 1)))
     assert inspect(content, untrusted=True) == inspect(content)
@@ -401,5 +407,7 @@ def test_a_file_that_litert_refuses_is_told_so_from_another_process(files):
         code.builtinCode, code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM, 32
         code.customCode = b"Unheard"
 
-    found = inspect(changed(files["float32"], change), untrusted=True)
-    assert "Unheard" in found.problem
+    unheard = changed(files["float32"], change)
+    assert "Unheard" in inspect(unheard, untrusted=True).problem
+    with pytest.raises(ValueError, match=r"The model does not load: .*Unheard"):
+        Classifier(unheard, input_range=(0, 1))

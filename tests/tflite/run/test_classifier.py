@@ -186,6 +186,21 @@ def test_a_foreign_file_is_refused(tmp_path):
         Classifier(converter.convert())
 
 
+def test_a_file_that_fails_while_it_runs_is_one_line():
+    import tensorflow as tf
+
+    scores = tf.constant(np.eye(5, dtype=np.float32))
+    spec = tf.TensorSpec((1, 4, 4, 3), tf.float32)
+    row = tf.function(lambda x: tf.gather(scores, tf.cast(x[:, 0, 0, 0], tf.int32)), [spec])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [row.get_concrete_function()], tf.Module()
+    )
+    classifier = Classifier(converter.convert(), input_range=(0, 255))
+    assert classifier(np.full((4, 4, 3), 3, np.uint8))[0].index == 3
+    with pytest.raises(ValueError, match=r"^The model does not run: .*(?!\n)$"):
+        classifier(np.full((4, 4, 3), 99, np.uint8))
+
+
 def test_what_is_no_picture_is_refused(path, tmp_path):
     text = tmp_path / "cat.jpg"
     text.write_text("meow")

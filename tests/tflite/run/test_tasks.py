@@ -6,10 +6,20 @@ from functools import cache
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_mixer import data, training
 from keras_mixer.layers import ImagePreprocessing
-from keras_mixer.tflite import Classifier, convert, export, read_metadata, sensitivity, verify
+from keras_mixer.tflite import (
+    Classifier,
+    Metadata,
+    convert,
+    export,
+    read_metadata,
+    sensitivity,
+    verify,
+    with_metadata,
+)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 IMAGES = (PIXELS / 127.5 - 1).astype(np.float32)
@@ -105,11 +115,17 @@ def test_pixels_of_any_integer_type_get_the_answers_of_the_picture():
 def test_a_classifier_with_one_score_gives_both_classes_their_probabilities(tmp_path):
     yes = float(scores(1, "sigmoid")[0, 0])
     path = export(model(1, "sigmoid"), tmp_path, labels=["cat", "dog"])
-    assert read_metadata(path).labels == ("dog",)
+    alone = export(model(1, "sigmoid"), tmp_path / "alone", labels=["dog"])
+    assert read_metadata(path).labels == ("cat", "dog")
     assert (tmp_path / "labels.txt").read_text() == "dog\n"
+    again = with_metadata(path.read_bytes(), read_metadata(path))
+    assert again == path.read_bytes()
+    assert read_metadata(with_metadata(again, Metadata(labels=("dog",)))).labels == ("dog",)
     for source, labels, names in (
-        (path, None, {"dog": yes, "not dog": 1 - yes}),
-        (path, ["cat", "dog"], {"dog": yes, "cat": 1 - yes}),
+        (path, None, {"dog": yes, "cat": 1 - yes}),
+        (path, ["wolf", "fox"], {"fox": yes, "wolf": 1 - yes}),
+        (alone, None, {"dog": yes, "not dog": 1 - yes}),
+        (alone, ["cat", "dog"], {"dog": yes, "cat": 1 - yes}),
         (model(1, "sigmoid"), None, {"1": yes, "0": 1 - yes}),
     ):
         found = Classifier(source, labels=labels)(PIXELS[0])
@@ -117,20 +133,41 @@ def test_a_classifier_with_one_score_gives_both_classes_their_probabilities(tmp_
         assert found[0].score == max(p.score for p in found)
     with pytest.raises(ValueError, match="1 scores; got 3 labels"):
         Classifier(path, labels=["a", "b", "c"])
+    with pytest.raises(ValueError, match="own names in another order"):
+        Classifier(path, labels=["dog", "cat"])
     for source in (file(1, None), model(1, None)):
         with pytest.raises(ValueError, match="gives one number that does not come from a sigmoid"):
             Classifier(source)
 
 
+def test_one_score_is_measured_on_a_folder_of_two_classes_by_every_way(here, tmp_path):
+    answers = scores(1, "sigmoid")[:, 0] > 0.5
+    for i, (pixels, yes) in enumerate(zip(PIXELS, answers, strict=True)):
+        path = tmp_path / "pets" / ("dog" if yes else "cat") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    model(1, "sigmoid").save(tmp_path / "one.keras")
+    (tmp_path / "plain.tflite").write_bytes(file(1, "sigmoid"))
+    export(model(1, "sigmoid"), tmp_path / "app", labels=["cat", "dog"], data=tmp_path / "pets")
+    assert "| as trained | 20 | 100.00% | 100.00% |" in (tmp_path / "app/README.md").read_text()
+    for line in (
+        ("verify", "one.keras", "plain.tflite", "--data", "pets"),
+        ("evaluate", "one.keras", "--dataset", "pets"),
+    ):
+        said = here(*line, cwd=tmp_path).stdout
+        assert "accuracy 100.00%" in said or "accuracy 1.0000, images 20" in said
+
+
 def test_mediapipe_shows_a_single_score_under_its_name(tmp_path):
     vision = pytest.importorskip("mediapipe.tasks.python.vision")
-    from mediapipe import Image, ImageFormat
+    from mediapipe import Image as Picture
+    from mediapipe import ImageFormat
     from mediapipe.tasks.python import BaseOptions
 
     path = export(model(1, "sigmoid"), tmp_path, labels=["cat", "dog"])
     options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(path)))
     with vision.ImageClassifier.create_from_options(options) as classifier:
-        [head] = classifier.classify(Image(ImageFormat.SRGB, PIXELS[0])).classifications
+        [head] = classifier.classify(Picture(ImageFormat.SRGB, PIXELS[0])).classifications
     [category] = head.categories
     assert category.category_name == "dog"
     assert category.score == pytest.approx(float(scores(1, "sigmoid")[0, 0]), abs=1e-4)

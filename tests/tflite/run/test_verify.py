@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixer.tflite import RECIPES, convert, verify
+from keras_mixer.tflite import RECIPES, Metadata, convert, verify, with_metadata
 from keras_mixer.tflite.convert.layer_names import layer_paths
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
@@ -122,6 +122,13 @@ def test_data_may_be_an_array_pairs_one_hot_or_a_data_set(model, content, tmp_pa
 def test_data_that_do_not_fit_are_refused(model, content, data, message):
     with pytest.raises(ValueError, match=message):
         verify(model, content, data)
+
+
+def test_labels_in_another_order_than_the_file_s_are_refused(model, content):
+    named = with_metadata(content, Metadata(labels=tuple("abcdefg")))
+    assert verify(model, named, IMAGES[:1], labels=[*"ABCDEFG"]).images == 1
+    with pytest.raises(ValueError, match=r"own names in another order.*class 0 is 'a', not 'b'"):
+        verify(model, named, IMAGES[:1], labels=[*"bacdefg"])
 
 
 def test_a_file_of_another_shape_is_refused(content):

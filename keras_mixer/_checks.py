@@ -1,0 +1,20 @@
+"""Checks of arguments that several rooms take; their messages name the argument."""
+
+from numbers import Integral
+
+import keras
+
+
+def check_model(model, who):
+    """Raises ValueError unless `model` is a Keras model."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"{who} needs a Keras model; got {type(model).__name__}.")
+
+
+def check_whole(who, least, **values):
+    """Raises ValueError unless each value is a whole number of at least `least`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(
+                f"{who} needs {name} to be a whole number of at least {least}; got {value!r}."
+            )
