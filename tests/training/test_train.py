@@ -374,11 +374,11 @@ def test_classes_that_are_others_are_an_error(tmp_path, run):
     model = keras.saving.load_model(run[0] / "last.keras")
     with pytest.raises(ValueError, match="answers with 3 classes; arrays has 2 classes"):
         training.evaluate(model, held_out)
-    with pytest.raises(ValueError, match=r"evaluate needs images as a .*Source.*got tuple"):
+    with pytest.raises(ValueError, match=r"evaluate needs a Source .* got tuple"):
         training.evaluate(model, labelled(20))
     with pytest.raises(ValueError, match=r"fixed size; 'unbuilt' takes None\. A model"):
         training.evaluate(keras.Sequential([keras.layers.Flatten()], name="unbuilt"), held_out)
-    with pytest.raises(ValueError, match=r"train needs images as a .*Source.*got tuple"):
+    with pytest.raises(ValueError, match=r"train needs a Source .* got tuple"):
         training.train(SHALLOW, images, labelled(20), recipe=RECIPE, folder=tmp_path / "run")
     with pytest.raises(ValueError, match=r"a function that builds a model.* got the model"):
         training.train(model, images, recipe=RECIPE, folder=tmp_path / "run")
