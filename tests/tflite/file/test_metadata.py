@@ -353,6 +353,7 @@ def test_a_share_that_would_enlarge_pictures_without_end_is_refused(bare):
         Classifier(content)
 
 
+@pytest.mark.slow
 def test_a_terminal_without_greek_letters_gets_escapes(bare, command, tmp_path):
     (tmp_path / "m.tflite").write_bytes(
         with_metadata(bare, Metadata("\u03b1\u03b2", labels=tuple("\u03b1\u03b2cdefg")))
