@@ -99,9 +99,7 @@ def test_a_layer_computes_in_float32_whatever_keras_was_told_before(name):
 
 
 def test_an_augmentation_of_another_size_is_refused():
-    with pytest.raises(
-        ValueError, match=r"CenterCrop must keep .*; it gave \(\d, 8"
-    ):
+    with pytest.raises(ValueError, match=r"CenterCrop must keep .*; it gave \(\d, 8"):
         through(keras.layers.CenterCrop(8, 8))
 
 

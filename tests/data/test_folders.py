@@ -114,7 +114,7 @@ def test_verify_refuses_the_names_of_the_file_in_another_order(tmp_path, model, 
     named = with_metadata(file, Metadata(input_range=SCALE, labels=CLASSES))
     root = Layout(ABC).write(tmp_path / "x")
     for data_, labels in ((root, "cba"), (data.folder(root, classes="cba"), None)):
-        with pytest.raises(ValueError, match="The model: the labels are the model's own names in an"):
+        with pytest.raises(ValueError, match="The model: the labels are the model's own names"):
             verify(model, named, data_, labels=labels and [*labels], input_range=SCALE)
     assert verify(model, named, data.folder(root), input_range=SCALE).accuracy == 1
 

@@ -381,7 +381,7 @@ def test_classes_that_are_others_are_an_error(tmp_path, run):
         training.evaluate(keras.Sequential([keras.layers.Flatten()], name="unbuilt"), held_out)
     with pytest.raises(ValueError, match=r"train needs a Source .* got tuple"):
         training.train(SHALLOW, images, labelled(20), recipe=RECIPE, folder=tmp_path / "run")
-    with pytest.raises(ValueError, match="a function that builds the model.* got Functional"):
+    with pytest.raises(ValueError, match=r"a function that builds the model.* got Functional"):
         training.train(model, images, recipe=RECIPE, folder=tmp_path / "run")
     single = data.arrays(labelled(20)[0], [0] * 20)
     with pytest.raises(ValueError, match="has a single class, '0'"):

@@ -111,6 +111,8 @@ SAME_TYPE = (
 SAME_TYPES = ("ADD", "DIV", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "SQUARED_DIFFERENCE", "SUB")
 # Ops whose number of outputs stands in their options, and the field.
 PARTS = {"SPLIT": "NumSplits", "SPLIT_V": "NumSplits", "UNPACK": "Num"}
+# Ops whose kernels compute with the ratio of scales.
+SUMS = ("ADD", "SUB", "SQUARED_DIFFERENCE")
 COMPARED = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
 # Fields of ops' options that are numbers of an enumeration of the schema.
 ENUMERATED = {"FusedActivationFunction": "ActivationFunctionType", "Padding": "Padding"}
@@ -331,27 +333,27 @@ class _Graph:
         plain = kind in PLAIN and not scaled and all(self.types[n] == "INT16" for n in tensors)
         if kind in SCALED + PLAIN and len(scaled) < len(tensors) and not plain:
             yield f"needs a scale of tensor {min({*tensors} - {*scaled})}"
-        if kind in SAME_TYPES + COMPARED and any(_scales(self.tensors[n]).size > 1 for n in scaled):
+        if kind in SUMS + COMPARED and any(_scales(self.tensors[n]).size > 1 for n in scaled):
             yield "has a tensor with a scale for each channel, which it cannot have"
 
     def _fit(self, kind, inputs, outputs):
-        """Whether integers can express the ratio of an op's scales.
+        """Whether LiteRT's kernels can express the ratio of an op's scales in integers.
 
-        LiteRT's kernels end the process where they cannot, and XNNPACK's fully connected layer
-        frees its memory twice.
+        Where they cannot, they end the process; XNNPACK's fully connected layer frees its memory
+        twice.
         """
         tensors = [n for n in (*inputs[:2], *outputs) if n >= 0]
         scales = [float(_scales(self.tensors[n]).max(initial=0)) for n in tensors]
         if len(scales) < 3 or not all(self.types[n] in QUANTISED for n in tensors[:2]):
             return True
         first, second, result = scales[:3]
-        if kind in COMPARED and first and second:
-            return max(first, second) < 1
-        if not all(scales):
+        if kind in COMPARED:
+            return 1 not in (first, second)  # less and more are two cases there
+        wide = self.types[tensors[0]] == "INT16"
+        if kind == "ADD" and all(scales):
+            return 2 * max(first, second) < 2 ** (15 if wide else 20) * result
+        if wide or not all(scales):
             return True
-        if kind in ("ADD", "SUB"):
-            bits = 15 if self.types[tensors[0]] == "INT16" else 20
-            return 2 * max(first, second) < 2**bits * result
         if kind == "SQUARED_DIFFERENCE":
             return (2 * max(first, second)) ** 2 < 2**14 * result
         return kind != "FULLY_CONNECTED" or first * second < 256 * result
