@@ -368,6 +368,7 @@ def test_a_mistake_is_one_clear_line_and_changes_nothing(
     assert {p.name: p.read_bytes() for p in mistakes.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_mistake_shows_no_traceback_in_a_shell(command, mistakes):
     arguments = ["predict", "cut.tflite", "digit.png"]
     done = command(*arguments, cwd=mistakes, check=False)

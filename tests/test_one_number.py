@@ -180,6 +180,7 @@ def test_mediapipe_and_a_file_agree_on_what_an_app_feeds_it(folder, tmp_path, re
         assert found == pytest.approx(dict(zip("abc", ours, strict=True)), abs=MEDIAPIPE)
 
 
+@pytest.mark.slow
 def test_a_run_has_one_accuracy_from_its_log_to_the_phone(here, tmp_path):
     """Photographs as phones store them: turned by EXIF, and classes that turning exchanges."""
     for split, count in (("train", 24), ("test", 9)):

@@ -49,8 +49,10 @@ SETTINGS = {
     "policy mixed_bfloat16": (lambda: keras.config.set_dtype_policy("mixed_bfloat16"), "bfloat16"),
     "policy float16": (lambda: keras.config.set_dtype_policy("float16"), "float16"),
 }
-OFTEN = "channels_first", "floatx float16"
-every = pytest.mark.parametrize("setting", [s if s in OFTEN else slow(s) for s in SETTINGS])
+OFTEN = "channels_first", "floatx float16", "policy mixed_bfloat16"
+every = pytest.mark.parametrize(
+    "setting", [s if s == "channels_first" else slow(s) for s in SETTINGS]
+)
 MIXER = CASES[0]
 
 

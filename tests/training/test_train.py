@@ -248,6 +248,7 @@ def test_accumulation_takes_the_steps_of_the_whole_batch(tmp_path):
         np.testing.assert_allclose(a, b, atol=2e-5, err_msg=a.path)
 
 
+@pytest.mark.slow
 def test_mixed_bfloat16_computes_in_it_and_keeps_float32(tmp_path):
     model, rows = train(tmp_path, SIMPLE.but(precision="mixed_bfloat16", epochs=6))
     assert model.get_layer("block_0").compute_dtype == "bfloat16"

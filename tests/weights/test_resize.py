@@ -119,6 +119,7 @@ def mixer_s32():
     return keras_mixer.MixerS32()
 
 
+@pytest.mark.slow
 def test_a_variant_at_448(mixer_s32, tmp_path):
     resized = keras_mixer.resize(mixer_s32, np.int64(448))
     resized.save(tmp_path / "model.keras")
