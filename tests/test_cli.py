@@ -268,6 +268,8 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
         assert done.stderr.count("\n") == 1
     here("export", ".", cwd=run)
     assert {path.name for path in run.iterdir() if path.is_dir()} == {"pets_tflite"}
+    assert here("show-weights", ".", "--blocks", "0", cwd=run).stdout == "pets_weights.png\n"
+    assert (run / "pets_weights.png").is_file()
     assert (run / "pets_tflite/labels.txt").read_text().split() == [*"abcdefg"]
 
 

@@ -29,6 +29,7 @@ from keras_mixer.cli.options import (
     Weights,
 )
 from keras_mixer.cli.output import (
+    beside,
     console,
     file_of,
     known_classes,
@@ -75,7 +76,7 @@ def export(
     The folder also holds the class names, a test image with its expected scores, to check the app
     with, and a model card. Exports with several recipes can share a folder.
     """
-    output = output or _beside(model)
+    output = output or beside(model, "_tflite")
     check_new(output / f"model_{recipe}.tflite", overwrite)
     with quiet():
         from keras_mixer import loading, tflite
@@ -107,12 +108,6 @@ def export(
             task=task and str(task),
         )
     console.print(f"{written}: {written.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
-
-
-def _beside(model):
-    """The folder MODEL_tflite; of `.`, `..` or a path that ends so, in the current folder."""
-    path = Path(model.removesuffix(".keras"))
-    return Path(f"{path.resolve().name if path.name in ('', '..') else path}_tflite")
 
 
 def inspect(

@@ -20,7 +20,7 @@ from keras_mixer.cli.options import (
     Untrusted,
     Weights,
 )
-from keras_mixer.cli.output import console, file_of, load
+from keras_mixer.cli.output import beside, console, file_of, load
 
 
 def models(
@@ -129,7 +129,7 @@ def show_weights(
     overwrite: Overwrite = False,
 ):
     """Draw token-mixing weights as maps over the image, as the Mixer paper does."""
-    output = output or Path(f"{Path(model).with_suffix('')}_weights.png")
+    output = output or beside(model, "_weights.png")
     check_new(output, overwrite)
     try:
         numbers = [int(number) for number in blocks.split(",")]

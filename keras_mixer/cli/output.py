@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -37,6 +38,12 @@ def file_of(model):
     """`model_file`; of a run's folder it prints which of two models that is."""
     say_which(model)
     return model_file(model)
+
+
+def beside(model, end):
+    """The path MODEL + `end`; of `.`, `..` or a path that ends so, in the current folder."""
+    path = Path(model.removesuffix(".keras"))
+    return Path(f"{path.resolve().name if path.name in ('', '..') else path}{end}")
 
 
 def say_which(model):
