@@ -348,7 +348,7 @@ class _Graph:
             return True
         first, second, result = scales[:3]
         if kind in COMPARED:
-            return 1 not in (first, second)  # less and more are two cases there
+            return 1 not in (first, second)  # they have a case below 1, and one above it
         wide = self.types[tensors[0]] == "INT16"
         if kind == "ADD" and all(scales):
             return 2 * max(first, second) < 2 ** (15 if wide else 20) * result

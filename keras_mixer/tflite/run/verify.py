@@ -195,7 +195,7 @@ def verify(
         )
 
     names = read_labels(labels) if labels else runner.names
-    for given in (names, getattr(data, "classes", ())):  # a Source has classes
+    for given in (names, data.classes if hasattr(data, "order") else ()):  # a Source has names
         check_order(tuple(given), runner.names, runner.name)
     classes = names or max(runner.classes, 2)  # one score is yes or no
     activation = activation_of(last_operation(model))

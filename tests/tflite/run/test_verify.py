@@ -48,6 +48,22 @@ def test_a_file_of_another_model_disagrees(model):
     assert report.max_abs_difference > 0.01
 
 
+class Counted(keras.utils.PyDataset):
+    """Has an attribute of its own that a `Source` has as the names of its classes."""
+
+    classes = 7
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, i):
+        return IMAGES, np.zeros(32, int)
+
+
+def test_an_attribute_of_another_data_set_is_not_taken_for_names(model, content):
+    assert verify(model, content, Counted()).images == 32
+
+
 def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model, content):
     report = verify(model, content, IMAGES)
     answers = np.asarray(model(IMAGES))
