@@ -1,0 +1,195 @@
+package org.kerasmixer.sample
+
+import kotlin.math.abs
+import kotlin.math.ceil
+import kotlin.math.floor
+import kotlin.math.round
+import kotlin.math.sin
+
+/**
+ * An image [height, width, channels] of floats.
+ *
+ * `Bitmap.createScaledBitmap` gives other pixels than those that a model was trained on, so this file
+ * follows `tf.image.resize` operation by operation, in float32: the same bits, not only nearly.
+ * Source: tensorflow/core/kernels/image (resize_bilinear_op.cc, resize_bicubic_op.cc,
+ * resize_area_op.cc, scale_and_translate_op.cc).
+ */
+class Image(val values: FloatArray, val height: Int, val width: Int, val channels: Int) {
+    operator fun get(y: Int, x: Int, c: Int) = values[(y * width + x) * channels + c]
+
+    inline fun map(change: (Float) -> Float) =
+        Image(FloatArray(values.size) { change(values[it]) }, height, width, channels)
+
+    fun cropped(top: Int, left: Int, height: Int, width: Int) = image(height, width) { y, x, c -> this[top + y, left + x, c] }
+
+    inline fun image(height: Int, width: Int, value: (y: Int, x: Int, c: Int) -> Float): Image {
+        val values = FloatArray(height * width * channels)
+        var at = 0
+        for (y in 0 until height) for (x in 0 until width) for (c in 0 until channels) values[at++] = value(y, x, c)
+        return Image(values, height, width, channels)
+    }
+}
+
+/** The image in another size, by the rules that [how] names. */
+fun Image.resized(height: Int, width: Int, how: Preprocessing): Image = when {
+    height == this.height && width == this.width -> this
+    how.library == Library.PILLOW -> // one axis after the other, and each result is a picture of whole numbers
+        if (width != this.width) resampled(this.height, width, how).rounded().resized(height, width, how)
+        else resampled(height, width, how).rounded()
+    how.interpolation == Interpolation.NEAREST -> nearest(height, width)
+    how.interpolation == Interpolation.AREA -> averaged(height, width)
+    how.interpolation == Interpolation.BILINEAR_FROM_CORNERS -> bilinear(height, width) { x, scale -> x * scale }
+    how.antialias || how.interpolation in listOf(Interpolation.LANCZOS3, Interpolation.LANCZOS5) ->
+        resampled(height, width, how)
+    how.interpolation == Interpolation.BILINEAR -> bilinear(height, width, ::halfPixel)
+    else -> bicubic(height, width)
+}
+
+private fun Image.rounded() = map { floor(it + .5f).coerceIn(0f, 255f) }
+
+private fun halfPixel(x: Int, scale: Float) = (x + .5f) * scale - .5f
+
+private fun scale(from: Int, to: Int) = from.toFloat() / to
+
+private fun Image.nearest(height: Int, width: Int): Image {
+    fun places(from: Int, to: Int) =
+        IntArray(to) { floor((it + .5f) * scale(from, to)).toInt().coerceIn(0, from - 1) }
+    val (rows, columns) = places(this.height, height) to places(this.width, width)
+    return image(height, width) { y, x, c -> this[rows[y], columns[x], c] }
+}
+
+private class Between(val low: Int, val high: Int, val share: Float)
+
+private fun Image.bilinear(height: Int, width: Int, place: (Int, Float) -> Float): Image {
+    fun between(from: Int, to: Int) = List(to) {
+        val at = place(it, scale(from, to))
+        Between(maxOf(floor(at).toInt(), 0), minOf(ceil(at).toInt(), from - 1), at - floor(at))
+    }
+    val (rows, columns) = between(this.height, height) to between(this.width, width)
+    return image(height, width) { y, x, c ->
+        val (row, column) = rows[y] to columns[x]
+        val above = this[row.low, column.low, c]
+        val below = this[row.high, column.low, c]
+        val top = above + (this[row.low, column.high, c] - above) * column.share
+        val bottom = below + (this[row.high, column.high, c] - below) * column.share
+        top + (bottom - top) * row.share
+    }
+}
+
+/** The pixels from [start] on that one pixel of the result is made of, and their weights. */
+private class Span(val start: Int, val weights: FloatArray)
+
+/** The mean of the pixels that a pixel of the result covers, those at its edges in part. */
+private fun Image.averaged(height: Int, width: Int): Image {
+    fun spans(from: Int, to: Int) = List(to) {
+        val scale = scale(from, to)
+        val (begin, end) = it * scale to (it + 1) * scale
+        val start = floor(begin).toInt()
+        Span(start, FloatArray(ceil(end).toInt() - start) { i ->
+            val pixel = start + i
+            when {
+                pixel < begin -> if (pixel + 1 > end) scale else pixel + 1 - begin
+                else -> if (pixel + 1 > end) end - pixel else 1f
+            }
+        })
+    }
+    val (rows, columns) = spans(this.height, height) to spans(this.width, width)
+    val share = 1f / (scale(this.height, height) * scale(this.width, width))
+    return image(height, width) { y, x, c ->
+        var sum = 0f
+        for ((i, vertical) in rows[y].weights.withIndex()) {
+            val row = minOf(rows[y].start + i, this.height - 1)
+            var inRow = 0f
+            for ((j, weight) in columns[x].weights.withIndex()) {
+                inRow += this[row, minOf(columns[x].start + j, this.width - 1), c] * weight
+            }
+            sum += inRow * vertical
+        }
+        sum * share
+    }
+}
+
+private const val STEPS = 1024 // of a pixel, for which TensorFlow has the weights in a table
+
+/** Bicubic without antialiasing, with a = -0.5. */
+private fun Image.bicubic(height: Int, width: Int): Image {
+    fun near(x: Float) = ((1.5 * x - 2.5) * x * x + 1).toFloat()
+    fun far(x: Float) = (((-.5 * x + 2.5) * x - 4) * x + 2).toFloat()
+    fun spans(from: Int, to: Int) = List(to) {
+        val at = halfPixel(it, scale(from, to))
+        val start = floor(at).toInt()
+        val step = round((at - start) * STEPS)
+        val (left, right) = step / STEPS to (STEPS - step) / STEPS
+        val weights = floatArrayOf(far(left + 1), near(left), near(right), far(right + 1))
+        for (i in 0..3) if (start - 1 + i !in 0 until from) weights[i] = 0f
+        Span(start - 1, normalised(weights))
+    }
+    val (rows, columns) = spans(this.height, height) to spans(this.width, width)
+    return image(height, width) { y, x, c ->
+        sum(columns[x]) { column ->
+            sum(rows[y]) { row -> this[row.coerceIn(0, this.height - 1), column.coerceIn(0, this.width - 1), c] }
+        }
+    }
+}
+
+/** With a kernel that is as wide as the pixels of the result, if [how] antialiases. */
+private fun Image.resampled(height: Int, width: Int, how: Preprocessing): Image {
+    val rows = spans(this.height, height, how)
+    val columns = spans(this.width, width, how)
+    val lower = image(height, this.width) { y, x, c -> sum(rows[y]) { this[it, x, c] } }
+    return lower.image(height, width) { y, x, c -> sum(columns[x]) { lower[y, it, c] } }
+}
+
+private fun spans(from: Int, to: Int, how: Preprocessing): List<Span> {
+    val inverse = 1f / (to.toFloat() / from)
+    val stretch = if (how.antialias) maxOf(inverse, 1f) else 1f
+    val radius = when (how.interpolation) {
+        Interpolation.BILINEAR, Interpolation.NEAREST -> 1
+        Interpolation.BICUBIC -> 2
+        Interpolation.LANCZOS5 -> 5
+        else -> 3
+    }
+    return List(to) {
+        val centre = (it + .5f) * inverse
+        val first = ceil(centre - radius * stretch - .5f).toInt().coerceIn(0, from - 1)
+        val last = floor(centre + radius * stretch - .5f).toInt().coerceIn(0, from - 1)
+        Span(first, normalised(FloatArray(last - first + 1) { i ->
+            kernel((first + i + .5f - centre) * (1f / stretch), how.interpolation)
+        }))
+    }
+}
+
+private fun kernel(at: Float, interpolation: Interpolation): Float {
+    val x = abs(at)
+    return when (interpolation) {
+        Interpolation.BICUBIC -> when {
+            x >= 2 -> 0f
+            x >= 1 -> ((-.5f * x + 2.5f) * x - 4) * x + 2
+            else -> (1.5f * x - 2.5f) * x * x + 1
+        }
+        Interpolation.LANCZOS3 -> lanczos(x, 3f)
+        Interpolation.LANCZOS5 -> lanczos(x, 5f)
+        else -> maxOf(0f, 1 - x)
+    }
+}
+
+private const val PI = 3.14159265359f
+
+private fun lanczos(x: Float, radius: Float) = when {
+    x > radius -> 0f
+    x <= 1e-3f -> 1f
+    else -> radius * sin(PI * x) * sin(PI * x / radius) / (PI * PI * x * x)
+}
+
+private fun normalised(weights: FloatArray): FloatArray {
+    var sum = 0f
+    for (weight in weights) sum += weight
+    val share = 1f / sum
+    return if (abs(sum) < 1000 * java.lang.Float.MIN_NORMAL) weights else FloatArray(weights.size) { weights[it] * share }
+}
+
+private inline fun sum(span: Span, value: (Int) -> Float): Float {
+    var sum = 0f
+    for (i in span.weights.indices) sum += value(span.start + i) * span.weights[i]
+    return sum
+}
