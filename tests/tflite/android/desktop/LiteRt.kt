@@ -168,17 +168,29 @@ class CompiledModel private constructor(
         @JvmOverloads
         fun create(filePath: String, options: Options = Options.CPU, optionalEnv: Environment? = null): CompiledModel {
             val environment = optionalEnv ?: Environment.create()
-            val model = made("loading $filePath") { c.LiteRtCreateModelFromFile(environment.handle, filePath, it) }
-            val chosen = made("options") { c.LiteRtCreateOptions(it) }
             try {
-                val set = options.accelerators.sumOf { 1 shl it.value - 1 }
-                check("the choice of accelerators", c.LiteRtSetOptionsHardwareAccelerators(chosen, set))
-                val compiled = made("compiling for ${options.accelerators.joinToString()}") {
-                    c.LiteRtCreateCompiledModel(environment.handle, model, chosen, it)
-                }
+                val (model, compiled) = compiled(environment.handle, filePath, options.accelerators)
                 return CompiledModel(compiled, model, environment, ownsEnvironment = optionalEnv == null)
+            } catch (error: LiteRtException) {
+                if (optionalEnv == null) environment.close()
+                throw error
+            }
+        }
+
+        private fun compiled(environment: Pointer, path: String, accelerators: Array<out Accelerator>): Pair<Pointer, Pointer> {
+            val model = made("loading $path") { c.LiteRtCreateModelFromFile(environment, path, it) }
+            val options = made("options") { c.LiteRtCreateOptions(it) }
+            try {
+                val set = accelerators.sumOf { 1 shl it.value - 1 }
+                check("the choice of accelerators", c.LiteRtSetOptionsHardwareAccelerators(options, set))
+                return model to made("compiling for ${accelerators.joinToString()}") {
+                    c.LiteRtCreateCompiledModel(environment, model, options, it)
+                }
+            } catch (error: LiteRtException) {
+                c.LiteRtDestroyModel(model)
+                throw error
             } finally {
-                c.LiteRtDestroyOptions(chosen)
+                c.LiteRtDestroyOptions(options)
             }
         }
 

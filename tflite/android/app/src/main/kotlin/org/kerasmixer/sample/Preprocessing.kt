@@ -50,8 +50,11 @@ data class Preprocessing(
             library = named(json.getString("library")),
         )
 
-        private fun numbers(value: Any) =
-            if (value is JSONArray) List(value.length()) { value.getDouble(it) } else listOf((value as Number).toDouble())
+        private fun numbers(value: Any) = when (value) {
+            is JSONArray -> List(value.length()) { value.getDouble(it) }
+            is Number -> listOf(value.toDouble())
+            else -> throw IllegalArgumentException("mean or std is no number")
+        }
 
         private inline fun <reified T : Enum<T>> named(name: String): T = enumValueOf(name.uppercase())
     }
