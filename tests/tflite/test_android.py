@@ -152,18 +152,19 @@ def test_versions_in_the_card_are_those_of_the_sample():
 PILLOW = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos3": Image.LANCZOS}
 
 
-@pytest.fixture(scope="module")
-def fixtures(tmp_path_factory):
-    """A folder with models, pictures, and what Python gives for them."""
-    folder = tmp_path_factory.mktemp("fixtures")
+def exported(folder):
+    """MixerTi4 in every recipe; yields after the first, when there is a card."""
     model = keras_mixer.MixerTi4(weights="cifar10")
     images = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype(np.float32)
     for name, recipe in RECIPES.items():
         calibration = images if recipe.calibrated else None
         export(model, folder / "export", name, labels=[*"abcdefghij"], calibration=calibration)
+        yield name
+
+
+def pictures(folder):
     for name, (height, width) in {"noise": (90, 120), "tiny": (13, 20), "tall": (70, 23)}.items():
         (folder / f"{name}.png").write_bytes(encoded(noise(height, width), "PNG"))
-    return folder
 
 
 def written(folder, name, cases):
@@ -189,9 +190,9 @@ def crops(folder):
     tensorflow += [{"interpolation": "bilinear_from_corners"}]
     pillow = [{"interpolation": name, "library": "pillow"} for name in PILLOW]
     for crop in CROPS:
-        for share in (224 / 256, 0.9):
-            for way in (*tensorflow, *pillow):
-                ways.append(Preprocessing(0, 1 / 255, crop=crop, crop_share=share, **way))
+        for i, way in enumerate((*tensorflow, *pillow)):
+            share = (224 / 256, 0.9)[i % 2]
+            ways.append(Preprocessing(0, 1 / 255, crop=crop, crop_share=share, **way))
     cases = []
     for i, way in enumerate(ways):
         for name in ("noise", "tiny", "tall"):
@@ -368,7 +369,7 @@ class Kotlin:
         self.run("javac", "-d", self.folder / "classes", *made.rglob("R.java"))
 
     def compile(self, *jobs):
-        """Compiles sources to a folder, for each pair of both, in one process."""
+        """Starts to compile sources to a folder, for each pair of both; returns the process."""
         arguments = []
         for i, (target, sources) in enumerate(jobs):
             path = self.folder / f"arguments{i}"
@@ -378,18 +379,22 @@ class Kotlin:
             path.write_text("\n".join(map(str, options)))
             arguments.append(path)
         classpath = ":".join(map(str, (TOOLS / "kotlin").glob("*.jar")))
-        self.run("java", *self.flags, "-cp", classpath, HERE / "Compile.java", *arguments)
+        return subprocess.Popen(
+            ["java", *self.flags, "-cp", classpath, HERE / "Compile.java", *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
-    def test(self, fixtures, *before, check=True):
-        """Runs the tests, with classes in the folders `before` in place of the app's."""
-        classpath = [*before, self.folder / "classes", *self.jars, TOOLS / "android.jar"]
+    def test(self, fixtures, *tests, instead=(), check=True):
+        """Runs classes of tests, with classes in the folders `instead` in place of the app's."""
+        classpath = [*instead, self.folder / "classes", *self.jars, TOOLS / "android.jar"]
         library = Path(find_spec("ai_edge_litert").submodule_search_locations[0]) / "libLiteRt.so"
         return self.run(
             *("java", *self.flags, "-cp", ":".join(map(str, classpath))),
             *(f"-Dlitert.library={library}", f"-Dfixtures={fixtures}"),
             f"-Dstrings={SAMPLE / 'app/src/main/res/values/strings.xml'}",
             "org.junit.runner.JUnitCore",
-            *(f"org.kerasmixer.sample.{path.stem}" for path in (HERE / "tests").glob("*Test.kt")),
+            *(f"org.kerasmixer.sample.{name}" for name in tests),
             check=check,
         )
 
@@ -407,44 +412,46 @@ def missing():
     return found + [name for name in ("java", "javac", "aapt") if not shutil.which(name)]
 
 
+# Mistakes, each of which must make a test fail: a file, what it has, and what is wrong instead.
+MISTAKES = {
+    "channels": (
+        *("Picture.kt", "pixel shr 16 and 0xff, pixel shr 8 and 0xff, pixel and 0xff"),
+        "pixel and 0xff, pixel shr 8 and 0xff, pixel shr 16 and 0xff",
+    ),
+    "size": ("Preparation.kt", "        height = shape[1]\n", "        height = shape[1] + 1\n"),
+    "rows": ("Picture.kt", "origin + (height - 1) * down, right, -down", "origin, right, down"),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the tools come from Debian")
 @pytest.mark.skipif(bool(missing()), reason=f".ci/tools/android brings {', '.join(missing())}")
-def test_the_app_compiles_and_gives_on_a_jvm_what_python_gives(fixtures, tmp_path):
-    for make in (crops, pillow, upright, models, wrong):
-        make(fixtures)
-    kotlin, main = Kotlin(tmp_path), SAMPLE / "app/src"
-    sources = main / "main/kotlin/org/kerasmixer/sample"
+def test_the_app_compiles_and_gives_on_a_jvm_what_python_gives(tmp_path):
+    kotlin, source = Kotlin(tmp_path), SAMPLE / "app/src"
     (tmp_path / "classes").mkdir()
     kotlin.resources()
+    fixtures = tmp_path / "fixtures"
+    recipes = exported(fixtures)
+    next(recipes)
     (tmp_path / "Card.kt").write_text(kotlin_of((fixtures / "export/README.md").read_text()))
-    whole = [HERE / "desktop", HERE / "stubs", HERE / "tests", tmp_path / "Card.kt"]
-    whole += [main / "main/kotlin", main / "bundled/kotlin", main / "androidTest/kotlin"]
-    # Each of these mistakes must make a test fail.
-    mistakes = {
-        "channels": (
-            "Picture.kt",
-            "pixel shr 16 and 0xff, pixel shr 8 and 0xff, pixel and 0xff",
-            "pixel and 0xff, pixel shr 8 and 0xff, pixel shr 16 and 0xff",
-        ),
-        "size": (
-            "Preparation.kt",
-            "        height = shape[1]\n",
-            "        height = shape[1] + 1\n",
-        ),
-        "rows": ("Picture.kt", "origin + (height - 1) * down, right, -down", "origin, right, down"),
-    }
-    jobs = [(tmp_path / "classes", whole)]
-    jobs += [(tmp_path / "play", [main / "play/kotlin"])]
-    for name, (file, right, mistaken) in mistakes.items():
-        code = (sources / file).read_text()
+    everything = [HERE / "desktop", HERE / "stubs", HERE / "tests", tmp_path / "Card.kt"]
+    everything += [source / f"{part}/kotlin" for part in ("main", "bundled", "androidTest")]
+    jobs = [(tmp_path / "classes", everything), (tmp_path / "play", [source / "play/kotlin"])]
+    for name, (file, right, mistaken) in MISTAKES.items():
+        code = (source / "main/kotlin/org/kerasmixer/sample" / file).read_text()
         assert code.count(right) == 1
         (tmp_path / f"{name}.kt").write_text(code.replace(right, mistaken))
         jobs += [(tmp_path / name, [tmp_path / f"{name}.kt"])]
-    kotlin.compile(*jobs)
 
-    done = kotlin.test(fixtures)
+    with kotlin.compile(*jobs) as compiler:  # which takes as long as what Python does meanwhile
+        assert [*recipes] == [*RECIPES][1:]
+        for make in (pictures, crops, pillow, upright, models, wrong):
+            make(fixtures)
+        _, said = compiler.communicate()
+    assert compiler.returncode == 0, said
+
+    done = kotlin.test(fixtures, *(path.stem for path in (HERE / "tests").glob("*Test.kt")))
     assert re.search(r"^OK \(\d+ tests\)$", done.stdout, re.M), done.stdout
-    for name in mistakes:
-        done = kotlin.test(fixtures, tmp_path / name, check=False)
+    for name in MISTAKES:
+        done = kotlin.test(fixtures, "PictureTest", instead=[tmp_path / name], check=False)
         assert "FAILURES" in done.stdout, name
