@@ -7,6 +7,7 @@ LiteRT that Python uses, too. `.ci/tools/android` fetches its tools.
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,11 +49,13 @@ def small(units=3, activation="softmax", shape=(8, 12, 3), **preprocessing):
     )
 
 
+NOT_KEPT = shutil.ignore_patterns("build", ".gradle", "assets")  # what was built or exported there
+
+
 @pytest.fixture
 def project(tmp_path):
-    """A copy of the sample, without what was built or exported in it."""
-    kept = shutil.ignore_patterns("build", ".gradle", "assets")
-    return shutil.copytree(SAMPLE, tmp_path / "project", ignore=kept)
+    """A copy of the sample."""
+    return shutil.copytree(SAMPLE, tmp_path / "project", ignore=NOT_KEPT)
 
 
 def files(folder):
@@ -135,7 +138,27 @@ def test_the_command_says_where_everything_is(project, here):
     assert not (project / "small_tflite").exists()
 
 
-def test_versions_in_the_card_are_those_of_the_sample():
+@pytest.mark.slow
+def test_the_command_of_the_sample_s_page_runs_as_it_stands(tmp_path, here):
+    page = (SAMPLE / "README.md").read_text()
+    [line] = re.findall(r"^```\n(keras-mixer .*)\n```$", page, re.M)
+    shutil.copytree(SAMPLE, tmp_path / "tflite/android", ignore=NOT_KEPT)
+    here(*shlex.split(line)[1:], cwd=tmp_path)
+    model = tmp_path / "tflite/android/app/src/main/assets/model_dynamic_int8.tflite"
+    assert read_metadata(model).labels[0] == "airplane"
+
+
+def test_versions_in_the_card_and_on_the_sample_s_page_are_those_of_the_sample():
+    page = (SAMPLE / "README.md").read_text()
+    for text in (
+        f"litert:{LITERT}`",
+        f"litert-gpu:{LITERT}`",
+        f"play-services-litert:{PLAY_SERVICES}`",
+    ):
+        assert text in page
+    assert f"`minSdk` {MIN_SDK}" in page
+    for kotlin in (SAMPLE / "app/src/main/kotlin").rglob("*.kt"):
+        assert f"`{kotlin.name}`" in page
     catalogue = (SAMPLE / "gradle/libs.versions.toml").read_text()
     assert f'litert = "{LITERT}"' in catalogue
     assert f'playServicesLitert = "{PLAY_SERVICES}"' in catalogue
@@ -327,10 +350,10 @@ def keras_free(model):
     return tf.lite.TFLiteConverter.from_keras_model(model).convert()
 
 
-def kotlin_of(card):
-    """The Kotlin of a model card, as a file that compiles if it does."""
-    blocks = re.findall(r"^```kotlin\n(.*?)^```$", card, re.M | re.S)
-    assert len(blocks) == 7
+def kotlin_of(*pages):
+    """The Kotlin of a model card and other pages, as a file that compiles if it does."""
+    blocks = re.findall(r"^```kotlin\n(.*?)^```$", "\n".join(pages), re.M | re.S)
+    assert len(blocks) == 7 + 1
     packages = (
         *("android.content.Context", "android.graphics.Bitmap", "com.google.ai.edge.litert.*"),
         *("com.google.android.gms.litert.LiteRt", "com.google.android.gms.tasks.Tasks"),
@@ -414,10 +437,7 @@ def missing():
 
 # Mistakes, each of which must make a test fail: a file, what it has, and what is wrong instead.
 MISTAKES = {
-    "channels": (
-        *("Picture.kt", "pixel shr 16 and 0xff, pixel shr 8 and 0xff, pixel and 0xff"),
-        "pixel and 0xff, pixel shr 8 and 0xff, pixel shr 16 and 0xff",
-    ),
+    "channels": ("Picture.kt", "pixel shr (16 - 8 * c) and 0xff", "pixel shr 8 * c and 0xff"),
     "size": ("Preparation.kt", "        height = shape[1]\n", "        height = shape[1] + 1\n"),
     "rows": ("Picture.kt", "origin + (height - 1) * down, right, -down", "origin, right, down"),
 }
@@ -433,7 +453,8 @@ def test_the_app_compiles_and_gives_on_a_jvm_what_python_gives(tmp_path):
     fixtures = tmp_path / "fixtures"
     recipes = exported(fixtures)
     next(recipes)
-    (tmp_path / "Card.kt").write_text(kotlin_of((fixtures / "export/README.md").read_text()))
+    pages = [fixtures / "export/README.md", SAMPLE / "README.md"]
+    (tmp_path / "Card.kt").write_text(kotlin_of(*(page.read_text() for page in pages)))
     everything = [HERE / "desktop", HERE / "stubs", HERE / "tests", tmp_path / "Card.kt"]
     everything += [source / f"{part}/kotlin" for part in ("main", "bundled", "androidTest")]
     jobs = [(tmp_path / "classes", everything), (tmp_path / "play", [source / "play/kotlin"])]

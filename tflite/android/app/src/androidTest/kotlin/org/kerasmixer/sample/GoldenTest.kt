@@ -28,7 +28,7 @@ class GoldenTest {
     @Test
     fun everyModelGivesItsGoldenOutput() {
         assertTrue("keras-mixer export --android has put no model into the app", models.isNotEmpty())
-        environment(app).use { environment ->
+        openEnvironment(app).use { environment ->
             for (model in models) {
                 Runner.open(gpu = false) { CompiledModel.create(app.assets, model, it, environment) }.use {
                     val expected = floats("golden_output_" + model.removePrefix("model_").replace(".tflite", ".bin"))

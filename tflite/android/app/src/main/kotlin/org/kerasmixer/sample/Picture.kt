@@ -1,7 +1,7 @@
 package org.kerasmixer.sample
 
 /**
- * A picture: pixels as `Bitmap.getPixels` gives them, seen from any of the eight orientations of EXIF.
+ * A picture: pixels as `Bitmap.getPixels` gives them, in any of the eight orientations of EXIF.
  *
  * The pixel in column x of row y is `argb[origin + x * right + y * down]`, so turning a photograph
  * upright copies nothing.
@@ -25,29 +25,21 @@ class Picture private constructor(
         return if (orientation in listOf(2, 3, 6, 7)) flipped.mirrored() else flipped
     }
 
-    /** RGB or grey from 0 to 255, row by row, channels last. Transparency is ignored. */
-    fun pixels(channels: Int): FloatArray {
-        val pixels = FloatArray(width * height * channels)
-        var at = 0
-        for (y in 0 until height) for (x in 0 until width) {
-            val pixel = get(x, y)
-            val (red, green, blue) = Triple(pixel shr 16 and 0xff, pixel shr 8 and 0xff, pixel and 0xff)
-            if (channels == 1) {
-                pixels[at++] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000 shr 16).toFloat() // Pillow's "L"
-            } else {
-                pixels[at++] = red.toFloat()
-                pixels[at++] = green.toFloat()
-                pixels[at++] = blue.toFloat()
-            }
+    /** RGB, or grey if [channels] is 1, from 0 to 255, read in place. Transparency is ignored. */
+    fun image(channels: Int): Image = object : Image(height, width, channels) {
+        override fun get(y: Int, x: Int, c: Int): Float {
+            val pixel = this@Picture[x, y]
+            val value = if (channels == 1) grey(pixel) else pixel shr (16 - 8 * c) and 0xff
+            return value.toFloat()
         }
-        return pixels
     }
 
     /** A copy for the screen, whose sides are at most [side]. */
     fun preview(side: Int): Picture {
         val step = (maxOf(width, height) + side - 1) / side
         val (columns, rows) = maxOf(width / step, 1) to maxOf(height / step, 1)
-        return Picture(IntArray(columns * rows) { get(it % columns * step, it / columns * step) }, columns, rows)
+        val small = IntArray(columns * rows) { get(it % columns * step, it / columns * step) }
+        return Picture(small, columns, rows)
     }
 
     /** Row by row, as `Bitmap.createBitmap` takes them. */
@@ -56,4 +48,10 @@ class Picture private constructor(
     private fun upsideDown() = Picture(argb, width, height, origin + (height - 1) * down, right, -down)
 
     private fun mirrored() = Picture(argb, width, height, origin + (width - 1) * right, -right, down)
+}
+
+/** The luma of an RGB pixel, as Pillow rounds it. */
+private fun grey(pixel: Int): Int {
+    val (red, green, blue) = intArrayOf(pixel shr 16 and 0xff, pixel shr 8 and 0xff, pixel and 0xff)
+    return red * 19595 + green * 38470 + blue * 7471 + 0x8000 shr 16
 }

@@ -26,11 +26,14 @@ class Preparation(file: ModelFile) {
 
     /** The same as pixels from 0 to 255. */
     fun pixels(picture: Picture): FloatArray {
-        val image = Image(picture.pixels(channels), picture.height, picture.width, channels)
-        if (preprocessing.crop == Crop.RESIZE) return image.resized(height, width, preprocessing).values
+        val image = picture.image(channels)
+        if (preprocessing.crop == Crop.RESIZE) {
+            return image.resized(height, width, preprocessing).toArray()
+        }
         val (tall, wide) = sides(picture)
-        val larger = image.resized(tall, wide, preprocessing).map { floor(it.coerceIn(0f, 255f)) }
-        return larger.cropped(spare(tall - height), spare(wide - width), height, width).values
+        val larger = image.resized(tall, wide, preprocessing)
+        val centre = larger.cropped(spare(tall - height), spare(wide - width), height, width)
+        return centre.map { floor(it.coerceIn(0f, 255f)) }.toArray() // whole numbers, cut off as in Python
     }
 
     /** Height and width of the resized picture from whose centre the image is cropped. */

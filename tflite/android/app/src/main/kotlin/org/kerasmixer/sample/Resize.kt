@@ -7,38 +7,53 @@ import kotlin.math.round
 import kotlin.math.sin
 
 /**
- * An image [height, width, channels] of floats.
+ * An image [height, width, channels], channels last.
  *
  * `Bitmap.createScaledBitmap` gives other pixels than those that a model was trained on, so this file
  * follows `tf.image.resize` operation by operation, in float32: the same bits, not only nearly.
  * Source: tensorflow/core/kernels/image (resize_bilinear_op.cc, resize_bicubic_op.cc,
  * resize_area_op.cc, scale_and_translate_op.cc).
  */
-class Image(val values: FloatArray, val height: Int, val width: Int, val channels: Int) {
-    operator fun get(y: Int, x: Int, c: Int) = values[(y * width + x) * channels + c]
+abstract class Image(val height: Int, val width: Int, val channels: Int) {
+    abstract operator fun get(y: Int, x: Int, c: Int): Float
 
-    inline fun map(change: (Float) -> Float) =
-        Image(FloatArray(values.size) { change(values[it]) }, height, width, channels)
+    fun toArray() = image(height, width, ::get).values
 
-    fun cropped(top: Int, left: Int, height: Int, width: Int) = image(height, width) { y, x, c -> this[top + y, left + x, c] }
+    fun map(change: (Float) -> Float): Image = image(height, width) { y, x, c -> change(get(y, x, c)) }
 
-    inline fun image(height: Int, width: Int, value: (y: Int, x: Int, c: Int) -> Float): Image {
-        val values = FloatArray(height * width * channels)
-        var at = 0
-        for (y in 0 until height) for (x in 0 until width) for (c in 0 until channels) values[at++] = value(y, x, c)
-        return Image(values, height, width, channels)
+    fun cropped(top: Int, left: Int, height: Int, width: Int): Image =
+        image(height, width) { y, x, c -> get(top + y, left + x, c) }
+}
+
+/** An image that is stored as an array, row by row. */
+class FloatImage(val values: FloatArray, height: Int, width: Int, channels: Int) :
+    Image(height, width, channels) {
+    override fun get(y: Int, x: Int, c: Int) = values[(y * width + x) * channels + c]
+}
+
+/** A new image with as many channels. */
+inline fun Image.image(height: Int, width: Int, value: (y: Int, x: Int, c: Int) -> Float): FloatImage {
+    val values = FloatArray(height * width * channels)
+    var at = 0
+    for (y in 0 until height) for (x in 0 until width) for (c in 0 until channels) {
+        values[at++] = value(y, x, c)
     }
+    return FloatImage(values, height, width, channels)
 }
 
 /** The image in another size, by the rules that [how] names. */
 fun Image.resized(height: Int, width: Int, how: Preprocessing): Image = when {
     height == this.height && width == this.width -> this
-    how.library == Library.PILLOW -> // one axis after the other, and each result is a picture of whole numbers
-        if (width != this.width) resampled(this.height, width, how).rounded().resized(height, width, how)
-        else resampled(height, width, how).rounded()
+    how.library == Library.PILLOW -> // one axis after the other, each result rounded to a picture
+        if (width == this.width) {
+            resampled(height, width, how).rounded()
+        } else {
+            resampled(this.height, width, how).rounded().resized(height, width, how)
+        }
     how.interpolation == Interpolation.NEAREST -> nearest(height, width)
     how.interpolation == Interpolation.AREA -> averaged(height, width)
-    how.interpolation == Interpolation.BILINEAR_FROM_CORNERS -> bilinear(height, width) { x, scale -> x * scale }
+    how.interpolation == Interpolation.BILINEAR_FROM_CORNERS ->
+        bilinear(height, width) { x, scale -> x * scale }
     how.antialias || how.interpolation in listOf(Interpolation.LANCZOS3, Interpolation.LANCZOS5) ->
         resampled(height, width, how)
     how.interpolation == Interpolation.BILINEAR -> bilinear(height, width, ::halfPixel)
@@ -96,16 +111,11 @@ private fun Image.averaged(height: Int, width: Int): Image {
     val (rows, columns) = spans(this.height, height) to spans(this.width, width)
     val share = 1f / (scale(this.height, height) * scale(this.width, width))
     return image(height, width) { y, x, c ->
-        var sum = 0f
-        for ((i, vertical) in rows[y].weights.withIndex()) {
-            val row = minOf(rows[y].start + i, this.height - 1)
-            var inRow = 0f
-            for ((j, weight) in columns[x].weights.withIndex()) {
-                inRow += this[row, minOf(columns[x].start + j, this.width - 1), c] * weight
+        share * sum(rows[y]) { row ->
+            sum(columns[x]) { column ->
+                this[minOf(row, this.height - 1), minOf(column, this.width - 1), c]
             }
-            sum += inRow * vertical
         }
-        sum * share
     }
 }
 
@@ -127,7 +137,9 @@ private fun Image.bicubic(height: Int, width: Int): Image {
     val (rows, columns) = spans(this.height, height) to spans(this.width, width)
     return image(height, width) { y, x, c ->
         sum(columns[x]) { column ->
-            sum(rows[y]) { row -> this[row.coerceIn(0, this.height - 1), column.coerceIn(0, this.width - 1), c] }
+            sum(rows[y]) { row ->
+                this[row.coerceIn(0, this.height - 1), column.coerceIn(0, this.width - 1), c]
+            }
         }
     }
 }
@@ -184,8 +196,9 @@ private fun lanczos(x: Float, radius: Float) = when {
 private fun normalised(weights: FloatArray): FloatArray {
     var sum = 0f
     for (weight in weights) sum += weight
+    if (abs(sum) < 1000 * java.lang.Float.MIN_NORMAL) return weights
     val share = 1f / sum
-    return if (abs(sum) < 1000 * java.lang.Float.MIN_NORMAL) weights else FloatArray(weights.size) { weights[it] * share }
+    return FloatArray(weights.size) { weights[it] * share }
 }
 
 private inline fun sum(span: Span, value: (Int) -> Float): Float {

@@ -34,6 +34,7 @@ class SampleModel(application: Application) : AndroidViewModel(application) {
     private var latest = State() // the worker's; `shown` has it a moment later
     private var environment: Environment? = null
     private var model: ImageModel? = null
+    private var shownUri: Uri? = null
 
     val state: LiveData<State> get() = shown
 
@@ -48,21 +49,27 @@ class SampleModel(application: Application) : AndroidViewModel(application) {
         val assets = getApplication<Application>().assets
         val name = assets.list("")?.sorted()?.firstOrNull { it.endsWith(".tflite") }
             ?: throw SampleException(Problem.NO_MODEL)
-        val environment = environment ?: environment(getApplication()).also { environment = it }
+        val runtime = environment ?: openEnvironment(getApplication()).also { environment = it }
         val opened = ImageModel.open(ModelFile.read(content(assets, name))) {
-            Runner.open(gpu) { CompiledModel.create(assets, name, it, environment) }
+            Runner.open(gpu) { CompiledModel.create(assets, name, it, runtime) }
         }
         model = opened
-        state.copy(runner = opened.runner, result = null, milliseconds = null)
+        shownUri?.let { classified(opened, it) } ?: state.copy(runner = opened.runner)
     }
 
     /** Classifies the picture at an address that another app gave. */
     fun show(uri: Uri) = work { state ->
+        shownUri = uri
+        val opened = model ?: throw state.problem ?: SampleException(Problem.NO_MODEL)
+        classified(opened, uri)
+    }
+
+    private fun classified(model: ImageModel, uri: Uri): State {
         val picture = decode(read(uri))
-        val model = model ?: return@work state.copy(preview = picture.preview(PREVIEW))
         val start = System.nanoTime()
         val result = model.run(picture)
-        State(picture.preview(PREVIEW), result, (System.nanoTime() - start) / 1e6, model.runner)
+        val milliseconds = (System.nanoTime() - start) / 1e6
+        return State(picture.preview(PREVIEW), result, milliseconds, model.runner)
     }
 
     /** Shows a problem that the screen met. */
@@ -71,7 +78,8 @@ class SampleModel(application: Application) : AndroidViewModel(application) {
     private fun read(uri: Uri): ByteArray {
         val resolver = getApplication<Application>().contentResolver
         try {
-            return resolver.openInputStream(uri)?.use { it.readBytes() } ?: throw FileNotFoundException("$uri")
+            val stream = resolver.openInputStream(uri) ?: throw FileNotFoundException("$uri")
+            return stream.use { it.readBytes() }
         } catch (error: IOException) {
             throw SampleException(Problem.UNREADABLE_PICTURE, error.message ?: "$error")
         } catch (error: SecurityException) {

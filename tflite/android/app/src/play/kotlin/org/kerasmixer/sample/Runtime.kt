@@ -10,7 +10,7 @@ import java.util.concurrent.ExecutionException
 const val RUNTIME = "LiteRT of Google Play services"
 
 /** Waits until Play services have loaded the runtime; not to be called on the main thread. */
-fun environment(context: Context): Environment = try {
+fun openEnvironment(context: Context): Environment = try {
     Tasks.await(LiteRt.initialize(context))
 } catch (error: ExecutionException) {
     throw SampleException(Problem.DOES_NOT_RUN, error.cause?.message ?: "$error")
