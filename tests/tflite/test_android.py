@@ -375,7 +375,7 @@ class Kotlin:
 
     def __init__(self, folder):
         self.folder, self.jars = folder, [*JARS, TOOLS / "kotlin/kotlin-stdlib.jar"]
-        self.flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx1g"]
+        self.flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 
     def resources(self):
         """Compiles the manifest and resources to the class `R`, as Gradle's plugin does."""
@@ -398,12 +398,13 @@ class Kotlin:
             path = self.folder / f"arguments{i}"
             classes = [self.folder / "classes", *self.jars, TOOLS / "android.jar"]
             options = ["-no-stdlib", "-no-reflect", "-Werror", "-jvm-target", "17", "-d", target]
+            options += ["-language-version", "2.2"]  # that of the Android Gradle plugin
             options += ["-classpath", ":".join(map(str, classes)), *sources]
             path.write_text("\n".join(map(str, options)))
             arguments.append(path)
         classpath = ":".join(map(str, (TOOLS / "kotlin").glob("*.jar")))
         return subprocess.Popen(
-            ["java", *self.flags, "-cp", classpath, HERE / "Compile.java", *arguments],
+            ["java", *self.flags, "-Xmx1g", "-cp", classpath, HERE / "Compile.java", *arguments],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -413,7 +414,7 @@ class Kotlin:
         classpath = [*instead, self.folder / "classes", *self.jars, TOOLS / "android.jar"]
         library = Path(find_spec("ai_edge_litert").submodule_search_locations[0]) / "libLiteRt.so"
         return self.run(
-            *("java", *self.flags, "-cp", ":".join(map(str, classpath))),
+            *("java", *self.flags, "-Xmx256m", "-cp", ":".join(map(str, classpath))),
             *(f"-Dlitert.library={library}", f"-Dfixtures={fixtures}"),
             f"-Dstrings={SAMPLE / 'app/src/main/res/values/strings.xml'}",
             "org.junit.runner.JUnitCore",

@@ -51,5 +51,5 @@ dependencies {
 }
 
 if (fileTree("src/main/assets") { include("*.tflite") }.isEmpty) {
-    logger.warn("The app has no model: run keras-mixer export MODEL --recipe dynamic_int8 --android $rootDir")
+    logger.warn("No model is in src/main/assets: run keras-mixer export MODEL --android $rootDir")
 }

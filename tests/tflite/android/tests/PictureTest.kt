@@ -41,6 +41,20 @@ class PictureTest {
     }
 
     @Test
+    fun aPhotographNeedsLittleMoreMemoryThanItsPixels() { // this JVM has 256 MB, as apps have
+        val photograph = Picture(IntArray(4000 * 3000) { it * 7919 }, 4000, 3000).upright(6)
+        val ways = listOf(
+            Preprocessing(crop = Crop.RESMALL_CROP, interpolation = Interpolation.AREA),
+            Preprocessing(crop = Crop.RESIZE, interpolation = Interpolation.BILINEAR, antialias = true),
+            Preprocessing(interpolation = Interpolation.BICUBIC, antialias = true, library = Library.PILLOW),
+        )
+        for (how in ways) {
+            val file = ModelFile("", listOf(1, 96, 96, 3), listOf(1, 1), Activation.OTHER, emptyList(), how)
+            assertEquals(96 * 96 * 3, Preparation(file).input(photograph).size)
+        }
+    }
+
+    @Test
     fun everyOrientationIsTurnedUpright() {
         for (case in cases("upright.json")) {
             val file = File(FIXTURES, case.getString("picture")).readBytes()

@@ -5,17 +5,17 @@ import android.graphics.BitmapFactory
 private const val MOST = 1 shl 24 // pixels, 64 MB: what cameras give by default fits
 
 /**
- * A picture file's bytes -> the picture, upright. Of more than 16.8 million pixels every second, fourth
- * or eighth row and column is read.
+ * A picture file's bytes -> the picture, upright. Of more than 16.8 million pixels every second,
+ * fourth or eighth row and column is read.
  *
- * @throws SampleException They are no picture that Android can decode, or are too large for its memory.
+ * @throws SampleException They are no picture that Android can decode, or one that is too large.
  */
 fun decode(file: ByteArray): Picture {
     if (file.isEmpty()) throw SampleException(Problem.EMPTY_PICTURE)
     val options = BitmapFactory.Options()
     options.inJustDecodeBounds = true
     BitmapFactory.decodeByteArray(file, 0, file.size, options)
-    if (options.outWidth <= 0 || options.outHeight <= 0) throw SampleException(Problem.NOT_A_PICTURE)
+    if (options.outWidth <= 0) throw SampleException(Problem.NOT_A_PICTURE)
 
     options.inJustDecodeBounds = false
     options.inSampleSize = sampleSize(options.outWidth, options.outHeight)
@@ -33,7 +33,7 @@ fun decode(file: ByteArray): Picture {
     }
 }
 
-/** The smallest power of two by which the sides are divided so that no more than [MOST] pixels are left. */
+/** The smallest power of two by which the sides are divided, so that [MOST] pixels suffice. */
 fun sampleSize(width: Int, height: Int): Int {
     var size = 1
     while ((width.toLong() / size) * (height / size) > MOST) size *= 2

@@ -17,16 +17,13 @@ class FlatTable(private val bytes: ByteBuffer, private val position: Int) {
         ByteArray(data.remaining()).also { data.get(it) }.toString(Charsets.UTF_8)
     } ?: ""
 
-    fun ints(id: Int): IntArray =
-        vector(id, 4) { start, size -> IntArray(size) { bytes.getInt(start + 4 * it) } } ?: IntArray(0)
+    fun ints(id: Int): List<Int> = list(id, bytes::getInt)
 
-    fun floats(id: Int): FloatArray =
-        vector(id, 4) { start, size -> FloatArray(size) { bytes.getFloat(start + 4 * it) } } ?: FloatArray(0)
+    fun floats(id: Int): List<Float> = list(id, bytes::getFloat)
 
     fun table(id: Int): FlatTable? = at(id)?.let { target(it) }
 
-    fun tables(id: Int): List<FlatTable> =
-        vector(id, 4) { start, size -> List(size) { target(start + 4 * it) } } ?: emptyList()
+    fun tables(id: Int): List<FlatTable> = list(id, ::target)
 
     /** The bytes of a string or of a vector of bytes. */
     fun data(id: Int): ByteBuffer? = vector(id, 1) { start, size ->
@@ -36,6 +33,9 @@ class FlatTable(private val bytes: ByteBuffer, private val position: Int) {
             slice().order(bytes.order())
         }
     }
+
+    private fun <T> list(id: Int, item: (Int) -> T): List<T> =
+        vector(id, 4) { start, size -> List(size) { item(start + 4 * it) } } ?: emptyList()
 
     private fun <T> vector(id: Int, itemSize: Int, read: (start: Int, size: Int) -> T): T? {
         val vector = at(id)?.let { it + bytes.getInt(it) } ?: return null

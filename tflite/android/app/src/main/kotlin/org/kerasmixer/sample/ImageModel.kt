@@ -1,6 +1,6 @@
 package org.kerasmixer.sample
 
-/** A model of one image: a picture of any size in, a [Result] out. Calls must come from one thread. */
+/** A model of one image: a picture of any size in, a [Result] out. Call it from one thread. */
 class ImageModel private constructor(
     val file: ModelFile,
     val runner: Runner,
@@ -13,8 +13,8 @@ class ImageModel private constructor(
 
     companion object {
         /**
-         * @param openRunner Opens the runner, which the model then owns. It is not called for a file
-         *   that this app cannot show.
+         * @param openRunner Opens the runner, which the model then owns. It is not called for a
+         *   file that this app cannot show.
          */
         fun open(file: ModelFile, openRunner: () -> Runner): ImageModel {
             val (preparation, reader) = Preparation(file) to ScoreReader(file)

@@ -15,25 +15,33 @@ import androidx.core.content.FileProvider
 import androidx.lifecycle.ViewModelProvider
 import java.io.File
 
-/** Shows a picture from the photo picker or the camera, what the model says of it, and what it runs on. */
+/** Shows a picture from the photo picker or the camera, and what the model says of it. */
 class MainActivity : ComponentActivity() {
     private val model by lazy { ViewModelProvider(this)[SampleModel::class.java] }
     private val messages by lazy { Messages(resources) }
 
     private val photograph by lazy { // the camera's app writes to it
-        FileProvider.getUriForFile(this, "$packageName.photographs", File(cacheDir, "photograph.jpg"))
+        val file = File(cacheDir, "photograph.jpg")
+        FileProvider.getUriForFile(this, "$packageName.photographs", file)
     }
-    private val picker = registerForActivityResult(PickVisualMedia()) { uri -> if (uri != null) model.show(uri) }
-    private val camera = registerForActivityResult(TakePicture()) { taken -> if (taken) model.show(photograph) }
+    private val picker = registerForActivityResult(PickVisualMedia()) { uri ->
+        if (uri != null) model.show(uri)
+    }
+    private val camera = registerForActivityResult(TakePicture()) { taken ->
+        if (taken) model.show(photograph)
+    }
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.main)
-        view<View>(R.id.pick).setOnClickListener { picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly)) }
+        val gpu = view<CheckBox>(R.id.gpu)
+        view<View>(R.id.pick).setOnClickListener { pick() }
         view<View>(R.id.take).setOnClickListener { take() }
-        view<CheckBox>(R.id.gpu).setOnClickListener { model.open(gpu = view<CheckBox>(R.id.gpu).isChecked) }
+        gpu.setOnClickListener { model.open(gpu.isChecked) }
         model.state.observe(this, ::show)
     }
+
+    private fun pick() = picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly))
 
     private fun take() = try {
         camera.launch(photograph)

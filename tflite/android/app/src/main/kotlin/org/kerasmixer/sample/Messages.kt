@@ -26,25 +26,28 @@ val Problem.text: Int
 
 /** Texts for the screen, from the app's resources. */
 class Messages(private val resources: Resources) {
-    fun of(error: SampleException): String = resources.getString(error.problem.text, *error.arguments)
+    fun of(error: SampleException): String =
+        resources.getString(error.problem.text, *error.arguments)
 
     /** What the model runs on and, if that is not what was asked for, why. */
     fun of(runner: Runner): String {
-        if (runner.fallback != null) return resources.getString(R.string.runs_on_cpu_instead, RUNTIME, runner.fallback)
+        runner.fallback?.let { return resources.getString(R.string.runs_on_cpu_instead, RUNTIME, it) }
         val gpu = runner.accelerator == Accelerator.GPU
         return resources.getString(if (gpu) R.string.runs_on_gpu else R.string.runs_on_cpu, RUNTIME)
     }
 
     fun of(result: Result): String = when (result) {
-        is Result.Classes -> lines(result.best, if (result.probabilities) R.string.probability else R.string.number)
-        is Result.YesNo -> lines(listOf(result.yes, result.no).sortedByDescending(Score::value), R.string.probability)
-        is Result.Labels -> lines(result.best, R.string.probability)
-        is Result.Quantities -> lines(result.values, R.string.number)
+        is Result.Classes -> lines(result.best, result.probabilities)
+        is Result.YesNo -> lines(listOf(result.yes, result.no).sortedByDescending(Score::value), true)
+        is Result.Labels -> lines(result.best, true)
+        is Result.Quantities -> lines(result.values, false)
     }
 
-    private fun lines(scores: List<Score>, text: Int) = scores.take(LINES).joinToString("\n") {
-        resources.getString(text, it.name, if (text == R.string.probability) it.value * 100 else it.value)
-    }
+    private fun lines(scores: List<Score>, probabilities: Boolean) =
+        scores.take(LINES).joinToString("\n") {
+            if (probabilities) resources.getString(R.string.probability, it.name, it.value * 100)
+            else resources.getString(R.string.number, it.name, it.value)
+        }
 
     private companion object {
         const val LINES = 5

@@ -19,7 +19,7 @@ enum class Activation { SOFTMAX, SIGMOID, OTHER }
  * What a `.tflite` file says about itself: everything that an app needs to know about its model.
  *
  * @property name The model's name, or "" if the file has none.
- * @property input, output Shapes of the first input and output tensor, such as [1, H, W, C] and [1, n].
+ * @property input, output Shapes of the first input and output, such as [1, H, W, C] and [1, n].
  * @property names Class names in the order of the scores; of one score those of both classes, or of
  *   class 1 alone; empty if unknown.
  * @property preprocessing How a picture becomes the input; null if the file does not say it.
@@ -36,11 +36,14 @@ class ModelFile(
         /**
          * Reads a file's content from its first to its last byte.
          *
-         * @throws SampleException It is no `.tflite` file, is damaged, or has integer inputs or outputs.
+         * @throws SampleException It is no `.tflite` file, is damaged, or has integers as input or
+         *   output.
          */
         fun read(content: ByteBuffer): ModelFile {
             val bytes = content.duplicate().order(ByteOrder.LITTLE_ENDIAN)
-            if (bytes.limit() < 8 || bytes.getInt(4) != identifier("TFL3")) throw SampleException(Problem.NOT_TFLITE)
+            if (bytes.limit() < 8 || bytes.getInt(4) != identifier("TFL3")) {
+                throw SampleException(Problem.NOT_TFLITE)
+            }
             try {
                 return Reader(bytes).read()
             } catch (error: IndexOutOfBoundsException) {
@@ -56,7 +59,8 @@ class ModelFile(
             }
         }
 
-        private fun damaged(error: Exception) = SampleException(Problem.DAMAGED_MODEL, error.message ?: "$error")
+        private fun damaged(error: Exception) =
+            SampleException(Problem.DAMAGED_MODEL, error.message ?: "$error")
     }
 }
 
@@ -69,7 +73,8 @@ private const val QUANTIZE = 114
 private const val NORMALIZATION_OPTIONS = 1
 private const val TENSOR_AXIS_LABELS = 2
 
-private fun identifier(text: String) = ByteBuffer.wrap(text.toByteArray()).order(ByteOrder.LITTLE_ENDIAN).getInt(0)
+private fun identifier(text: String) =
+    ByteBuffer.wrap(text.toByteArray()).order(ByteOrder.LITTLE_ENDIAN).getInt(0)
 
 private class Reader(private val bytes: ByteBuffer) {
     private val model = FlatTable.root(bytes)
@@ -89,8 +94,8 @@ private class Reader(private val bytes: ByteBuffer) {
         }
         return ModelFile(
             name = metadata?.text(0) ?: "",
-            input = tensors[input].ints(0).toList(),
-            output = tensors[output].ints(0).toList(),
+            input = tensors[input].ints(0),
+            output = tensors[output].ints(0),
             activation = activation(output),
             names = names(),
             preprocessing = preprocessing(),
@@ -119,17 +124,18 @@ private class Reader(private val bytes: ByteBuffer) {
         if (both.length() == 2) return List(2) { both.getString(it) }
         val files = tensorMetadata(field = 3).flatMap { it.tables(6) }
         val file = files.firstOrNull { it.byte(2) == TENSOR_AXIS_LABELS } ?: return emptyList()
-        val lines = textFile(file.text(0)).removePrefix("\uFEFF").split("\n").map { it.removeSuffix("\r") }
-        return lines.dropLastWhile(String::isBlank)
+        val lines = textFile(file.text(0)).removePrefix("\uFEFF").split("\n")
+        return lines.map { it.removeSuffix("\r") }.dropLastWhile(String::isBlank)
     }
 
-    /** What the file says of its crop, with the range of pixels in LiteRT's metadata taking precedence. */
+    /** The crop as the file says it; the range of pixels in LiteRT's metadata takes precedence. */
     private fun preprocessing(): Preprocessing? {
-        val ours = entries["keras_mixer.Preprocessing"]?.let { Preprocessing.of(JSONObject(text(it))) }
+        val ours = entries["keras_mixer.Preprocessing"]
+            ?.let { Preprocessing.of(JSONObject(text(it))) }
         val options = tensorMetadata(field = 2).flatMap { it.tables(4) }
             .firstOrNull { it.byte(0) == NORMALIZATION_OPTIONS }?.table(1) ?: return ours
         val (mean, std) = listOf(0, 1).map { options.floats(it) }
-        require(mean.isNotEmpty() && std.isNotEmpty()) { "the normalisation has no mean or no deviation" }
+        require(mean.isNotEmpty() && std.isNotEmpty()) { "the normalisation is incomplete" }
         val channels = maxOf(mean.size, std.size)
         val ends = listOf(0.0, 255.0).map { pixel ->
             List(channels) { sixDigits((pixel - mean[it % mean.size]) / std[it % std.size]) }
@@ -145,12 +151,15 @@ private class Reader(private val bytes: ByteBuffer) {
         val end = (bytes.limit() - 22 downTo maxOf(0, bytes.limit() - 22 - 0xffff))
             .firstOrNull { bytes.getInt(it) == 0x06054b50 }
         require(end != null) { "$name is missing, the file may be cut short" }
-        val shift = end - bytes.getInt(end + 12) - bytes.getInt(end + 16) // of a ZIP that counts from its own start
-        var at = bytes.getInt(end + 16) + shift
+        val directory = end - bytes.getInt(end + 12)
+        val shift = directory - bytes.getInt(end + 16) // not 0 if the ZIP counts from its own start
+        var at = directory
         while (bytes.getInt(at) == 0x02014b50) {
-            val (nameSize, extra, comment) = listOf(28, 30, 32).map { bytes.getShort(at + it).toInt() and 0xffff }
-            if (text(slice(at + 46, nameSize)) == name) return unzipped(bytes.getInt(at + 42) + shift, end)
-            at += 46 + nameSize + extra + comment
+            val sizes = listOf(28, 30, 32).map { bytes.getShort(at + it).toInt() and 0xffff }
+            if (text(slice(at + 46, sizes[0])) == name) {
+                return unzipped(bytes.getInt(at + 42) + shift, end)
+            }
+            at += 46 + sizes.sum() // name, extra field, comment
         }
         throw IllegalArgumentException("$name is missing")
     }
@@ -169,7 +178,8 @@ private class Reader(private val bytes: ByteBuffer) {
         slice()
     }
 
-    private fun text(data: ByteBuffer) = ByteArray(data.remaining()).also { data.duplicate().get(it) }.toString(Charsets.UTF_8)
+    private fun text(data: ByteBuffer) =
+        ByteArray(data.remaining()).also { data.duplicate().get(it) }.toString(Charsets.UTF_8)
 
     /** Rounding to float32 changes the seventh digit. */
     private fun sixDigits(value: Double): Double {

@@ -4,7 +4,7 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
 private const val ORIENTATION = 0x112
-private const val HEAD = 1 shl 14 // EXIF data that begin after so many bytes of a JPEG are ignored, as in Python
+private const val HEAD = 1 shl 14 // later EXIF data in a JPEG are ignored, as in Python
 private val EXIF = "Exif\u0000\u0000".toByteArray()
 
 /**
@@ -36,7 +36,8 @@ private fun ofJpeg(file: ByteArray): Int {
         }
         if (code == 0xda) return 1 // the pixels begin
         val size = bytes.getShort(at + 2).toInt() and 0xffff
-        if (code == 0xe1 && at + 8 <= HEAD && file.holds(EXIF, at + 4)) return inTiff(file, at + 10, at + 2 + size)
+        val isExif = code == 0xe1 && at + 8 <= HEAD && file.holds(EXIF, at + 4)
+        if (isExif) return inTiff(file, at + 10, at + 2 + size)
         at += 2 + size
     }
     return 1
@@ -95,4 +96,5 @@ private fun ByteArray.u(at: Int) = get(at).toInt() and 0xff
 private fun ByteArray.startsWith(at: Int, vararg values: Int) =
     size >= at + values.size && values.indices.all { u(at + it) == values[it] }
 
-private fun ByteArray.holds(text: ByteArray, at: Int) = size >= at + text.size && text.indices.all { get(at + it) == text[it] }
+private fun ByteArray.holds(text: ByteArray, at: Int) =
+    size >= at + text.size && text.indices.all { get(at + it) == text[it] }

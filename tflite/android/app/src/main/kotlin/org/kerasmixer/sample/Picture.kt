@@ -20,7 +20,7 @@ class Picture private constructor(
 
     /** The picture as it was seen when it was taken. */
     fun upright(orientation: Int): Picture {
-        val turned = if (orientation > 4) Picture(argb, height, width, origin, down, right) else this
+        val turned = if (orientation > 4) turned() else this
         val flipped = if (orientation in listOf(3, 4, 7, 8)) turned.upsideDown() else turned
         return if (orientation in listOf(2, 3, 6, 7)) flipped.mirrored() else flipped
     }
@@ -45,9 +45,13 @@ class Picture private constructor(
     /** Row by row, as `Bitmap.createBitmap` takes them. */
     fun toArgb() = IntArray(width * height) { get(it % width, it / width) }
 
-    private fun upsideDown() = Picture(argb, width, height, origin + (height - 1) * down, right, -down)
+    private fun turned() = Picture(argb, height, width, origin, down, right)
 
-    private fun mirrored() = Picture(argb, width, height, origin + (width - 1) * right, -right, down)
+    private fun upsideDown() =
+        Picture(argb, width, height, origin + (height - 1) * down, right, -down)
+
+    private fun mirrored() =
+        Picture(argb, width, height, origin + (width - 1) * right, -right, down)
 }
 
 /** The luma of an RGB pixel, as Pillow rounds it. */

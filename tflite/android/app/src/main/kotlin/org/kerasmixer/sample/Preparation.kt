@@ -33,7 +33,7 @@ class Preparation(file: ModelFile) {
         val (tall, wide) = sides(picture)
         val larger = image.resized(tall, wide, preprocessing)
         val centre = larger.cropped(spare(tall - height), spare(wide - width), height, width)
-        return centre.map { floor(it.coerceIn(0f, 255f)) }.toArray() // whole numbers, cut off as in Python
+        return centre.map { floor(it.coerceIn(0f, 255f)) }.toArray() // cut off, as in Python
     }
 
     /** Height and width of the resized picture from whose centre the image is cropped. */
@@ -45,7 +45,8 @@ class Preparation(file: ModelFile) {
         val (h, w) = picture.height to picture.width
         return when {
             preprocessing.crop == Crop.RESIZE_CROP -> listOf(tall, wide)
-            pillow && tall == wide -> listOf(h, w).map { (tall.toLong() * it / minOf(h, w)).toInt() }
+            pillow && tall == wide ->
+                listOf(h, w).map { (tall.toLong() * it / minOf(h, w)).toInt() }
             pillow -> {
                 val ratio = minOf(h / tall.toDouble(), w / wide.toDouble())
                 listOf(h, w).map { round(it / ratio).toInt() }

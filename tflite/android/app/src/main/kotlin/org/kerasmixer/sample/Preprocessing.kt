@@ -20,8 +20,8 @@ data class Preprocessing(
     val library: Library = Library.TENSORFLOW,
 ) {
     init {
-        require(mean.size == 1 || std.size == 1 || mean.size == std.size) { "mean and std differ in their channels" }
-        require((mean + std).all(Double::isFinite) && std.none { it == 0.0 }) { "mean or std is out of range" }
+        require(1 in listOf(mean.size, std.size) || mean.size == std.size) { "mean and std do not fit" }
+        require((mean + std).all(Double::isFinite) && 0.0 !in std) { "mean or std is out of range" }
         require(cropShare > 0 && cropShare <= 1) { "crop_share is $cropShare" }
     }
 
@@ -56,14 +56,17 @@ data class Preprocessing(
             else -> throw IllegalArgumentException("mean or std is no number")
         }
 
-        private inline fun <reified T : Enum<T>> named(name: String): T = enumValueOf(name.uppercase())
+        private inline fun <reified T : Enum<T>> named(name: String): T =
+            enumValueOf(name.uppercase())
     }
 }
 
-/** The whole picture; the centre of the whole picture, enlarged; or the centre, proportions kept. */
+/** The whole picture; the centre of that, enlarged; or the centre, its proportions kept. */
 enum class Crop { RESIZE, RESIZE_CROP, RESMALL_CROP }
 
-enum class Interpolation { AREA, BICUBIC, BILINEAR, LANCZOS3, LANCZOS5, NEAREST, BILINEAR_FROM_CORNERS }
+enum class Interpolation {
+    AREA, BICUBIC, BILINEAR, LANCZOS3, LANCZOS5, NEAREST, BILINEAR_FROM_CORNERS
+}
 
 /** Whose rules of rounding are followed. */
 enum class Library { TENSORFLOW, PILLOW }

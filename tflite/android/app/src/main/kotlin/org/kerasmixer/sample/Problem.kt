@@ -1,6 +1,6 @@
 package org.kerasmixer.sample
 
-/** What can go wrong; `Messages.kt` has a text for each, whose placeholders [SampleException.arguments] fill. */
+/** What can go wrong; `Messages.kt` has a text for each. */
 enum class Problem {
     NO_MODEL,
     COMPRESSED_MODEL,
@@ -20,5 +20,6 @@ enum class Problem {
     TOO_LARGE_PICTURE,
 }
 
+/** @property arguments What fills the placeholders of the problem's text, in order. */
 class SampleException(val problem: Problem, vararg val arguments: Any) :
     Exception("$problem ${arguments.joinToString()}".trim())

@@ -9,7 +9,7 @@ import kotlin.math.sin
 /**
  * An image [height, width, channels], channels last.
  *
- * `Bitmap.createScaledBitmap` gives other pixels than those that a model was trained on, so this file
+ * `Bitmap.createScaledBitmap` gives other pixels than those that a model was trained on. This file
  * follows `tf.image.resize` operation by operation, in float32: the same bits, not only nearly.
  * Source: tensorflow/core/kernels/image (resize_bilinear_op.cc, resize_bicubic_op.cc,
  * resize_area_op.cc, scale_and_translate_op.cc).
@@ -19,7 +19,8 @@ abstract class Image(val height: Int, val width: Int, val channels: Int) {
 
     fun toArray() = image(height, width, ::get).values
 
-    fun map(change: (Float) -> Float): Image = image(height, width) { y, x, c -> change(get(y, x, c)) }
+    fun map(change: (Float) -> Float): Image =
+        image(height, width) { y, x, c -> change(get(y, x, c)) }
 
     fun cropped(top: Int, left: Int, height: Int, width: Int): Image =
         image(height, width) { y, x, c -> get(top + y, left + x, c) }
@@ -32,7 +33,11 @@ class FloatImage(val values: FloatArray, height: Int, width: Int, channels: Int)
 }
 
 /** A new image with as many channels. */
-inline fun Image.image(height: Int, width: Int, value: (y: Int, x: Int, c: Int) -> Float): FloatImage {
+inline fun Image.image(
+    height: Int,
+    width: Int,
+    value: (y: Int, x: Int, c: Int) -> Float,
+): FloatImage {
     val values = FloatArray(height * width * channels)
     var at = 0
     for (y in 0 until height) for (x in 0 until width) for (c in 0 until channels) {
@@ -146,10 +151,11 @@ private fun Image.bicubic(height: Int, width: Int): Image {
 
 /** With a kernel that is as wide as the pixels of the result, if [how] antialiases. */
 private fun Image.resampled(height: Int, width: Int, how: Preprocessing): Image {
-    val rows = spans(this.height, height, how)
-    val columns = spans(this.width, width, how)
-    val lower = image(height, this.width) { y, x, c -> sum(rows[y]) { this[it, x, c] } }
-    return lower.image(height, width) { y, x, c -> sum(columns[x]) { lower[y, it, c] } }
+    val (rows, columns) = spans(this.height, height, how) to spans(this.width, width, how)
+    val lower = if (height == this.height) this // a copy of a photograph would not fit into memory
+    else image(height, this.width) { y, x, c -> sum(rows[y]) { this[it, x, c] } }
+    return if (width == this.width) lower
+    else lower.image(height, width) { y, x, c -> sum(columns[x]) { lower[y, it, c] } }
 }
 
 private fun spans(from: Int, to: Int, how: Preprocessing): List<Span> {

@@ -18,13 +18,15 @@ sealed interface Result {
     data class Quantities(val values: List<Score>) : Result
 }
 
-/** Reads the output of a model that gives [1, n] numbers. Another task gets a reader beside this one. */
+/** Reads the output of a model that gives [1, n] numbers; another task gets a reader beside it. */
 class ScoreReader(private val file: ModelFile) {
     private val count: Int
 
     init {
         val shape = file.output
-        if (shape.size != 2 || shape[0] != 1 || shape[1] < 1) throw SampleException(Problem.OTHER_TASK, shape)
+        if (shape.size != 2 || shape[0] != 1 || shape[1] < 1) {
+            throw SampleException(Problem.OTHER_TASK, shape)
+        }
         count = shape[1]
         val names = file.names.size
         if (names != 0 && names != count && !(count == 1 && names == 2)) {
@@ -33,10 +35,12 @@ class ScoreReader(private val file: ModelFile) {
     }
 
     fun read(output: FloatArray): Result {
-        if (output.size != count) throw SampleException(Problem.DOES_NOT_RUN, "${output.size} numbers instead of $count")
+        if (output.size != count) {
+            throw SampleException(Problem.DOES_NOT_RUN, "${output.size} numbers instead of $count")
+        }
         if (!output.all(Float::isFinite)) throw SampleException(Problem.NOT_FINITE)
-        val scores = output.mapIndexed { i, value -> Score(file.names.getOrElse(i) { "$i" }, value) }
-        val best = scores.sortedByDescending(Score::value) // stable: of equal scores the first class is first
+        val scores = List(count) { Score(file.names.getOrElse(it) { i -> "$i" }, output[it]) }
+        val best = scores.sortedByDescending(Score::value) // of equal scores the first is first
         return when {
             count == 1 && file.activation == Activation.SIGMOID -> yesNo(output[0])
             file.activation == Activation.SIGMOID -> Result.Labels(best)

@@ -25,8 +25,8 @@ data class State(
 )
 
 /**
- * Holds the model while the activity comes and goes, as when the phone is turned. All work on the model
- * and on pictures is done by one thread, and [state] is the only way back.
+ * Holds the model while the activity comes and goes, as when the phone is turned. One thread does all
+ * work on the model and on pictures, and [state] is the only way back.
  */
 class SampleModel(application: Application) : AndroidViewModel(application) {
     private val worker = Executors.newSingleThreadExecutor()

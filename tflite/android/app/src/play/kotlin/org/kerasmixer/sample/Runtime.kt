@@ -6,7 +6,7 @@ import com.google.android.gms.litert.LiteRt
 import com.google.android.gms.tasks.Tasks
 import java.util.concurrent.ExecutionException
 
-/** The runtime that Google Play services bring and update, `com.google.android.gms:play-services-litert`. */
+/** The runtime of Google Play services, `com.google.android.gms:play-services-litert`. */
 const val RUNTIME = "LiteRT of Google Play services"
 
 /** Waits until Play services have loaded the runtime; not to be called on the main thread. */
