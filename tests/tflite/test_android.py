@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -111,6 +112,21 @@ def test_an_app_has_files_of_one_model_and_keeps_them(project):
     assert read_metadata(path).labels == tuple("abcd")
 
 
+def test_a_disk_that_fills_up_leaves_the_app_as_it_was(project, tmp_path, monkeypatch):
+    before, write = files(project), Path.write_bytes
+
+    def full(path, data):
+        if path.name.startswith("golden_output"):
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        export(small(), tmp_path / "out", android=project)
+    assert files(project) == before
+    assert files(tmp_path / "out") == {}
+
+
 def test_a_folder_that_is_no_android_project_is_refused(tmp_path, here):
     (tmp_path / "app").mkdir()
     (tmp_path / "app/build.gradle").write_text("")
@@ -159,14 +175,15 @@ def test_versions_in_the_card_and_on_the_sample_s_page_are_those_of_the_sample()
     assert f"`minSdk` {MIN_SDK}" in page
     for kotlin in (SAMPLE / "app/src/main/kotlin").rglob("*.kt"):
         assert f"`{kotlin.name}`" in page
-    catalogue = (SAMPLE / "gradle/libs.versions.toml").read_text()
-    assert f'litert = "{LITERT}"' in catalogue
-    assert f'playServicesLitert = "{PLAY_SERVICES}"' in catalogue
+    catalogue = tomllib.loads((SAMPLE / "gradle/libs.versions.toml").read_text())
+    versions, libraries = catalogue["versions"], catalogue["libraries"]
+    assert (versions["litert"], versions["playServicesLitert"]) == (LITERT, PLAY_SERVICES)
     build = (SAMPLE / "app/build.gradle.kts").read_text()
     assert f"minSdk = {MIN_SDK} " in build
-    for name in re.findall(r"libs\.([a-z.]+[a-z])", build):
-        key = name.removeprefix("plugins.").replace(".", "-")
-        assert re.search(rf"^{key} = ", catalogue, re.M), name
+    used = {name.replace(".", "-") for name in re.findall(r"\(libs\.([a-z.]+)\)", build)}
+    assert used == libraries.keys() | {"plugins-android-application"}
+    for entry in (*libraries.values(), *catalogue["plugins"].values()):
+        assert entry["version"]["ref"] in versions
     runtime = SAMPLE / "app/src/bundled/kotlin/org/kerasmixer/sample/Runtime.kt"
     assert f'"LiteRT {LITERT}"' in runtime.read_text()
 

@@ -39,7 +39,7 @@ android {
 }
 
 dependencies {
-    "bundledImplementation"(libs.litert)
+    "bundledImplementation"(libs.litert.runtime)
     "bundledImplementation"(libs.litert.gpu) // without it Accelerator.GPU is an error
     "playImplementation"(libs.play.services.litert)
     implementation(libs.activity)
