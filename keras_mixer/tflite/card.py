@@ -59,8 +59,8 @@ ANDROID = """\
 ## On Android
 
 `tflite/android/` in keras-mixer's repository is an app that does all of the following, with the
-exact resize. It reads what this page says from the file's metadata. `keras-mixer export ...
---android FOLDER` puts a file into it, or into another project of Android Studio.
+exact resize. It reads what this page says from the file's metadata. `keras-mixer export` with
+`--android FOLDER` puts a file into it, or into another project of Android Studio.
 
 By hand: put a file into `app/src/main/assets/`, and into `app/build.gradle.kts`:
 
@@ -71,7 +71,7 @@ android {{
 }}
 dependencies {{
     implementation("com.google.ai.edge.litert:litert:{litert}")
-    implementation("com.google.ai.edge.litert:litert-gpu:{litert}")  // for Accelerator.GPU alone
+    implementation("com.google.ai.edge.litert:litert-gpu:{litert}")  // only for Accelerator.GPU
 }}
 ```
 
@@ -105,9 +105,9 @@ fun onGpuOrCpu(context: Context): Pair<CompiledModel, String> = try {{
 }}
 ```
 
-Google Play services bring the same API without the library in the app, from
-`com.google.android.gms:play-services-litert:{play_services}` instead of the two above. Their
-environment is one more argument. Get it on a thread of yours, not on the main thread:
+Google Play services have the same API, which keeps LiteRT's library out of the app: depend on
+`com.google.android.gms:play-services-litert:{play_services}` instead of the two above, and pass
+their environment. `Tasks.await` must not be called on the main thread:
 
 ```kotlin
 val environment = Tasks.await(LiteRt.initialize(context))
