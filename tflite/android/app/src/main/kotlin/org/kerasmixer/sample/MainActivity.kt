@@ -25,10 +25,10 @@ class MainActivity : ComponentActivity() {
         FileProvider.getUriForFile(this, "$packageName.photographs", file)
     }
     private val picker = registerForActivityResult(PickVisualMedia()) { uri ->
-        if (uri != null) model.show(uri)
+        if (uri != null) model.classify(uri)
     }
     private val camera = registerForActivityResult(TakePicture()) { taken ->
-        if (taken) model.show(photograph)
+        if (taken) model.classify(photograph)
     }
 
     override fun onCreate(savedInstanceState: Bundle?) {

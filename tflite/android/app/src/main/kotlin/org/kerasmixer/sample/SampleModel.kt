@@ -1,7 +1,7 @@
 package org.kerasmixer.sample
 
 import android.app.Application
-import android.content.res.AssetManager
+import android.content.Context
 import android.net.Uri
 import androidx.lifecycle.AndroidViewModel
 import androidx.lifecycle.LiveData
@@ -13,28 +13,11 @@ import java.io.FileNotFoundException
 import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
-import java.util.concurrent.Executors
 
-/** What the screen shows. */
-data class State(
-    val preview: Picture? = null,
-    val result: Result? = null,
-    val milliseconds: Double? = null,
-    val runner: Runner? = null,
-    val problem: SampleException? = null,
-)
-
-/**
- * Holds the model while the activity comes and goes, as when the phone is turned. One thread does all
- * work on the model and on pictures, and [state] is the only way back.
- */
+/** Keeps the session while the activity comes and goes, as when the phone is turned. */
 class SampleModel(application: Application) : AndroidViewModel(application) {
-    private val worker = Executors.newSingleThreadExecutor()
     private val shown = MutableLiveData<State>()
-    private var latest = State() // the worker's; `shown` has it a moment later
-    private var environment: Environment? = null
-    private var model: ImageModel? = null
-    private var shownUri: Uri? = null
+    private val session = Session(Assets(application)) { shown.postValue(it) }
 
     val state: LiveData<State> get() = shown
 
@@ -42,38 +25,14 @@ class SampleModel(application: Application) : AndroidViewModel(application) {
         open(gpu = false)
     }
 
-    /** Opens the model, and closes the one that was open. */
-    fun open(gpu: Boolean) = work { state ->
-        model?.close()
-        model = null
-        val assets = getApplication<Application>().assets
-        val name = assets.list("")?.sorted()?.firstOrNull { it.endsWith(".tflite") }
-            ?: throw SampleException(Problem.NO_MODEL)
-        val runtime = environment ?: openEnvironment(getApplication()).also { environment = it }
-        val opened = ImageModel.open(ModelFile.read(content(assets, name))) {
-            Runner.open(gpu) { CompiledModel.create(assets, name, it, runtime) }
-        }
-        model = opened
-        shownUri?.let { classified(opened, it) } ?: state.copy(runner = opened.runner)
-    }
+    fun open(gpu: Boolean) = session.open(gpu)
 
     /** Classifies the picture at an address that another app gave. */
-    fun show(uri: Uri) = work { state ->
-        shownUri = uri
-        val opened = model ?: throw state.problem ?: SampleException(Problem.NO_MODEL)
-        classified(opened, uri)
-    }
+    fun classify(uri: Uri) = session.classify { read(uri) }
 
-    private fun classified(model: ImageModel, uri: Uri): State {
-        val picture = decode(read(uri))
-        val start = System.nanoTime()
-        val result = model.run(picture)
-        val milliseconds = (System.nanoTime() - start) / 1e6
-        return State(picture.preview(PREVIEW), result, milliseconds, model.runner)
-    }
+    fun fail(problem: Problem) = session.fail(problem)
 
-    /** Shows a problem that the screen met. */
-    fun fail(problem: Problem) = work { throw SampleException(problem) }
+    override fun onCleared() = session.close()
 
     private fun read(uri: Uri): ByteArray {
         val resolver = getApplication<Application>().contentResolver
@@ -86,43 +45,35 @@ class SampleModel(application: Application) : AndroidViewModel(application) {
             throw SampleException(Problem.UNREADABLE_PICTURE, error.message ?: "$error")
         }
     }
-
-    private fun work(step: (State) -> State) {
-        worker.execute {
-            latest = try {
-                step(latest).copy(problem = null)
-            } catch (problem: SampleException) {
-                latest.copy(problem = problem, runner = model?.runner)
-            }
-            shown.postValue(latest)
-        }
-    }
-
-    override fun onCleared() {
-        worker.execute {
-            model?.close()
-            environment?.close()
-        }
-        worker.shutdown()
-    }
-
-    private companion object {
-        const val PREVIEW = 1024
-    }
 }
 
-/** The content of an uncompressed asset, mapped into memory. */
-private fun content(assets: AssetManager, name: String): ByteBuffer {
-    val file = try {
-        assets.openFd(name)
-    } catch (_: FileNotFoundException) {
-        throw SampleException(Problem.COMPRESSED_MODEL, name)
-    }
-    try {
-        return FileInputStream(file.fileDescriptor).use {
-            it.channel.map(FileChannel.MapMode.READ_ONLY, file.startOffset, file.length)
+/** The models in the app's assets, mapped into memory, and the environment that they run in. */
+private class Assets(private val context: Context) : Models {
+    private var environment: Environment? = null
+
+    override fun names() = context.assets.list("")?.toList() ?: emptyList()
+
+    override fun content(name: String): ByteBuffer {
+        val file = try {
+            context.assets.openFd(name)
+        } catch (_: FileNotFoundException) {
+            throw SampleException(Problem.COMPRESSED_MODEL, name)
         }
-    } finally {
-        file.close()
+        try {
+            return FileInputStream(file.fileDescriptor).use {
+                it.channel.map(FileChannel.MapMode.READ_ONLY, file.startOffset, file.length)
+            }
+        } finally {
+            file.close()
+        }
+    }
+
+    override fun compile(name: String, options: CompiledModel.Options): CompiledModel {
+        val opened = environment ?: openEnvironment(context).also { environment = it }
+        return CompiledModel.create(context.assets, name, options, opened)
+    }
+
+    override fun close() {
+        environment?.close()
     }
 }
