@@ -123,12 +123,10 @@ def export(
             task=task and str(task),
             android=android,
         )
-    console.print(f"{written}: {written.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
-    if assets:
-        console.print(
-            f"{assets / written.name}: what the app runs; {tests}: what GoldenTest compares",
-            soft_wrap=True,
-        )
+    for path in [written, assets / written.name] if output and assets else [written]:
+        console.print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+    if tests:
+        console.print(f"{tests}: test data, as the sample's GoldenTest reads it", soft_wrap=True)
 
 
 def inspect(

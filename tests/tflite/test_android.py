@@ -150,8 +150,16 @@ def test_the_command_says_where_everything_is(project, here):
     done = here("export", model.name, "--android", ".", cwd=project)
     said = done.stdout.replace("\n", " ")
     assert "app/src/main/assets/model_float32.tflite: " in said
-    assert "app/src/androidTest/assets: what GoldenTest compares" in said
+    assert "app/src/androidTest/assets: test data" in said
     assert not (project / "small_tflite").exists()
+    done = here(
+        "export", model.name, "--android", ".", "--output", "out", "--overwrite", cwd=project
+    )
+    lines = done.stdout.splitlines()
+    assert [line.split(": ")[0] for line in lines[:2]] == [
+        "out/model_float32.tflite",
+        "app/src/main/assets/model_float32.tflite",
+    ]
 
 
 @pytest.mark.slow

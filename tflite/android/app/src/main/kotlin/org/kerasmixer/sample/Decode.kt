@@ -5,8 +5,8 @@ import android.graphics.BitmapFactory
 private const val MOST = 1 shl 24 // pixels, 64 MB: what cameras give by default fits
 
 /**
- * A picture file's bytes -> the picture, upright. Of more than 16.8 million pixels every second,
- * fourth or eighth row and column is read.
+ * A picture file's bytes -> the picture, upright. One of more than 16.8 million pixels is decoded at
+ * a half, a quarter or an eighth of its size.
  *
  * @throws SampleException They are no picture that Android can decode, or one that is too large.
  */

@@ -13,9 +13,7 @@ class FlatTable(private val bytes: ByteBuffer, private val position: Int) {
 
     fun int(id: Int): Int = at(id)?.let { bytes.getInt(it) } ?: 0
 
-    fun text(id: Int): String = data(id)?.let { data ->
-        ByteArray(data.remaining()).also { data.get(it) }.toString(Charsets.UTF_8)
-    } ?: ""
+    fun text(id: Int): String = data(id)?.toString(Charsets.UTF_8) ?: ""
 
     fun ints(id: Int): List<Int> = list(id, bytes::getInt)
 
@@ -25,14 +23,9 @@ class FlatTable(private val bytes: ByteBuffer, private val position: Int) {
 
     fun tables(id: Int): List<FlatTable> = list(id, ::target)
 
-    /** The bytes of a string or of a vector of bytes. */
-    fun data(id: Int): ByteBuffer? = vector(id, 1) { start, size ->
-        bytes.duplicate().run {
-            position(start)
-            limit(start + size)
-            slice().order(bytes.order())
-        }
-    }
+    /** A copy of the bytes of a string or of a vector of bytes. */
+    fun data(id: Int): ByteArray? =
+        vector(id, 1) { start, size -> ByteArray(size) { bytes.get(start + it) } }
 
     private fun <T> list(id: Int, item: (Int) -> T): List<T> =
         vector(id, 4) { start, size -> List(size) { item(start + 4 * it) } } ?: emptyList()

@@ -4,7 +4,6 @@ import java.io.ByteArrayInputStream
 import java.io.IOException
 import java.math.BigDecimal
 import java.math.MathContext
-import java.nio.BufferUnderflowException
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.util.zip.ZipInputStream
@@ -48,8 +47,6 @@ class ModelFile(
                 return Reader(bytes).read()
             } catch (error: IndexOutOfBoundsException) {
                 throw damaged(error)
-            } catch (error: BufferUnderflowException) {
-                throw damaged(error)
             } catch (error: IllegalArgumentException) {
                 throw damaged(error)
             } catch (error: JSONException) {
@@ -83,8 +80,9 @@ private class Reader(private val bytes: ByteBuffer) {
     private val graph = model.tables(2).first()
     private val tensors = graph.tables(0)
     private val metadata = entries["TFLITE_METADATA"]?.let {
-        require(it.getInt(4) == identifier("M001")) { "the metadata do not begin with M001" }
-        FlatTable.root(it)
+        val table = ByteBuffer.wrap(it).order(ByteOrder.LITTLE_ENDIAN)
+        require(table.getInt(4) == identifier("M001")) { "the metadata do not begin with M001" }
+        FlatTable.root(table)
     }
 
     fun read(): ModelFile {
@@ -120,7 +118,7 @@ private class Reader(private val bytes: ByteBuffer) {
     }
 
     private fun names(): List<String> {
-        val both = JSONArray(entries["keras_mixer.Classes"]?.let(::text) ?: "[]")
+        val both = JSONArray(entries["keras_mixer.Classes"]?.toString(Charsets.UTF_8) ?: "[]")
         if (both.length() == 2) return List(2) { both.getString(it) }
         val files = tensorMetadata(field = 3).flatMap { it.tables(6) }
         val file = files.firstOrNull { it.byte(2) == TENSOR_AXIS_LABELS } ?: return emptyList()
@@ -131,7 +129,7 @@ private class Reader(private val bytes: ByteBuffer) {
     /** The crop as the file says it; the range of pixels in LiteRT's metadata takes precedence. */
     private fun preprocessing(): Preprocessing? {
         val ours = entries["keras_mixer.Preprocessing"]
-            ?.let { Preprocessing.of(JSONObject(text(it))) }
+            ?.let { Preprocessing.of(JSONObject(it.toString(Charsets.UTF_8))) }
         val options = tensorMetadata(field = 2).flatMap { it.tables(4) }
             .firstOrNull { it.byte(0) == NORMALIZATION_OPTIONS }?.table(1) ?: return ours
         val (mean, std) = listOf(0, 1).map { options.floats(it) }
@@ -156,7 +154,7 @@ private class Reader(private val bytes: ByteBuffer) {
         var at = directory
         while (bytes.getInt(at) == 0x02014b50) {
             val sizes = listOf(28, 30, 32).map { bytes.getShort(at + it).toInt() and 0xffff }
-            if (text(slice(at + 46, sizes[0])) == name) {
+            if (copy(at + 46, sizes[0]).toString(Charsets.UTF_8) == name) {
                 return unzipped(bytes.getInt(at + 42) + shift, end)
             }
             at += 46 + sizes.sum() // name, extra field, comment
@@ -165,21 +163,16 @@ private class Reader(private val bytes: ByteBuffer) {
     }
 
     private fun unzipped(start: Int, end: Int): String {
-        val zip = ByteArray(end - start).also { slice(start, end - start).get(it) }
-        return ZipInputStream(ByteArrayInputStream(zip)).use {
+        return ZipInputStream(ByteArrayInputStream(copy(start, end - start))).use {
             it.nextEntry
             it.readBytes().toString(Charsets.UTF_8)
         }
     }
 
-    private fun slice(start: Int, size: Int): ByteBuffer = bytes.duplicate().run {
-        position(start)
-        limit(start + size)
-        slice()
+    private fun copy(start: Int, size: Int): ByteArray {
+        if (size < 0 || size > bytes.limit()) throw IndexOutOfBoundsException("$size bytes")
+        return ByteArray(size) { bytes.get(start + it) }
     }
-
-    private fun text(data: ByteBuffer) =
-        ByteArray(data.remaining()).also { data.duplicate().get(it) }.toString(Charsets.UTF_8)
 
     /** Rounding to float32 changes the seventh digit. */
     private fun sixDigits(value: Double): Double {
