@@ -236,7 +236,7 @@ def crops(folder):
         if not (antialias and name in ("area", "nearest"))
     ]
     tensorflow += [{"interpolation": "bilinear_from_corners"}]
-    pillow = [{"interpolation": name, "library": "pillow"} for name in PILLOW]
+    pillow = [{"interpolation": name, "library": "pillow"} for name in (*PILLOW, "nearest")]
     for crop in CROPS:
         for i, way in enumerate((*tensorflow, *pillow)):
             share = (224 / 256, 0.9)[i % 2]
@@ -272,7 +272,7 @@ def pillow(folder):
 
 
 def upright(folder):
-    """Files of every orientation and byte order, and their pixels upright."""
+    """Files of every orientation and byte order, one with transparency, and their pixels upright."""
     from keras_mixer.data.pictures import read_picture
 
     y, x = np.mgrid[:24, :40]
@@ -294,6 +294,10 @@ def upright(folder):
             case = {"picture": path.name, "orientation": orientation}
             case |= {"height": values.shape[0], "width": values.shape[1]}
             cases.append(case | {"pixels": None if kind == "webp" else name})
+    clear = np.concatenate([noise(20, 30), noise(20, 30, seed=1)[..., :1]], -1)  # half transparent
+    Image.fromarray(clear).save(folder / "transparent.png")
+    case = {"picture": "transparent.png", "orientation": 1, "height": 20, "width": 30}
+    cases.append(case | {"pixels": pixels_of(folder, "transparent", clear[..., :3])})
     written(folder, "upright.json", cases)
 
 

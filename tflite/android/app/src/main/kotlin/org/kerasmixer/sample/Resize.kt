@@ -49,13 +49,13 @@ inline fun Image.image(
 /** The image in another size, by the rules that [how] names. */
 fun Image.resized(height: Int, width: Int, how: Preprocessing): Image = when {
     height == this.height && width == this.width -> this
+    how.interpolation == Interpolation.NEAREST -> nearest(height, width)
     how.library == Library.PILLOW -> // one axis after the other, each result rounded to a picture
         if (width == this.width) {
             resampled(height, width, how).rounded()
         } else {
             resampled(this.height, width, how).rounded().resized(height, width, how)
         }
-    how.interpolation == Interpolation.NEAREST -> nearest(height, width)
     how.interpolation == Interpolation.AREA -> averaged(height, width)
     how.interpolation == Interpolation.BILINEAR_FROM_CORNERS ->
         bilinear(height, width) { x, scale -> x * scale }
@@ -162,7 +162,7 @@ private fun spans(from: Int, to: Int, how: Preprocessing): List<Span> {
     val inverse = 1f / (to.toFloat() / from)
     val stretch = if (how.antialias) maxOf(inverse, 1f) else 1f
     val radius = when (how.interpolation) {
-        Interpolation.BILINEAR, Interpolation.NEAREST -> 1
+        Interpolation.BILINEAR -> 1
         Interpolation.BICUBIC -> 2
         Interpolation.LANCZOS5 -> 5
         else -> 3

@@ -66,7 +66,11 @@ class Session(private val models: Models, private val show: (State) -> Unit) : A
         val read = read ?: return State(model.runner)
         val picture = decode(read())
         val start = System.nanoTime()
-        val result = model.run(picture)
+        val result = try {
+            model.run(picture)
+        } catch (_: OutOfMemoryError) {
+            throw SampleException(Problem.TOO_LARGE_PICTURE, picture.width, picture.height)
+        }
         val milliseconds = (System.nanoTime() - start) / 1e6
         return State(model.runner, picture.preview(PREVIEW), result, milliseconds)
     }
