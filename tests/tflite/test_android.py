@@ -28,7 +28,6 @@ from keras_mixer.tflite.card import LITERT, MIN_SDK, PLAY_SERVICES
 from keras_mixer.tflite.file.metadata import with_preprocessing
 from keras_mixer.tflite.run.runner import Runner
 from tests.conftest import ROOT
-from tests.pictures import encoded, noise
 from tests.tflite.files import tiny_file
 
 SAMPLE = ROOT / "tflite/android"
@@ -210,9 +209,13 @@ def exported(folder):
         yield name
 
 
+def random_pixels(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
 def pictures(folder):
     for name, (height, width) in {"noise": (90, 120), "tiny": (13, 20), "tall": (70, 23)}.items():
-        (folder / f"{name}.png").write_bytes(encoded(noise(height, width), "PNG"))
+        Image.fromarray(random_pixels(height, width, 3)).save(folder / f"{name}.png")
 
 
 def written(folder, name, cases):
@@ -272,7 +275,7 @@ def pillow(folder):
 
 
 def upright(folder):
-    """Files of every orientation and byte order, one with transparency, and their pixels upright."""
+    """Files of every orientation and byte order, one transparent, and their pixels upright."""
     from keras_mixer.data.pictures import read_picture
 
     y, x = np.mgrid[:24, :40]
@@ -294,7 +297,7 @@ def upright(folder):
             case = {"picture": path.name, "orientation": orientation}
             case |= {"height": values.shape[0], "width": values.shape[1]}
             cases.append(case | {"pixels": None if kind == "webp" else name})
-    clear = np.concatenate([noise(20, 30), noise(20, 30, seed=1)[..., :1]], -1)  # half transparent
+    clear = random_pixels(20, 30, 4)
     Image.fromarray(clear).save(folder / "transparent.png")
     case = {"picture": "transparent.png", "orientation": 1, "height": 20, "width": 30}
     cases.append(case | {"pixels": pixels_of(folder, "transparent", clear[..., :3])})
