@@ -57,9 +57,9 @@ MAY = {
     },
     "tflite/run": {
         *("images", "tasks", "tflite/convert", "tflite/examples", "tflite/file", "tflite/reading"),
-        *("_arrays", "_backend", "_extras", "_keras", "_text"),
+        *("_arrays", "_backend", "_extras", "_keras", "_text", "tflite/_litert"),
     },
-    "tflite/_litert": {"_extras"},
+    "tflite/_litert": {"_extras", "_quiet"},
     "tflite/android": {"tflite/file"},
     "tflite/card": {"tasks", "tflite/convert", "tflite/file"},
     "tflite/export": {
