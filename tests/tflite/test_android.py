@@ -25,7 +25,6 @@ from keras_mixer.images import CROPS, Preprocessing
 from keras_mixer.layers import ImagePreprocessing
 from keras_mixer.tflite import RECIPES, Classifier, convert, export, read_metadata
 from keras_mixer.tflite.card import LITERT, MIN_SDK, PLAY_SERVICES
-from keras_mixer.tflite.file.metadata import with_preprocessing
 from keras_mixer.tflite.run.runner import Runner
 from tests.conftest import ROOT
 from tests.tflite.files import tiny_file
@@ -349,18 +348,15 @@ def models(folder):
 
 def wrong(folder):
     """Files that the app refuses, and as what."""
-    image = keras.Input((8, 8, 3))
-    maps = keras.Model(image, keras.layers.Conv2D(2, 3)(image))
-    video = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
-    four = keras.Input((8, 8, 4))
-    four = keras.Model(four, keras.layers.Dense(2)(keras.layers.Flatten()(four)))
-    of = Preprocessing()
+    maps = keras.Sequential(
+        [keras.Input((8, 8, 3)), ImagePreprocessing(), keras.layers.Conv2D(2, 3)]
+    )
     contents = {
         "picture": ((folder / "noise.png").read_bytes(), "NOT_TFLITE", ""),
         "empty": (b"", "NOT_TFLITE", ""),
-        "task": (with_preprocessing(convert(maps), of, ""), "OTHER_TASK", "[1, 6, 6, 2]"),
-        "input": (with_preprocessing(convert(four), of, ""), "OTHER_INPUT", "[1, 8, 8, 4]"),
-        "range": (keras_free(video), "UNKNOWN_RANGE", ""),
+        "task": (convert(maps), "OTHER_TASK", "[1, 6, 6, 2]"),
+        "input": (convert(small(shape=(8, 8, 4))), "OTHER_INPUT", "[1, 8, 8, 4]"),
+        "range": (by_tensorflow(small(2)), "UNKNOWN_RANGE", ""),
         "integers": (tiny_file("int8", integer_io=True), "NOT_FLOAT", ""),
     }
     for name, (content, _, _) in contents.items():
@@ -375,7 +371,7 @@ def wrong(folder):
     )
 
 
-def keras_free(model):
+def by_tensorflow(model):
     """A file by TensorFlow's own converter, which says nothing about pixels."""
     import tensorflow as tf
 
