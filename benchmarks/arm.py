@@ -66,7 +66,7 @@ def instructions(model, workers):
         | {kind: round(number / 1e6, 3) for kind, number in of.items()}
         for (cpu, name), of in found.items()
     ]
-    others = [row for row in _table("arm") if row["model"] != model]
+    others = [row for row in table("arm") if row["model"] != model]
     order = [*MODELS]
     measure.write_csv("arm", sorted(others + rows, key=lambda row: order.index(row["model"])))
 
@@ -133,12 +133,12 @@ def draw(path=None):
     from matplotlib.figure import Figure
 
     path = Path(path or Path(__file__).parents[1] / "docs" / "arm.png")
-    rows = _table("arm")
+    rows = table("arm")
     models = [model for model in MODELS if any(row["model"] == model for row in rows)]
     names = [*dict.fromkeys(row["file"] for row in rows if WITH_FLOAT16 not in row["file"])]
     figure = Figure(figsize=(3.6 * len(models) + 1.4, 4.2), layout="constrained")
     axes = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
-    colours = dict(zip(CPUS, ("#9db8d2", "#1668b8", "#0b3560"), strict=True))
+    colours = dict(zip(CPUS, ("#7fa8cc", "#1668b8", "#0b3560"), strict=True))
     for axis, model in zip(axes, models, strict=True):
         ratios = {(r["cpu"], r["file"]): float(r["ratio"]) for r in rows if r["model"] == model}
         for i, cpu in enumerate(CPUS):
@@ -147,18 +147,20 @@ def draw(path=None):
             axis.barh(places, values, 0.25, color=colours[cpu], label=cpu)
             for place, value in zip(places, values, strict=True):
                 if value > 1.2:  # beyond the axis
-                    axis.text(1.19, place, f"{value:.1f}", va="center", ha="right", fontsize=7)
+                    style = {"va": "center", "ha": "right", "fontsize": 7, "color": "white"}
+                    axis.text(1.18, place, f"{value:.1f}", **style)
         axis.set(title=model, xlim=(0, 1.2), yticks=range(len(names)), yticklabels=names)
-        axis.axvline(1, color="#30343b", linewidth=0.6)
+        axis.axvline(1, color="#30343b", linewidth=0.6, zorder=0)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()
-    axes[-1].legend(frameon=False, fontsize=8)
+    axes[-1].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.3))
     figure.suptitle("Instructions of an inference on one CPU, relative to float32", fontsize=10.5)
     figure.savefig(path, dpi=150)
     return path
 
 
-def _table(name):
+def table(name):
+    """The rows of `results/<name>.csv`, if it is there."""
     path = measure.RESULTS / f"{name}.csv"
     if not path.exists():
         return []

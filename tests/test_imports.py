@@ -83,10 +83,11 @@ MAY = {
         *("images", "models", "tflite", "tflite/convert"),
         *("_backend", "_extras", "_files", "_quiet"),
     },
+    "web": {"weights"},
     "cli": {
         *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
         *("loading", "tflite/android", "tflite/file", "training", "visualize", "weights"),
-        *("_accelerators", "_arrays", "_backend", "_files", "_quiet", "_runs", "_text"),
+        *("web", "_accelerators", "_arrays", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
 TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/reading"}
