@@ -81,6 +81,7 @@ def export(
     with quiet():
         from keras_mixer import loading, tflite
         from keras_mixer.tflite.file.labels import check_own
+        from keras_mixer.tflite.file.runtimes import runtimes_of
 
     file = file_of(model)
     keras_model = load(file, weights)
@@ -107,7 +108,9 @@ def export(
             overwrite=overwrite,
             task=task and str(task),
         )
-    console.print(f"{written}: {written.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+    content = written.read_bytes()
+    console.print(f"{written}: {len(content) / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+    console.print(f"{runtimes_of(content)}", soft_wrap=True, highlight=False)
 
 
 def inspect(
@@ -115,7 +118,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     untrusted: Untrusted = False,
 ):
-    """Show what is in a .tflite file: inputs, outputs, metadata, ops, XNNPACK support, storage."""
+    """Show what is in a .tflite file: inputs, outputs, metadata, ops, weights, needed runtimes."""
     with quiet():
         from keras_mixer.tflite import inspect
 

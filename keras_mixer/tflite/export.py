@@ -21,6 +21,7 @@ from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.convert.recipes import find
 from keras_mixer.tflite.file.labels import check_labels, read_labels, to_lines
 from keras_mixer.tflite.file.metadata import LABELS, Metadata, with_metadata
+from keras_mixer.tflite.file.runtimes import runtimes_of
 from keras_mixer.tflite.run.runner import Runner
 from keras_mixer.tflite.run.verify import verify
 
@@ -139,7 +140,9 @@ def export(
     )
     content = with_metadata(content, metadata)
     scores = Runner(content)(image)
-    sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
+    files = {path.name: path.read_bytes() for path in others} | {file: content}
+    sizes = {name: len(content) for name, content in files.items()}
+    runtimes = {name: runtimes_of(content) for name, content in files.items()}
     reports = [
         (
             crop,
@@ -155,7 +158,7 @@ def export(
     ]
     if reports:  # labels tell more than the model alone
         found = TASKS[reports[0][1].task](found.units, found.activation)
-    text = card(metadata, shape, found, sizes, scores, of_file, reports)
+    text = card(metadata, shape, found, sizes, runtimes, scores, of_file, reports)
     contents |= {
         CARD: text.encode(),
         file: content,

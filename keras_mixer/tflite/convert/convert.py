@@ -21,6 +21,7 @@ from keras_mixer.tflite.convert.model import check_backend, image_shape
 from keras_mixer.tflite.convert.quantise import odd_widths, quantise
 from keras_mixer.tflite.convert.recipes import RECIPES, find
 from keras_mixer.tflite.convert.rewrite import REWRITES
+from keras_mixer.tflite.convert.versions import with_versions
 from keras_mixer.tflite.file.interpreter import open_interpreter
 from keras_mixer.tflite.file.metadata import with_preprocessing
 
@@ -147,7 +148,8 @@ def convert(
     if recipe.weights == "float16":
         check_float16(content, layers, in_float, who)
     found = checked_ranges(content, images, recipe, layers, who)
-    return finished(quantise(content, recipe, found, keep_float=in_float, integer_io=integer_io))
+    content = quantise(content, recipe, found, keep_float=in_float, integer_io=integer_io)
+    return finished(with_versions(content, who))
 
 
 def _check_widths(odd, who):
