@@ -24,7 +24,7 @@ from tests.weights.official import checkpoint
 
 COMMANDS = (
     *("quickstart", "doctor", "models", "train", "evaluate", "recipes", "preflight", "export"),
-    *("inspect", "verify", "sensitivity", "benchmark", "predict", "show-weights"),
+    *("inspect", "verify", "sensitivity", "benchmark", "c-array", "predict", "show-weights"),
 )
 
 

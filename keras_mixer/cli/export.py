@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.progress import Progress
 from rich.table import Table
 
-from keras_mixer._files import check_new
+from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 from keras_mixer._text import printable
 from keras_mixer.cli.options import (
@@ -230,3 +230,22 @@ def benchmark(
     with console.status(f"Timing {tflite}"), quiet():
         timing = benchmark(tflite, threads=threads, runs=runs)
     console.print(str(timing), highlight=False)
+
+
+def c_array(
+    tflite: Annotated[Path, typer.Argument(help="A .tflite file of recipe int8.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The header to write; by default FILE.h.")
+    ] = None,
+    overwrite: Overwrite = False,
+):
+    """Write a .tflite file as a C++ header, with its ops, for LiteRT for Microcontrollers."""
+    output = output or tflite.with_suffix(".h")
+    check_new(output, overwrite)
+    with quiet():
+        from keras_mixer.tflite import c_array
+
+        header = c_array(tflite)
+    with whole_file(output, overwrite) as path:
+        path.write_text(header, encoding="utf-8")
+    console.print(f"{output}", soft_wrap=True, highlight=False)

@@ -3,6 +3,8 @@
 `.ci/tools/runtimes FOLDER` makes the environments; KERAS_MIXER_TOOLS names FOLDER.
 """
 
+import csv
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 
 import keras_mixer
-from keras_mixer.tflite import RECIPES, convert
+from benchmarks.runtimes import known, ops, probe
+from keras_mixer.tflite import RECIPES, convert, inspect
 from keras_mixer.tflite._litert import schema
 from keras_mixer.tflite.convert.versions import ENTRY
 from keras_mixer.tflite.file.content import entry_of, packed, unpacked
-from keras_mixer.tflite.file.runtimes import FAULTS, OLDEST, Runtimes, runtimes_of
+from keras_mixer.tflite.file.runtimes import FAULTS, OLDEST, TABLE, Runtimes, runtimes_of
 from keras_mixer.tflite.run.runner import Runner
 from tests.conftest import ROOT
 from tests.test_docs import table
@@ -117,15 +120,20 @@ def today(folder):
     }
 
 
-def scores_in(environment, folder):
-    """File -> scores, or the runtime's message why it refuses the file."""
-    found = folder / f"{environment}.npz"
+def python_of(environment):
+    """The Python of a runtime's environment; without it the test is skipped."""
     tools = os.environ.get("KERAS_MIXER_TOOLS")
     if not tools:
         pytest.skip("KERAS_MIXER_TOOLS is not set; .ci/tools/runtimes makes what it names")
     python = Path(tools, "runtimes", environment, "bin/python")
     if not python.exists():
         pytest.skip(f"{python} is missing; .ci/tools/runtimes makes it")
+    return python
+
+
+def scores_in(environment, folder):
+    """File -> scores, or the runtime's message why it refuses the file."""
+    python, found = python_of(environment), folder / f"{environment}.npz"
     if not found.exists():
         subprocess.run([python, "-I", "-c", RUN, folder, found], check=True, capture_output=True)
     return {name: f"{v}" if v.dtype.kind == "U" else v for name, v in np.load(found).items()}
@@ -166,6 +174,30 @@ def test_what_is_said_to_be_wrong_is_wrong_without_an_error(name, environment, f
     assert np.mean(scores.argmax(-1) == today[name].argmax(-1)) < 0.6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_runtime_has_the_versions_of_ops_that_the_table_says(environment, tmp_path):
+    runtime, version = environment.split("-")
+    numbers = {op: number for number, op in ops().items()}
+    with TABLE.open(newline="") as file:
+        table = {(row["op"], int(row["version"])): row[runtime] for row in csv.DictReader(file)}
+    for op, of_op in table:
+        (tmp_path / f"{op}-{of_op}").write_bytes(probe(numbers[op], of_op))
+    expected = {op for op, since in table.items() if since and number(since) <= number(version)}
+    assert known(python_of(environment), tmp_path) == expected
+
+
+def test_inspect_says_what_a_file_needs_and_what_is_wrong_in_older_runtimes():
+    found = inspect(tiny_files()["int8"])
+    text = " ".join(str(found).split())
+    assert "Needs TensorFlow Lite 2.10 or LiteRT 1.0." in text
+    assert "TensorFlow Lite before 2.10 computes FULLY_CONNECTED with int8 input and int8" in text
+    [wrong] = json.loads(json.dumps(found.as_dict()))["runtimes"]["wrong"]
+    assert wrong.endswith("wrongly, without an error")
+    text = str(inspect(tiny_files()["float32"]))
+    assert "Needs TensorFlow Lite 2.9 or LiteRT 1.0; older ones were not tried." in text
+
+
 def test_each_recipe_needs_what_the_documentation_says():
     for name, content in tiny_files().items():
         found = runtimes_of(content)
@@ -176,7 +208,7 @@ def test_each_recipe_needs_what_the_documentation_says():
 
 
 def test_the_documentation_has_a_row_for_each_recipe():
-    rows = table("docs/export.md", "recipe", "TensorFlow Lite", "LiteRT")
+    rows = table("docs/export.md", "file", "TensorFlow Lite", "LiteRT")
     assert {recipe: (tensorflow, litert) for recipe, tensorflow, litert, _ in rows} == NEEDS
 
 
