@@ -40,6 +40,7 @@ int main() {{
 # The class of each image in a file of float32 numbers.
 HOST = """
 #include <cstdio>
+#include <cstdlib>
 #include <vector>
 #include "classify.h"
 int main(int, char** arguments) {
