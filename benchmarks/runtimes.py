@@ -95,6 +95,7 @@ def measured(environments):
             for runtime, pythons in environments.items()
         }
     every = set().union(*(had for versions in found.values() for had in versions.values()))
+    every |= {(op, 1) for op in {*ops().values()} - {op for op, _ in every}}  # no runtime has them
     rows = []
     for op, version in sorted(every):
         oldest = {

@@ -19,6 +19,7 @@ from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert.convert import convert
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.convert.recipes import find
+from keras_mixer.tflite.file.content import content_of
 from keras_mixer.tflite.file.labels import check_labels, read_labels, to_lines
 from keras_mixer.tflite.file.metadata import LABELS, Metadata, with_metadata
 from keras_mixer.tflite.file.runtimes import runtimes_of
@@ -120,6 +121,7 @@ def export(
         check_new(path, overwrite)
     others = [path for path in sorted(folder.glob("model_*.tflite")) if path.name != file]
     _check_shared(folder, contents, others, overwrite)
+    files = {path.name: content_of(path)[1] for path in others}
 
     metadata = Metadata(
         name=name or model.name,
@@ -140,7 +142,7 @@ def export(
     )
     content = with_metadata(content, metadata)
     scores = Runner(content)(image)
-    files = {path.name: path.read_bytes() for path in others} | {file: content}
+    files[file] = content
     sizes = {name: len(content) for name, content in files.items()}
     runtimes = {name: runtimes_of(content) for name, content in files.items()}
     reports = [

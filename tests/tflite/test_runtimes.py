@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import keras_mixer
 from benchmarks.runtimes import known, ops, probe
@@ -22,7 +23,7 @@ from keras_mixer.tflite.file.runtimes import FAULTS, OLDEST, TABLE, Runtimes, ru
 from keras_mixer.tflite.run.runner import Runner
 from tests.conftest import ROOT
 from tests.test_docs import table
-from tests.tflite.files import tiny_files
+from tests.tflite.files import tiny_file, tiny_files
 
 # What each recipe of a Mixer needs, as docs/export.md says.
 NEEDS = {
@@ -97,8 +98,17 @@ def ungated(content):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """MixerTi4 by every recipe, and images."""
-    folder = tmp_path_factory.mktemp("runtimes")
+    """MixerTi4 by every recipe, and images; made once for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runtimes"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            _make(folder)
+    return folder
+
+
+def _make(folder):
+    folder.mkdir()
     model = keras_mixer.MixerTi4(weights="cifar10")
     for name, recipe in RECIPES.items():
         calibration = spotted(seed=1) if recipe.calibrated else None
@@ -107,7 +117,6 @@ def folder(tmp_path_factory):
         if name in UNGATED:
             (folder / f"{name}-ungated.tflite").write_bytes(ungated(content))
     np.save(folder / "images.npy", spotted(seed=0))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -221,12 +230,15 @@ def test_a_gate_keeps_out_all_runtimes_that_are_wrong():
         assert "FULLY_CONNECTED" in wrong
 
 
-def test_an_op_newer_than_every_runtime_needs_one_that_is_not_known():
-    content = tiny_files()["float32"]
+@pytest.mark.parametrize(
+    ("op", "version"), [("TRANSPOSE", 99), ("GELU", 99), ("STABLEHLO_TRANSPOSE", 1), (250, 1)]
+)
+def test_an_op_newer_than_every_runtime_needs_one_that_is_not_known(op, version):
+    content = tiny_file("float32")
     model = unpacked(content, "test")
-    for code in model.operatorCodes:
-        if code.builtinCode == schema().BuiltinOperator.TRANSPOSE:
-            code.version = 99
+    [code] = [c for c in model.operatorCodes if c.builtinCode == schema().BuiltinOperator.TRANSPOSE]
+    code.builtinCode = getattr(schema().BuiltinOperator, op) if isinstance(op, str) else op
+    code.version = version
     found = runtimes_of(packed(model, {}, len(content), "test"))
     assert found == Runtimes(None, None)
     assert str(found) == "Needs a newer runtime than LiteRT 2.3."

@@ -4,6 +4,8 @@ import numpy as np
 
 from keras_mixer.tflite._litert import schema
 
+UNKNOWN = "op {}"  # the name of an op of a newer schema than ours, by its number
+
 
 class Graph:
     """A subgraph: its tensors, inputs, outputs and ops.
@@ -63,7 +65,7 @@ def graphs_in(content):
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = names.get(number, f"op {number}")
+        name = names.get(number, UNKNOWN.format(number))
         custom = text(code.CustomCode() or b"CUSTOM")
         codes.append((custom if name == "CUSTOM" else name, code.Version()))
     dtypes = {number: name.lower() for number, name in dtypes.items()}

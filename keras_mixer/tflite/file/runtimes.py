@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from keras_mixer._text import listed
-from keras_mixer.tflite.file.graphs import graphs_in
+from keras_mixer.tflite.file.graphs import UNKNOWN, graphs_in
 
 TABLE = Path(__file__).with_name("op_versions.csv")
 # Older ones than these were not tried. LiteRT is what TensorFlow Lite is called since 2.17.
@@ -160,12 +160,11 @@ def _versions(graphs, key):
     """The versions of a runtime that brought the versions of ops in a file; None if none did."""
     table = _table()
     for name, version in {op[:2] for graph in graphs for op in graph.ops}:
-        if name in table:
-            newer = {number: row[key] for number, row in table[name].items()}
-            if version > max(newer):
-                yield None
-            elif version >= min(newer):
-                yield newer[version]
+        newer = table.get(name, {})
+        if name == UNKNOWN.format(name[3:]) or version > max(newer, default=version):
+            yield None
+        elif version >= min(newer, default=version + 1):
+            yield newer[min(of_op for of_op in newer if of_op >= version)][key]
 
 
 @cache
