@@ -14,6 +14,7 @@ from PIL import Image
 
 import keras_mixer
 from benchmarks import (
+    arm,
     edge,
     edge_plot,
     flax_mixer,
@@ -158,6 +159,21 @@ def test_the_edge_benchmark_draws_whatever_was_measured(tmp_path, monkeypatch):
     without = width(edge_plot.draw(tmp_path / "edge.png"))
     measure.write_csv("edge_accuracy", [{"candidate": "keras_mixer int8", "accuracy": 0.5}])
     assert width(edge_plot.draw(tmp_path / "edge.png")) > without
+
+
+@pytest.mark.parametrize("model", arm.MODELS)
+def test_on_arm_float16_is_computed_in_it_alone(model):
+    rows = {(row["model"], row["cpu"], row["file"]): row for row in arm.table("arm")}
+    row = rows[model, "cortex-a76", "float16"]
+    assert float(row["ratio"]) <= 0.56
+    assert float(row["float32 multiply-add"]) == 0
+
+
+def test_the_picture_of_arm_shows_every_model_of_the_table(tmp_path):
+    picture = arm.draw(tmp_path / "arm.png")
+    models = {row["model"] for row in arm.table("arm")}
+    with Image.open(picture) as image:
+        assert image.width > 400 * len(models)
 
 
 def test_the_operations_that_are_counted_are_those_of_the_model():

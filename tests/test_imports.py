@@ -57,9 +57,9 @@ MAY = {
     },
     "tflite/run": {
         *("images", "tasks", "tflite/convert", "tflite/examples", "tflite/file", "tflite/reading"),
-        *("_arrays", "_backend", "_extras", "_keras", "_text"),
+        *("_arrays", "_backend", "_extras", "_keras", "_text", "tflite/_litert"),
     },
-    "tflite/_litert": {"_extras"},
+    "tflite/_litert": {"_extras", "_quiet"},
     "tflite/card": {"tasks", "tflite/convert", "tflite/file"},
     "tflite/export": {
         *(
@@ -81,10 +81,11 @@ MAY = {
         *("images", "models", "tflite", "tflite/convert"),
         *("_backend", "_extras", "_files", "_quiet"),
     },
+    "web": {"weights"},
     "cli": {
         *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
         *("loading", "tflite/file", "training", "visualize", "weights"),
-        *("_accelerators", "_arrays", "_backend", "_files", "_quiet", "_runs", "_text"),
+        *("web", "_accelerators", "_arrays", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
 TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/reading"}

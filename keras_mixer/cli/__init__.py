@@ -15,7 +15,7 @@ import typer
 
 from keras_mixer._accelerators import tpu_address, tpu_chips
 from keras_mixer._backend import LOAD
-from keras_mixer.cli import export, machine, models, train
+from keras_mixer.cli import export, machine, models, serve, train
 from keras_mixer.cli.errors import report
 from keras_mixer.cli.options import Recipe
 from keras_mixer.cli.output import console, warn
@@ -65,6 +65,6 @@ for _command in (  # in the order of --help
     *(train.train, train.evaluate, train.recipes, machine.preflight),
     *(export.export, export.inspect, export.verify, export.sensitivity, export.benchmark),
     export.c_array,
-    *(models.predict, models.show_weights),
+    *(models.predict, serve.serve, models.show_weights),
 ):
     app.command()(_command)

@@ -15,6 +15,7 @@ from keras_mixer._text import printable
 from keras_mixer.cli.options import (
     Calibration,
     CutAs,
+    Float16Arithmetic,
     ImageFiles,
     InputRange,
     KeepFloat,
@@ -54,6 +55,7 @@ def export(
     labels: Labels = None,
     calibration: Calibration = None,
     keep_float: KeepFloat = None,
+    float16_arithmetic: Float16Arithmetic = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +100,7 @@ def export(
             labels=labels or classes,
             calibration=calibration,
             keep_float=keep_float or (),
+            float16_arithmetic=float16_arithmetic,
             input_range=input_range,
             data=data and measured_images(data, file, known_classes(keras_model, file, weights)),
             name=name,

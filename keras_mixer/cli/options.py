@@ -88,6 +88,13 @@ KeepFloat = Annotated[
         "be repeated. `keras-mixer sensitivity` shows which layers are worth it."
     ),
 ]
+Float16Arithmetic = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether ARM CPUs that have float16 arithmetic compute in it; by default in recipe "
+        "float16 only. float32 can have it too."
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="CPU threads; by default one per core, at most four."),

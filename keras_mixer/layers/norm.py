@@ -1,9 +1,16 @@
-"""Layer normalisation, in a form that is fast on TPUs and in int8."""
+"""Layer normalisation, in forms that are fast on TPUs, in int8 and in float16."""
+
+import math
 
 import keras
 from keras import ops
 
-FORMS = "centred", "two_stage"
+FORMS = "centred", "two_stage", "float16"
+# Added to half the mean magnitude, so that the factor 1 / half is at most 1,000.
+SMALLEST_HALF = 1e-3
+# In the form "float16" the squares of `d / half` are computed in this unit: they are at most C^2,
+# which float16 holds for C up to 2,047.
+SQUARES = 64
 
 
 def one_pass_variance(x, mean):
@@ -29,8 +36,10 @@ class LayerNorm(keras.layers.Layer):
         form: How it is computed. `"centred"`: as above. `"two_stage"`: the same function for 8-bit
             arithmetic, which cannot represent the variances of tokens with small and with large
             activations on one scale. `d` is first divided by half its mean magnitude, then
-            normalised as above. `keras_mixer.tflite.convert` chooses it; it has no advantage in
-            training.
+            normalised as above. `"float16"`: the same in 16 bits, where `d * d` would overflow from
+            256 on; the squares are computed so that XNNPACK does not fuse them with their mean,
+            for which it has no float16 kernel. `keras_mixer.tflite.convert` chooses the form; the
+            last two have no advantage in training.
         affine: Whether there are `gamma` and `beta`.
         tokens_first: Whether to normalise inputs [B, S, C] in [S, B, C] order, as the block before
             it does, see `Residual`; the result is the same. The TPU compiler fuses the gradient
@@ -48,7 +57,7 @@ class LayerNorm(keras.layers.Layer):
         super().__init__(**kwargs)
         if form not in FORMS:
             raise ValueError(
-                f"LayerNorm '{self.name}' needs form to be {' or '.join(map(repr, FORMS))}; "
+                f"LayerNorm '{self.name}' needs form to be one of {', '.join(map(repr, FORMS))}; "
                 f"got {form!r}."
             )
         self.epsilon = epsilon
@@ -76,15 +85,18 @@ class LayerNorm(keras.layers.Layer):
         x = ops.cast(x, dtype)
         mean = ops.mean(x, axis=-1, keepdims=True)
         d, epsilon = x - mean, self.epsilon
-        if self.form == "two_stage":
+        if self.form != "centred":
             # The deviations above the mean and below it have the same sum, so this is half of
             # mean(|d|). LiteRT fuses the relu with `mean - x`, but not with `-d`.
             half = ops.mean(ops.relu(mean - x), axis=-1, keepdims=True)
-            root = ops.rsqrt(half + epsilon)
+            root = ops.rsqrt(half + SMALLEST_HALF)
             scale = root * root
-            d, epsilon = d * scale, epsilon * scale * scale
+            deviation = scale * math.sqrt(epsilon)  # epsilon itself is not a normal float16
+            d, epsilon = d * scale, deviation * deviation
         if of_16_bits and self.form == "centred":
             variance = one_pass_variance(x, mean)
+        elif self.form == "float16":
+            variance = ops.mean(d * (d / SQUARES), axis=-1, keepdims=True) * SQUARES
         else:
             # `d * d`, never ops.square(x - mean): the converter would fuse that back together.
             variance = ops.mean(d * d, axis=-1, keepdims=True)

@@ -12,8 +12,11 @@ from contextlib import redirect_stderr
 import numpy as np
 
 from keras_mixer._extras import needs
+from keras_mixer._quiet import quiet
 
 EVERY_OP = "*"
+# Of XNNPACK's delegate: signed and unsigned int8, its defaults; and float16 on every CPU.
+XNNPACK_FLAGS, FORCE_FP16 = 1 | 2, 4
 # A program that loads a file, and prints its ops as JSON if this release of LiteRT tells them.
 # Arguments: the path, whether to run it, the largest number of bytes.
 LOAD_ALONE = """
@@ -52,6 +55,48 @@ def op_details(interpreter):
     """
     details = getattr(interpreter, "_get_ops_details", None)
     return None if details is None else details()
+
+
+class Float16Runner:
+    """Runs a float file in float16, as ARM CPUs run it: float32 `[H, W, C] -> [scores]`.
+
+    Args:
+        content: The file's content: one input and one output.
+        threads: CPU threads.
+
+    Raises:
+        ValueError: This CPU cannot run it in float16, or not all of it.
+    """
+
+    def __init__(self, content, threads):
+        with needs(__name__):
+            from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Options
+            from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+
+        cpu = CpuOptions(num_threads=threads, xnnpack_flags=XNNPACK_FLAGS | FORCE_FP16)
+        options = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=cpu)
+        with quiet():  # it logs each accelerator that is not there
+            try:
+                self.model = CompiledModel.from_buffer(content, options=options)
+            except RuntimeError as error:
+                raise ValueError(str(error)) from None
+            if not self.model.is_fully_accelerated():
+                raise ValueError("XNNPACK does not run every op of the file in float16.")
+            [self.image] = self.model.create_input_buffers(0)
+            [self.scores] = self.model.create_output_buffers(0)
+        [signature] = self.model.get_signature_list()
+        [output] = self.model.get_output_tensor_details(signature).values()
+        self.classes = int(output["shape"][-1])
+
+    def __call__(self, image):
+        self.image.write(np.ascontiguousarray(image, np.float32).ravel())
+        self.model.run_by_index(0, [self.image], [self.scores])
+        return self.scores.read(self.classes, np.float32)
+
+    def close(self):
+        with quiet():
+            self.model.close()
+            self.model = self.image = self.scores = None  # which ends, and logs, its accelerators
 
 
 def schema():

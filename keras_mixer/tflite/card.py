@@ -22,7 +22,7 @@ TEXT = """\
 
 {older}All files have the same input and output, so that an app can exchange one for another.
 {labels_line}The files hold the information of this page as LiteRT metadata:
-`keras-mixer inspect {file}` shows it.
+`keras-mixer inspect {file}` shows it. In a browser: `keras-mixer serve FOLDER`.
 
 ## Input and output
 

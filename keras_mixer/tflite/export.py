@@ -47,6 +47,7 @@ def export(
     license: str = "",
     overwrite: bool = False,
     task: str | None = None,
+    float16_arithmetic: bool | None = None,
 ) -> Path:
     """Converts a model and writes the `.tflite` file, test data for an app and a model card.
 
@@ -69,7 +70,7 @@ def export(
         labels: Class names in the order of the scores: a sequence, or the path of a text
             file with one name per line. For one score, yes or no, the name of class 1, or those of
             both classes, class 1 second; `labels.txt` then has that of class 1.
-        calibration, keep_float: As in `convert`.
+        calibration, keep_float, float16_arithmetic: As in `convert`.
         input_range: The values of a black and of a white pixel, if the model does not state them;
             see `keras_mixer.preprocessing`. The file takes the same scale. If the scale differs by
             channel, which MediaPipe does not support, the file takes pixels from 0 to 255 instead
@@ -139,6 +140,7 @@ def export(
         keep_float=keep_float,
         input_range=of_model.input_range,
         pixels=by_channel,
+        float16_arithmetic=float16_arithmetic,
     )
     content = with_metadata(content, metadata)
     scores = Runner(content)(image)

@@ -19,12 +19,13 @@ TAIL = 1e-4
 MOST = 500
 
 
-def calibration_images(recipe, calibration, shape, who, takes):
+def calibration_images(recipe, calibration, shape, who, takes, optional=False):
     """The calibration images as a list; None for a recipe that does not use them.
 
-    Of images in memory or on disk all are taken, of a data set or other batches the first `MOST`.
+    With `optional` a recipe without quantised activations may have them, to look at their range. Of
+    images in memory or on disk all are taken, of a data set or other batches the first `MOST`.
     """
-    if not recipe.calibrated:
+    if not recipe.calibrated and (calibration is None or not optional):
         if calibration is not None:
             raise ValueError(f"{who} takes no calibration; only quantised activations need ranges.")
         return None

@@ -3,10 +3,14 @@
 LiteRT may abort the process that loads a quantised file whose scales are NaN or far too large.
 """
 
+from itertools import chain
+
 import numpy as np
 from keras import ops
 
+from keras_mixer._text import listed
 from keras_mixer.tflite.convert.quantise import MATMULS
+from keras_mixer.tflite.file.interpreter import every_tensor
 from keras_mixer.tflite.file.ops import constants_of
 
 FLOAT16 = float(np.finfo(np.float16).max)  # 65504
@@ -51,6 +55,32 @@ def check_float16(content, layers, kept, who):
                 f"'{layers.get(name, name)}' has weights up to {largest:.3g}. Keep it in float32 "
                 "with keep_float= (--keep-float), or take recipe 'float32' or 'dynamic_int8'."
             )
+
+
+def check_float16_arithmetic(content, images, layers, who):
+    """Raises ValueError if a number in a float32 file is beyond float16's range on some image.
+
+    Args:
+        content: The float32 file.
+        images: Images as the file takes them.
+        layers: Name of a tensor -> path of the layer that makes it.
+    """
+    beyond = {}  # layer -> its largest number
+    constants = constants_of(content, MATMULS)
+    tensors = (pair for found in every_tensor(content, images) for pair in found.items())
+    for name, values in chain(constants, tensors):
+        size = np.abs(values).max(initial=0)
+        if not size <= FLOAT16:
+            layer = f"'{layers.get(name, name)}'"
+            beyond[layer] = max(beyond.get(layer, 0), size)
+    if beyond:
+        found = [f"{layer} up to {size:.3g}" for layer, size in beyond.items()]
+        raise ValueError(
+            f"{who} makes a file that ARM CPUs compute in float16, which ends at {FLOAT16:.0f}; "
+            f"on {len(images)} images the outputs and weights of layers are larger: "
+            f"{listed(found[:5])}. Convert with float16_arithmetic=False "
+            "(--no-float16-arithmetic) to have CPUs compute in float32; GPUs use float16 anyway."
+        )
 
 
 def check_ranges(found, layers, who):

@@ -24,7 +24,7 @@ NOISE_FACTOR = 10
 CALIBRATION_IMAGES = 2
 
 
-def check_same(model, content, shape, images=(), every_op=False, without=(), pixels=None):
+def check_same(model, content, shape, images=(), arithmetic="float32", without=(), pixels=None):
     """Raises ValueError unless a float32 file and its model give the same scores, all finite.
 
     The model computes in float32 for this, whatever its policy, and its GELUs in their tanh form
@@ -36,24 +36,23 @@ def check_same(model, content, shape, images=(), every_op=False, without=(), pix
         shape: `(H, W, C)` of an image.
         images: Images as the model takes them, if there are any; the first two are used, and two
             synthetic ones.
-        every_op, without, pixels: With which the file was made, see `to_float`.
+        arithmetic, without, pixels: With which the file was made, see `to_float`.
     """
     graph = Graph(model)
-    tanh_gelus = every_op and "gelu_in_steps" not in without
+    tanh_gelus = arithmetic == "integer" and "gelu_in_steps" not in without
     whole = "float" not in graph.image.dtype
-    examples = np.stack([*images[:CALIBRATION_IMAGES], *_examples(shape, whole)])
-    examples = examples.astype(np.float32)
-    noise = np.random.default_rng(1).choice([-NOISE, NOISE], examples.shape)
-    noisy = examples if whole else (examples * (1 + noise)).astype(np.float32)
+    tried = np.stack([*images[:CALIBRATION_IMAGES], *examples(shape, whole)]).astype(np.float32)
+    noise = np.random.default_rng(1).choice([-NOISE, NOISE], tried.shape)
+    noisy = tried if whole else (tried * (1 + noise)).astype(np.float32)
     with graph.in_float32(), _tanh_gelus(graph, tanh_gelus):
-        both = _scores(model, np.concatenate([examples, noisy]))
+        both = _scores(model, np.concatenate([tried, noisy]))
     expected, disturbed = np.split(both, 2)
     # On a synthetic image, which may be of another scale than the model's, numbers may overflow.
     finite = [i for i, scores in enumerate(expected) if np.isfinite(scores).all()]
     if not finite:
         raise ValueError(
-            f"convert: the scores of '{model.name}' are not finite on any of {len(examples)} "
-            f"images. {_first_not_finite(graph, examples[:1])}"
+            f"convert: the scores of '{model.name}' are not finite on any of {len(tried)} "
+            f"images. {_first_not_finite(graph, tried[:1])}"
         )
 
     interpreter = open_interpreter(content)
@@ -62,7 +61,7 @@ def check_same(model, content, shape, images=(), every_op=False, without=(), pix
         interpreter.get_output_details(),
     )
     for i in finite:
-        in_file = pixels.pixels(examples[i]) if pixels else examples[i]
+        in_file = pixels.pixels(tried[i]) if pixels else tried[i]
         interpreter.set_tensor(image_tensor["index"], in_file[None])
         interpreter.invoke()
         got = interpreter.get_tensor(score_tensor["index"])[0].astype(np.float64)
@@ -72,9 +71,9 @@ def check_same(model, content, shape, images=(), every_op=False, without=(), pix
         difference = np.abs(got - expected[i]).max(initial=0)
         if not difference <= allowed:  # a NaN is a difference
             with graph.in_float32(), _tanh_gelus(graph, tanh_gelus):
-                values = graph.run(ops.convert_to_tensor(examples[i][None]))
+                values = graph.run(ops.convert_to_tensor(tried[i][None]))
             values = {value: _array(tensor) for value, tensor in values.items()}
-            where = _wrong_rewrite(graph, values, examples[i], every_op, without)
+            where = _wrong_rewrite(graph, values, tried[i], arithmetic, without)
             where = where or _wrong_in_file(graph, values, content, in_file)
             raise ValueError(
                 f"convert: the .tflite file of '{model.name}' does not compute what the model "
@@ -85,7 +84,7 @@ def check_same(model, content, shape, images=(), every_op=False, without=(), pix
             )
 
 
-def _examples(shape, whole):
+def examples(shape, whole):
     """Two synthetic images: noise in [-1, 1], and a picture of whole numbers from 0 to 255.
 
     Most models take one of these ranges. With `whole` the noise is of whole numbers too.
@@ -130,7 +129,7 @@ def _tanh_gelus(graph, tanh_gelus):
         yield
 
 
-def _wrong_rewrite(graph, values, image, every_op, without):
+def _wrong_rewrite(graph, values, image, arithmetic, without):
     """Names the first call whose output differs after the rewrites, traced as for the converter.
 
     None if the scores do not differ.
@@ -141,7 +140,7 @@ def _wrong_rewrite(graph, values, image, every_op, without):
     """
     import tensorflow as tf
 
-    with rewritten(graph.model, every_op, without) as other:
+    with rewritten(graph.model, arithmetic, without) as other:
         outputs = [call.outputs for call in other.calls]
 
         @partial(tf.function, autograph=False)

@@ -9,7 +9,8 @@ from keras_mixer._extras import needs
 from keras_mixer._types import Images, InputRange
 from keras_mixer.images import PIXELS, find_preprocessing, preprocessing
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
-from keras_mixer.tflite.convert.checks import check_float16
+from keras_mixer.tflite.convert.checks import check_float16, check_float16_arithmetic
+from keras_mixer.tflite.convert.compare import examples
 from keras_mixer.tflite.convert.float_file import checked_float_file
 from keras_mixer.tflite.convert.layer_names import (
     layer_paths,
@@ -22,8 +23,10 @@ from keras_mixer.tflite.convert.quantise import odd_widths, quantise
 from keras_mixer.tflite.convert.recipes import RECIPES, find
 from keras_mixer.tflite.convert.rewrite import REWRITES
 from keras_mixer.tflite.convert.versions import with_versions
+from keras_mixer.tflite.file import precision
+from keras_mixer.tflite.file.content import with_entries
 from keras_mixer.tflite.file.interpreter import open_interpreter
-from keras_mixer.tflite.file.metadata import with_preprocessing
+from keras_mixer.tflite.file.metadata import preprocessing_entry
 
 
 def convert(
@@ -36,6 +39,7 @@ def convert(
     input_range: InputRange | None = None,
     pixels: bool = False,
     without: Iterable[str] = (),
+    float16_arithmetic: bool | None = None,
     integer_ends: bool | None = None,
 ) -> bytes:
     """Converts an image model for LiteRT, on CPUs and phones.
@@ -46,7 +50,8 @@ def convert(
     without a change of its function: where possible, the input's rescaling and the norms' scales
     are folded into the weights of the layers that follow. In `"int8"` and `"int16x8"` GELUs are in
     their tanh form, up to 5e-4 from the erf form, because microcontrollers have no op for the
-    latter.
+    latter. ARM CPUs that have float16 arithmetic (ARMv8.2 and later) compute a `"float16"` file in
+    it, with half the instructions; norms are in a form that stays within its range.
 
     Any functional or Sequential model converts if LiteRT has its operations. The model's own layers
     run, with their state, and the model is unchanged afterwards. The float32 file, from which the
@@ -64,6 +69,8 @@ def convert(
             iterable of batches, a path or anything else that `verify` takes; labels are ignored.
             About a hundred images are enough, if they look like those that the file will see. Of a
             data set or another stream of batches, which may be without end, the first 500 are read.
+            With `float16_arithmetic` they are optional: numbers beyond float16 are looked for on
+            them, and otherwise on two synthetic images.
         keep_float: Layers that stay in float32: a path such as `"block_0/token_mlp/expand"`, or a
             pattern such as `"block_*/token_mlp"`, which also selects the layers within; or several
             of them. `sensitivity` finds the layers for which this is worthwhile.
@@ -78,6 +85,9 @@ def convert(
         without: Names of rewrites to leave out, to measure what each is worth: `"float_pixels"`,
             `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"dense_stem"`,
             `"norm_form"` or `"batch_first"`.
+        float16_arithmetic: Whether ARM CPUs that have float16 arithmetic compute in it; by default
+            in `"float16"` only. `"float32"` can have it too. Other recipes cannot: their matrix
+            multiplications are in integers, and nothing is gained for the rest.
         integer_ends: Deprecated name of `integer_io`.
 
     Returns:
@@ -88,8 +98,9 @@ def convert(
             more than one input or output; missing calibration images, or images of the wrong shape
             or not finite; calibration images for a recipe that does not use them; `"dynamic_int4"`
             with a layer of odd width; a model with an op that LiteRT does not have, or one that
-            Keras has quantised; weights, scores or ranges that are not finite; a file that gives
-            other scores than the model, with the layer at which the difference starts.
+            Keras has quantised; weights, scores or ranges that are not finite, or beyond float16 in
+            a file that is computed in it; a file that gives other scores than the model, with the
+            layer at which the difference starts.
         RuntimeError: Keras runs on another backend than TensorFlow.
         ImportError: The extra `tflite` is not installed.
     """
@@ -106,7 +117,9 @@ def convert(
     shape = image_shape(model, "convert")
     who = f"convert with recipe '{recipe.name}'"
     takes = find_preprocessing(model, input_range)
-    images = calibration_images(recipe, calibration, shape, who, takes)
+    arithmetic = _arithmetic(recipe, float16_arithmetic, who)
+    in_float16 = arithmetic == "float16"
+    images = calibration_images(recipe, calibration, shape, who, takes, optional=in_float16)
     if integer_io and not recipe.every_op:
         every = ", ".join(f"'{r.name}'" for r in RECIPES.values() if r.every_op)
         raise ValueError(f"{who} has a float32 input and output; integer_io needs {every}.")
@@ -129,18 +142,18 @@ def convert(
     if pixels and takes is None:
         preprocessing(model)  # raises an error that asks for input_range
     scale = takes if pixels else None
-    content = checked_float_file(model, shape, recipe, who, images, without, scale)
+    content = checked_float_file(model, shape, recipe, who, images, without, scale, arithmetic)
     in_file = takes and (takes.ranging(PIXELS) if pixels else takes)
-
-    def finished(content):
-        return with_preprocessing(content, in_file, who) if in_file else content
-
-    if recipe.name == "float32":
-        return finished(content)
+    entries = preprocessing_entry(in_file) if in_file else {}
     if scale and images:
         images = [scale.pixels(image) for image in images]
 
     layers = layers_by_tensor(open_interpreter(content), model)
+    if in_float16:
+        check_float16_arithmetic(content, images or _synthetic(shape, in_file), layers, who)
+        entries |= {precision.ENTRY: precision.FLOAT16}
+    if recipe.name == "float32":
+        return with_entries(content, entries, who)
     in_float = [name for name, layer in layers.items() if kept & {layer, *layers_in(name, paths)}]
     if recipe.weights == "int4":
         odd = odd_widths(content, in_float)
@@ -148,8 +161,29 @@ def convert(
     if recipe.weights == "float16":
         check_float16(content, layers, in_float, who)
     found = checked_ranges(content, images, recipe, layers, who)
-    content = quantise(content, recipe, found, keep_float=in_float, integer_io=integer_io)
-    return finished(with_versions(content, who))
+    quantised = quantise(content, recipe, found, keep_float=in_float, integer_io=integer_io)
+    return with_versions(quantised, entries, who)
+
+
+def _arithmetic(recipe, float16_arithmetic, who):
+    """What the file computes in, see `rewritten`; a ValueError if the recipe cannot."""
+    if float16_arithmetic is None:
+        return recipe.arithmetic
+    if float16_arithmetic and recipe.weights not in ("float16", "float32"):
+        raise ValueError(
+            f"{who} multiplies matrices in integers, and computing the rest in float16 gains "
+            "nothing; float16_arithmetic (--float16-arithmetic) needs recipe 'float16' or "
+            "'float32'."
+        )
+    return "float16" if float16_arithmetic else "integer" if recipe.every_op else "float32"
+
+
+def _synthetic(shape, preprocessing):
+    """Two images as a file takes them: a picture, and noise."""
+    noise, picture = examples(shape, whole=True)
+    if preprocessing is None:
+        return [picture / 127.5 - 1, noise / 127.5 - 1]
+    return [preprocessing.scaled(pixels) for pixels in (picture, noise)]
 
 
 def _check_widths(odd, who):

@@ -14,7 +14,9 @@ from keras_mixer.tflite.convert.compare import check_same
 from keras_mixer.tflite.convert.rewrite import rewritten
 
 
-def checked_float_file(model, shape, recipe, who, images=None, without=(), pixels=None):
+def checked_float_file(
+    model, shape, recipe, who, images=None, without=(), pixels=None, arithmetic=None
+):
     """The float32 `.tflite` that a recipe starts from, compared with the model.
 
     Args:
@@ -22,6 +24,7 @@ def checked_float_file(model, shape, recipe, who, images=None, without=(), pixel
         recipe: The `QuantizationRecipe`.
         who: Who asks; errors begin with it.
         images: Images as the model takes them, if there are any, to compare on.
+        arithmetic: What the file computes in, as in `to_float`; by default the recipe's.
 
     Raises:
         ValueError: Weights that Keras has quantised or that are not finite, an op that LiteRT does
@@ -35,19 +38,20 @@ def checked_float_file(model, shape, recipe, who, images=None, without=(), pixel
             "recipes quantise, 'dynamic_int8' for example."
         )
     check_weights(model, recipe, who)
-    content = to_float(model, shape, every_op=recipe.every_op, without=without, pixels=pixels)
-    check_same(model, content, shape, images or (), recipe.every_op, without, pixels)
+    made = {"arithmetic": arithmetic or recipe.arithmetic, "without": without, "pixels": pixels}
+    content = to_float(model, shape, **made)
+    check_same(model, content, shape, images or (), **made)
     return content
 
 
-def to_float(model, shape, batch=1, every_op=False, without=(), pixels=None):
+def to_float(model, shape, batch=1, arithmetic="float32", without=(), pixels=None):
     """The float32 `.tflite` of a model, as bytes. Its input is called `image`, its output `scores`.
 
     Args:
         model: A Keras model of one input and one output. It is unchanged afterwards.
         shape: Shape of the input, without the batch.
         batch: Size of the batch.
-        every_op: Whether for recipes that compute every op in integers, see `rewritten`.
+        arithmetic: What the recipe computes in, see `rewritten`.
         without: Names of `REWRITES` to leave out.
         pixels: The model's `Preprocessing`, if the file shall take pixels from 0 to 255 instead.
 
@@ -56,7 +60,7 @@ def to_float(model, shape, batch=1, every_op=False, without=(), pixels=None):
     """
     import tensorflow as tf
 
-    with rewritten(model, every_op, without, pixels) as graph:
+    with rewritten(model, arithmetic, without, pixels) as graph:
         # A batch that is known: with a dynamic one the graph fills with shape arithmetic.
         image = tf.TensorSpec((batch, *shape), tf.float32, name="image")
         function = tf.function(

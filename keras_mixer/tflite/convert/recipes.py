@@ -36,14 +36,24 @@ class QuantizationRecipe:
         """Whether it needs calibration images, from which the ranges of activations are read."""
         return self.activations != "float32"
 
+    @property
+    def arithmetic(self):
+        """What it computes in: `"integer"`, `"float16"` where a CPU has it, or `"float32"`.
+
+        Integer matrix multiplications between float ops count as `"float32"`.
+        """
+        if self.every_op:
+            return "integer"
+        return "float16" if self.weights == "float16" else "float32"
+
 
 # fmt: off
 _TABLE = (
     #  name            weights    activations  every op
     ("float32",      "float32", "float32", False, "anything, to compare with",
      "the Keras model's own arithmetic"),
-    ("float16",      "float16", "float32", False, "GPUs",
-     "half the size; GPUs compute in float16, CPUs in float32"),
+    ("float16",      "float16", "float32", False, "GPUs, ARM CPUs",
+     "half the size; GPUs and ARM CPUs compute in float16, other CPUs in float32"),
     ("dynamic_int8", "int8",    "float32", False, "CPUs",
      "int8 matrix multiplications; activations are quantised row by row at run time"),
     ("static_int8",  "int8",    "int8",    False, "CPUs",

@@ -34,16 +34,19 @@ ON_PIXELS = {ImagePreprocessing, layers.Rescaling, layers.Normalization, layers.
     kind for kind in INACTIVE if kind.__name__.startswith("Random")
 }
 POOLING = layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D
+# What a file computes in -> the form of its LayerNorms.
+NORM_FORMS = {"float32": "centred", "float16": "float16", "integer": "two_stage"}
 
 
 @contextmanager
-def rewritten(model, every_op=False, without=(), pixels=None):
+def rewritten(model, arithmetic="float32", without=(), pixels=None):
     """A context that gives the graph of a model, in the form that LiteRT runs fastest.
 
     Args:
         model: A Keras model of one input and one output. It is unchanged afterwards.
-        every_op: Whether for recipes that compute every op in integers: LayerNorms are then in two
-            stages and GELUs in steps, which is their tanh form, 5e-4 or less from the erf form.
+        arithmetic: What the file computes in, a key of `NORM_FORMS`. `"integer"` is for recipes of
+            every op: GELUs are then in steps, which is their tanh form, 5e-4 or less from the erf
+            form.
         without: Names of `REWRITES` to leave out.
         pixels: The model's `Preprocessing`, if the graph shall take pixels from 0 to 255 instead.
     """
@@ -52,10 +55,10 @@ def rewritten(model, every_op=False, without=(), pixels=None):
         graph.prepend(ImagePreprocessing(**pixels.as_dict(), rescale=True, name="preprocessing"))
     for name, rewrite in PASSES.items():
         if name not in without:
-            rewrite(graph, every_op)
+            rewrite(graph, arithmetic)
     with graph.in_float32(), ExitStack() as stack:
         for layer in inner_layers(model):
-            for name, attributes in deployed(layer, every_op).items():
+            for name, attributes in deployed(layer, arithmetic).items():
                 if name not in without:
                     stack.enter_context(having(layer, attributes))
         yield graph
@@ -65,35 +68,40 @@ def rewritten(model, every_op=False, without=(), pixels=None):
 
 
 @singledispatch
-def deployed(layer, every_op):
-    """The form in which LiteRT runs a layer fastest: name of a rewrite -> attributes."""
-    if every_op and is_gelu(getattr(layer, "activation", None)):
+def deployed(layer, arithmetic):
+    """The form in which LiteRT runs a layer fastest: name of a rewrite -> attributes.
+
+    `arithmetic` is a key of `NORM_FORMS`.
+    """
+    if arithmetic == "integer" and is_gelu(getattr(layer, "activation", None)):
         return {"gelu_in_steps": {"activation": gelu_in_steps}}
     return {}
 
 
 @deployed.register
-def _(layer: LayerNorm, every_op):
+def _(layer: LayerNorm, arithmetic):
     return {
-        "norm_form": {"form": "two_stage" if every_op else "centred"},
+        "norm_form": {"form": NORM_FORMS[arithmetic]},
         "batch_first": {"tokens_first": False},
     }
 
 
 @deployed.register
-def _(layer: Mlp, every_op):
+def _(layer: Mlp, arithmetic):
     gelu = partial(ops.gelu, approximate=GELUS[layer.gelu])  # bfloat16 has its own
     forms = {"batch_first": {"activation": gelu}}
-    return forms | ({"gelu_in_steps": {"activation": gelu_in_steps}} if every_op else {})
+    if arithmetic == "integer":
+        forms["gelu_in_steps"] = {"activation": gelu_in_steps}
+    return forms
 
 
 @deployed.register
-def _(layer: Residual, every_op):
+def _(layer: Residual, arithmetic):
     return {"batch_first": {"tokens_first": False}}
 
 
 @deployed.register
-def _(layer: PatchEmbed, every_op):
+def _(layer: PatchEmbed, arithmetic):
     if type(layer).call is not PatchEmbed.call:  # a subclass that computes something else
         return {}
     return {"dense_stem": {"call": partial(dense_patches, layer)}}
@@ -135,7 +143,7 @@ def dense_patches(stem, image):
 # Passes: rewrites of several calls
 
 
-def float_pixels(graph, every_op):
+def float_pixels(graph, arithmetic):
     """Leaves images in float32 if a model takes integers and casts them to floats at once.
 
     Pixels are whole numbers, so a cast to integers and back does not change them.
@@ -150,7 +158,7 @@ def float_pixels(graph, every_op):
         graph.image_dtype = "float32"
 
 
-def fold_rescaling(graph, every_op):
+def fold_rescaling(graph, arithmetic):
     """Folds a rescaling of pixels into the stem, if that is a convolution without padding."""
     for call in graph.calls:
         stem = _only_taker(graph, call)
@@ -170,7 +178,7 @@ def fold_rescaling(graph, every_op):
         call.instead = partial(ops.cast, dtype="float32")
 
 
-def fold_last_norm(graph, every_op):
+def fold_last_norm(graph, arithmetic):
     """Folds the scale and shift of the last norm, or of the last affine, into the dense head.
 
     Between the two only pooling and reshapes may stand, which do not mix channels.
@@ -195,10 +203,10 @@ def fold_last_norm(graph, every_op):
     head.weights += [(layer.kernel, scale[:, None] * kernel), (layer.bias, bias)]
 
 
-def gelu_operations(graph, every_op):
+def gelu_operations(graph, arithmetic):
     """Replaces GELUs that are operations of the graph, as `deployed` does for GELUs of layers."""
     for call in graph.calls:
-        if every_op and isinstance(call.operation, Gelu):
+        if arithmetic == "integer" and isinstance(call.operation, Gelu):
             call.instead = gelu_in_steps
 
 

@@ -8,7 +8,7 @@ from keras_mixer.tflite.file.runtimes import OLDEST, faults_of, needed_by
 ENTRY, SIZE = "min_runtime_version", 16  # TensorFlow's name, and its number of bytes
 
 
-def with_versions(content, who):
+def with_versions(content, entries, who):
     """A quantised file that older runtimes refuse where they would compute it wrongly.
 
     The quantiser leaves versions of ops and the entry `min_runtime_version` as they were in the
@@ -16,6 +16,7 @@ def with_versions(content, who):
 
     Args:
         content: The file's content.
+        entries: What the file is to hold besides, name -> bytes; see `packed`.
         who: Who asks; errors begin with it.
     """
     graphs = graphs_in(content)
@@ -27,7 +28,7 @@ def with_versions(content, who):
         for code in model.operatorCodes:
             if max(code.builtinCode, code.deprecatedBuiltinCode) == numbers[op]:
                 code.version = max(code.version, version)
-    oldest, entries = needed_by(graphs).tensorflow, {}
+    oldest = needed_by(graphs).tensorflow
     if oldest not in (None, OLDEST["tensorflow"]):  # the float file's own entry says as much
-        entries[ENTRY] = f"{oldest}.0".encode().ljust(SIZE, b"\0")
+        entries = entries | {ENTRY: f"{oldest}.0".encode().ljust(SIZE, b"\0")}
     return packed(model, entries, len(content), who)

@@ -66,6 +66,11 @@ def unpacked(content, who):
     return model
 
 
+def with_entries(content, entries, who):
+    """A file's content with more entries, name -> bytes; see `packed`."""
+    return packed(unpacked(content, who), entries, len(content), who) if entries else content
+
+
 def packed(model, entries, size, who):
     """A file from LiteRT's `ModelT`, with more entries and its buffers aligned.
 

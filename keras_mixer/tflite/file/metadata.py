@@ -116,13 +116,12 @@ def read_metadata(source: Tflite) -> "Metadata | None":
     return metadata_in(*content_of(source))
 
 
-def with_preprocessing(tflite, preprocessing, who):
-    """Adds the `keras_mixer.Preprocessing` of its images to a `.tflite` file.
+def preprocessing_entry(preprocessing):
+    """The entry with the `keras_mixer.Preprocessing` of a file's images, name -> bytes.
 
     LiteRT's own metadata have only the scale of pixels, and only for classifiers.
     """
-    entry = json.dumps(preprocessing.as_dict()).encode()
-    return packed(unpacked(tflite, who), {PREPROCESSING: entry}, len(tflite), who)
+    return {PREPROCESSING: json.dumps(preprocessing.as_dict()).encode()}
 
 
 def preprocessing_in(name, content):

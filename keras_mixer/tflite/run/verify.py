@@ -14,12 +14,19 @@ from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Labels, Tflite
 from keras_mixer.images import PIXELS, find_preprocessing
 from keras_mixer.tasks import task_of
+from keras_mixer.tflite._litert import Float16Runner
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.examples import batches
-from keras_mixer.tflite.file.interpreter import activations, every_tensor, open_interpreter
+from keras_mixer.tflite.file.interpreter import (
+    activations,
+    default_threads,
+    every_tensor,
+    open_interpreter,
+)
 from keras_mixer.tflite.file.labels import check_order, read_labels
+from keras_mixer.tflite.file.precision import computes_in_float16
 from keras_mixer.tflite.run.runner import Runner
 
 LAYER_IMAGES = 16  # images for the comparison of layers; each gives thousands of values per layer
@@ -43,7 +50,8 @@ class Report:
         worst_image: Index of the image with that difference.
         not_finite: Number of images for which the file or the Keras model gives a score that is NaN
             or infinite. They count as wrong and as disagreement.
-        ms_per_image: Median wall-clock time of one call of the file, in milliseconds.
+        ms_per_image: Median wall-clock time of one call of the file, in milliseconds, in the
+            arithmetic of this CPU.
         layers: With `layers=True`, the relative error of each layer's output, in the order of
             computation: pairs of the layer's path and the root mean square of the difference,
             divided by that of the output. Empty otherwise.
@@ -51,6 +59,8 @@ class Report:
         keras_error: With task `"regression"` the mean absolute error of the Keras model; `None`
             without labels and with other tasks.
         error: The same for the file.
+        float16: Whether the scores were computed in float16, as ARM CPUs that have it compute the
+            file; False if this CPU cannot, and `None` if it is not such a file.
     """
 
     images: int
@@ -66,6 +76,7 @@ class Report:
     task: str = "classification"
     keras_error: float | None = None
     error: float | None = None
+    float16: bool | None = None
 
     @property
     def first_wrong_layer(self):
@@ -106,6 +117,12 @@ class Report:
             f"at image {self.worst_image}",
             f"{self.ms_per_image:.2f} ms an image",
         ]
+        if self.float16:
+            lines += ["computed in float16, as ARM CPUs that have it compute this file"]
+        elif self.float16 is not None:
+            lines += [
+                "computed in float32; ARM CPUs compute this file in float16, which this CPU cannot"
+            ]
         if self.layers:
             lines += ["error of each layer's output:"]
             lines += [f"  {path:36} {error:8.2%}" for path, error in self.layers]
@@ -200,6 +217,7 @@ def verify(
     classes = names or max(runner.classes, 2)  # one score is yes or no
     activation = activation_of(last_operation(model))
     task_of(activation, runner.classes, "verify", task=task)  # errors before any work
+    in_float16 = _in_float16(runner, threads)
     expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
@@ -221,8 +239,11 @@ def verify(
             layer_images += pairs[: LAYER_IMAGES - len(layer_images)]
         for image in in_file:
             start = perf_counter()
-            scores.append(runner(image))
+            here = runner(image)
             seconds.append(perf_counter() - start)
+            scores.append(in_float16(image) if in_float16 else here)
+    if in_float16:
+        in_float16.close()
     labels = _joined(labels)
     found = task_of(activation, runner.classes, "verify", labels, task)
     labels = None if labels is None else found.labels(labels, "verify")
@@ -246,7 +267,18 @@ def verify(
         task=found.name,
         keras_error=found.error(expected, labels),
         error=found.error(scores, labels),
+        float16=bool(in_float16) if computes_in_float16(runner.content) else None,
     )
+
+
+def _in_float16(runner, threads):
+    """What runs a file in float16 that ARM CPUs run in it; None for another file or CPU."""
+    if not computes_in_float16(runner.content):
+        return None
+    try:
+        return Float16Runner(runner.content, threads or default_threads())
+    except ValueError:
+        return None
 
 
 def _other_scale(preprocessing, runner):
@@ -270,9 +302,11 @@ def layer_errors(model, content, images, pixels=None):
     """
     interpreter = open_interpreter(content, preserve_tensors=True)
     kinds = [tensor["dtype"] for tensor in activations(interpreter).values()]
-    every_op = sum(np.issubdtype(kind, np.integer) for kind in kinds) > len(kinds) / 2
+    arithmetic = "float16" if computes_in_float16(content) else "float32"
+    if sum(np.issubdtype(kind, np.integer) for kind in kinds) > len(kinds) / 2:
+        arithmetic = "integer"
     shape = image_shape(model, "verify")
-    reference = to_float(model, shape, every_op=every_op, pixels=pixels)
+    reference = to_float(model, shape, arithmetic=arithmetic, pixels=pixels)
     float_interpreter = open_interpreter(reference, preserve_tensors=True)
     ours = layers_by_tensor(float_interpreter, model)
     theirs = layers_by_tensor(interpreter, model)

@@ -69,9 +69,9 @@ def test_a_rewrite_of_a_gelu_with_a_fault_is_found(model, monkeypatch):
 def test_a_pass_with_a_fault_is_found(name, starts, model, monkeypatch):
     right = rewrite.PASSES[name]
 
-    def wrong(graph, every_op):
+    def wrong(graph, arithmetic):
         before = [*map(len, (call.weights for call in graph.calls))]
-        right(graph, every_op)
+        right(graph, arithmetic)
         for call, count in zip(graph.calls, before, strict=True):
             call.weights[count:] = [(w, array * 1.001) for w, array in call.weights[count:]]
 
@@ -143,9 +143,11 @@ def test_a_calibration_image_of_absurd_size_is_refused(plain, recipe, size):
 def test_weights_beyond_float16_are_refused_by_layer(plain):
     head = plain.get_layer("head")
     head.kernel.assign(head.kernel * 1e6)
-    with pytest.raises(ValueError, match="ends at 65504; layer 'head' has weights up to"):
+    with pytest.raises(ValueError, match=r"larger: 'head' up to .*--no-float16-arithmetic"):
         convert(plain, "float16")
-    content = convert(plain, "float16", keep_float="head")
+    with pytest.raises(ValueError, match="ends at 65504; layer 'head' has weights up to"):
+        convert(plain, "float16", float16_arithmetic=False)
+    content = convert(plain, "float16", keep_float="head", float16_arithmetic=False)
     assert verify(plain, content, IMAGES).agreement == 1
 
 

@@ -12,9 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_mixer import Preprocessing
 from keras_mixer.tflite import Classifier, Metadata, convert, inspect, read_metadata, with_metadata
 from keras_mixer.tflite.file import schema as metadata_schema
-from keras_mixer.tflite.file.content import packed, unpacked, with_text_file
+from keras_mixer.tflite.file.content import packed, unpacked, with_entries, with_text_file
 from keras_mixer.tflite.file.labels import read_labels
-from keras_mixer.tflite.file.metadata import CLASSES, ENTRY, with_preprocessing
+from keras_mixer.tflite.file.metadata import CLASSES, ENTRY, preprocessing_entry
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
 from tests.tflite.files import tiny_file
@@ -348,7 +348,8 @@ def test_labels_with_control_characters_are_refused(bare):
 
 
 def test_a_share_that_would_enlarge_pictures_without_end_is_refused(bare):
-    content = with_preprocessing(bare, Preprocessing(crop="resize_crop", crop_share=1e-9), "test")
+    tiny = preprocessing_entry(Preprocessing(crop="resize_crop", crop_share=1e-9))
+    content = with_entries(bare, tiny, "test")
     with pytest.raises(ValueError, match=r"The preprocessing in The model .* crop_share is 1e-09"):
         Classifier(content)
 

@@ -1,0 +1,76 @@
+// Where model files come from: the folder beside this page, or files that are opened or dropped.
+// A model file is { name, read: () => its bytes }.
+
+const FOLDER = "model/";
+const MAKE = "keras-mixer export MODEL --output FOLDER makes one";
+
+/**
+ * The .tflite files of the folder beside this page, by its list `files.json`.
+ *
+ * @throws Error if there are none.
+ */
+export async function served() {
+  const response = await fetch(`${FOLDER}files.json`).catch(() => null);
+  if (!response?.ok)
+    throw new Error(
+      "No folder of models is served with this page. Open a .tflite file, or drop a folder.",
+    );
+  const names = await response.json();
+  if (!names.length) throw new Error(`The folder has no .tflite file; ${MAKE}.`);
+  return names.map((name) => ({ name, read: () => downloaded(name) }));
+}
+
+async function downloaded(name) {
+  const response = await fetch(FOLDER + encodeURIComponent(name)).catch(() => null);
+  if (!response)
+    throw new Error(
+      `${name} cannot be loaded: the server does not answer, and this browser has not kept the file.`,
+    );
+  if (!response.ok)
+    throw new Error(`${name} cannot be loaded: the server answers ${response.status}.`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Files that a user chose. */
+export function opened(files) {
+  const byName = [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return byName.map((file) => ({
+    name: file.name,
+    read: async () => new Uint8Array(await file.arrayBuffer()),
+  }));
+}
+
+/**
+ * What was dropped or pasted: { models, picture }, one of them empty.
+ *
+ * @param transfer a DataTransfer.
+ * @throws Error if it is neither.
+ */
+export async function received(transfer) {
+  const files = [...transfer.files]; // both lists are empty after the first `await`
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+  const folder = entries.find((entry) => entry?.isDirectory);
+  if (folder) {
+    const models = (await filesIn(folder)).filter(({ name }) => name.endsWith(".tflite"));
+    if (!models.length) throw new Error(`The folder ${folder.name} has no .tflite file; ${MAKE}.`);
+    return { models: opened(models) };
+  }
+  const models = files.filter(({ name }) => name.endsWith(".tflite"));
+  if (models.length) return { models: opened(models) };
+  if (!files.length)
+    throw new Error("That was no file. Save the picture, and drop or choose the file.");
+  return { models: [], picture: files[0] };
+}
+
+async function filesIn(folder) {
+  const reader = folder.createReader();
+  const found = [];
+  for (;;) {
+    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!entries.length) break; // it gives a hundred at a time
+    found.push(...entries.filter((entry) => entry.isFile));
+  }
+  return Promise.all(
+    found.map((entry) => new Promise((resolve, reject) => entry.file(resolve, reject))),
+  );
+}
