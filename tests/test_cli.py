@@ -24,7 +24,8 @@ from tests.weights.official import checkpoint
 
 COMMANDS = (
     *("quickstart", "doctor", "models", "train", "evaluate", "recipes", "preflight", "export"),
-    *("inspect", "verify", "sensitivity", "benchmark", "predict", "serve", "show-weights"),
+    *("inspect", "verify", "sensitivity", "benchmark", "c-array", "predict", "serve"),
+    "show-weights",
 )
 
 

@@ -64,6 +64,7 @@ for _command in (  # in the order of --help
     *(machine.quickstart, machine.doctor, models.models),
     *(train.train, train.evaluate, train.recipes, machine.preflight),
     *(export.export, export.inspect, export.verify, export.sensitivity, export.benchmark),
+    export.c_array,
     *(models.predict, serve.serve, models.show_weights),
 ):
     app.command()(_command)

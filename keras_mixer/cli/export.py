@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.progress import Progress
 from rich.table import Table
 
-from keras_mixer._files import check_new
+from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
 from keras_mixer._text import printable
 from keras_mixer.cli.options import (
@@ -96,6 +96,7 @@ def export(
         from keras_mixer import loading, tflite
         from keras_mixer.tflite.android import assets_of
         from keras_mixer.tflite.file.labels import check_own
+        from keras_mixer.tflite.file.runtimes import runtimes_of
 
     assets, tests = (None, None) if android is None else assets_of(android)
 
@@ -130,6 +131,7 @@ def export(
         console.print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
     if tests:
         console.print(f"{tests}: test data, as the sample's GoldenTest reads it", soft_wrap=True)
+    console.print(f"{runtimes_of(written.read_bytes())}", soft_wrap=True, highlight=False)
 
 
 def inspect(
@@ -137,7 +139,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     untrusted: Untrusted = False,
 ):
-    """Show what is in a .tflite file: inputs, outputs, metadata, ops, XNNPACK support, storage."""
+    """Show what is in a .tflite file: inputs, outputs, metadata, ops, weights, needed runtimes."""
     with quiet():
         from keras_mixer.tflite import inspect
 
@@ -249,3 +251,22 @@ def benchmark(
     with console.status(f"Timing {tflite}"), quiet():
         timing = benchmark(tflite, threads=threads, runs=runs)
     console.print(str(timing), highlight=False)
+
+
+def c_array(
+    tflite: Annotated[Path, typer.Argument(help="A .tflite file of recipe int8.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The header to write; by default FILE.h.")
+    ] = None,
+    overwrite: Overwrite = False,
+):
+    """Write a .tflite file as a C++ header, with its ops, for LiteRT for Microcontrollers."""
+    output = output or tflite.with_suffix(".h")
+    check_new(output, overwrite)
+    with quiet():
+        from keras_mixer.tflite import c_array
+
+        header = c_array(tflite)
+    with whole_file(output, overwrite) as path:
+        path.write_text(header, encoding="utf-8")
+    console.print(f"{output}", soft_wrap=True, highlight=False)

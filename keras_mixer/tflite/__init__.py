@@ -5,6 +5,7 @@ import warnings
 from keras_mixer.tflite.convert.convert import convert
 from keras_mixer.tflite.convert.recipes import RECIPES, QuantizationRecipe
 from keras_mixer.tflite.export import export
+from keras_mixer.tflite.file.c_array import c_array
 from keras_mixer.tflite.file.inspect import inspect
 from keras_mixer.tflite.file.inspection import Inspection
 from keras_mixer.tflite.file.metadata import Metadata, read_metadata, with_metadata
@@ -24,6 +25,7 @@ __all__ = [
     "Report",
     "Timing",
     "benchmark",
+    "c_array",
     "convert",
     "export",
     "inspect",

@@ -16,11 +16,11 @@ TEXT = """\
 
 ## Files
 
-| file | MB | what it is for |
-|---|--:|---|
+| file | MB | needs | what it is for |
+|---|--:|---|---|
 {rows}
 
-All files have the same input and output, so that an app can exchange one for another.
+{older}All files have the same input and output, so that an app can exchange one for another.
 {labels_line}The files hold the information of this page as LiteRT metadata:
 `keras-mixer inspect {file}` shows it. In a browser: `keras-mixer serve FOLDER`.
 
@@ -159,7 +159,7 @@ ImageClassifier.createFromOptions(context, options).use {{ classifier ->
 """
 
 
-def card(metadata, shape, task, sizes, scores, preprocessing, reports=()):
+def card(metadata, shape, task, sizes, runtimes, scores, preprocessing, reports=()):
     """The text of a folder's `README.md`.
 
     Args:
@@ -167,6 +167,7 @@ def card(metadata, shape, task, sizes, scores, preprocessing, reports=()):
         shape: Shape of an image, `(H, W, C)`.
         task: The model's `Task`.
         sizes: Name of each `.tflite` file in the folder -> its size in bytes, the newest file last.
+        runtimes: Name of each file -> the `Runtimes` that it needs.
         scores: The newest file's scores for the golden input, `[scores]`.
         preprocessing: The newest file's `Preprocessing`.
         reports: Results of `verify` on test images: pairs of the kind of crop, in words, and a
@@ -189,7 +190,10 @@ def card(metadata, shape, task, sizes, scores, preprocessing, reports=()):
         name=metadata.name,
         about=f"\n{metadata.description}\n" if metadata.description else "",
         facts="\n".join(f"- {key}: {value}" for key, value in facts.items() if value),
-        rows="\n".join(_row(name, sizes[name]) for name in sorted(sizes, key=_order)),
+        rows="\n".join(
+            _row(name, sizes[name], runtimes[name]) for name in sorted(sizes, key=_order)
+        ),
+        older="".join(f"`{name}`: {text}.\n\n" for name in sizes for text in runtimes[name].wrong),
         labels_line=f"Score i belongs to line i of `{LABELS}`. " if names else "",
         file=file,
         shape=f"[1, {height}, {width}, {channels}]",
@@ -286,9 +290,10 @@ def _share(share):
     return "" if share is None else f"{share:.2%}"
 
 
-def _row(name, size):
+def _row(name, size, runtimes):
     recipe = RECIPES.get(_recipe(name))
-    return f"| `{name}` | {size / 1e6:.2f} | {recipe.summary if recipe else ''} |"
+    summary = recipe.summary if recipe else ""
+    return f"| `{name}` | {size / 1e6:.2f} | {runtimes.names} | {summary} |"
 
 
 def _recipe(name):

@@ -20,8 +20,10 @@ from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert.convert import convert
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.convert.recipes import find
+from keras_mixer.tflite.file.content import content_of
 from keras_mixer.tflite.file.labels import check_labels, read_labels, to_lines
 from keras_mixer.tflite.file.metadata import LABELS, Metadata, with_metadata
+from keras_mixer.tflite.file.runtimes import runtimes_of
 from keras_mixer.tflite.run.runner import Runner
 from keras_mixer.tflite.run.verify import verify
 
@@ -127,10 +129,12 @@ def export(
     contents = {INPUT: _raw(image)} | ({LABELS: to_lines(of_scores).encode()} if labels else {})
     file, output = f"model_{recipe}.tflite", f"golden_output_{recipe}.bin"
     others, replaced = [], {CARD, INPUT, LABELS}  # what may be replaced is checked here
+    files = {}  # those that the card lists
     if folder:
         others = _check_own(folder, folder, file, output, overwrite)
         _check_shared(folder, contents, others, overwrite)
         replaced |= {PICTURE} if others else set()
+        files = {path.name: content_of(path)[1] for path in others}
     if assets:
         in_app = _check_own(assets, tests, file, output, overwrite)
         check_others(tests, in_app, INPUT, contents[INPUT], labels)
@@ -155,7 +159,9 @@ def export(
     )
     content = with_metadata(content, metadata)
     scores = Runner(content)(image)
-    sizes = {path.name: path.stat().st_size for path in others} | {file: len(content)}
+    files[file] = content
+    sizes = {name: len(content) for name, content in files.items()}
+    runtimes = {name: runtimes_of(content) for name, content in files.items()}
     reports = [
         (
             crop,
@@ -171,7 +177,7 @@ def export(
     ]
     if reports:  # labels tell more than the model alone
         found = TASKS[reports[0][1].task](found.units, found.activation)
-    text = card(metadata, shape, found, sizes, scores, of_file, reports)
+    text = card(metadata, shape, found, sizes, runtimes, scores, of_file, reports)
     contents |= {
         CARD: text.encode(),
         file: content,
@@ -183,10 +189,10 @@ def export(
     if assets:
         written |= {assets / file: file}
         written |= {tests / key: key for key in (PICTURE, INPUT, output) if key in contents}
-    with ExitStack() as files:  # files get their names when all of them are written
+    with ExitStack() as stack:  # files get their names when all of them are written
         for path, key in written.items():
             may_replace = overwrite or key in replaced or path == (tests and tests / PICTURE)
-            files.enter_context(whole_file(path, may_replace)).write_bytes(contents[key])
+            stack.enter_context(whole_file(path, may_replace)).write_bytes(contents[key])
     return (folder or assets) / file
 
 

@@ -22,6 +22,7 @@ from keras_mixer.tflite.convert.model import check_backend, image_shape
 from keras_mixer.tflite.convert.quantise import odd_widths, quantise
 from keras_mixer.tflite.convert.recipes import RECIPES, find
 from keras_mixer.tflite.convert.rewrite import REWRITES
+from keras_mixer.tflite.convert.versions import with_versions
 from keras_mixer.tflite.file import precision
 from keras_mixer.tflite.file.content import with_entries
 from keras_mixer.tflite.file.interpreter import open_interpreter
@@ -161,7 +162,7 @@ def convert(
         check_float16(content, layers, in_float, who)
     found = checked_ranges(content, images, recipe, layers, who)
     quantised = quantise(content, recipe, found, keep_float=in_float, integer_io=integer_io)
-    return with_entries(quantised, entries, who)
+    return with_versions(quantised, entries, who)
 
 
 def _arithmetic(recipe, float16_arithmetic, who):

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_mixer._text import listed, printable
 from keras_mixer.tflite.file.metadata import Metadata
+from keras_mixer.tflite.file.runtimes import Runtimes
 
 WIDTH = 80  # columns
 
@@ -81,6 +82,8 @@ class Inspection:
         weights: `Weights`, the largest first.
         metadata: A `Metadata`, or `None`.
         files: Names of the files in its ZIP, such as `labels.txt`.
+        runtimes: The `Runtimes` that it needs, as far as its ops tell, and what older ones compute
+            wrongly.
     """
 
     bytes: int
@@ -93,6 +96,7 @@ class Inspection:
     weights: tuple[Weights, ...]
     metadata: Metadata | None
     files: tuple[str, ...]
+    runtimes: Runtimes
 
     @property
     def counts(self):
@@ -130,6 +134,7 @@ class Inspection:
             _columns([_cells(role, tensor) for role, tensor in tensors], "<<<<<"),
             self._about(),
             _wrapped(self._xnnpack()),
+            _wrapped(str(self.runtimes)),
             _columns([("op", "input", "weights", "number", "outside"), *ops], "<<<>>"),
             _columns([("constants", "quantised", "number", "bytes"), *weights], "<<>>"),
         ]

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-import keras_mixer
-from keras_mixer.tflite import RECIPES, convert
+from keras_mixer.tflite import RECIPES
 from keras_mixer.tflite.file.interpreter import dequantised, quantised
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import CASES
@@ -43,10 +42,3 @@ def test_a_file_of_every_op_in_integers_runs_on_a_microcontroller(row, recipe, i
         got.append(dequantised(micro.get_output(0)[0], ends.output))
     expected = np.asarray(tiny_model(row)(images))
     assert np.abs(got - expected).max() < TOLERANCES[recipe] * np.abs(expected).max()
-
-
-@pytest.mark.slow
-def test_the_shipped_model_needs_a_quarter_of_a_megabyte():
-    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3))
-    content = convert(keras_mixer.MixerTi4(weights="cifar10"), "int8", calibration=images)
-    assert runtime.Interpreter.from_bytes(content, arena_size=256 * 1024)
