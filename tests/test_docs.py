@@ -25,6 +25,7 @@ PAGES = {
         ROOT / "README.md",
         *sorted((ROOT / "docs").glob("*.md")),
         ROOT / "tflite/README.md",
+        ROOT / "tflite/devices.md",
     )
 }
 README = PAGES["README.md"]
@@ -335,6 +336,16 @@ def test_accuracies_are_those_measured():
     assert {row["images"] for row in of.values()} == {"10000"}
     assert table("docs/export.md", "recipe of MixerTi4") == [
         [name, f"{float(row['accuracy']):.2%}"] for name, row in of.items()
+    ]
+
+
+def test_the_instructions_on_arm_are_those_counted():
+    rows = {key: float(row["ratio"]) for key, row in results("arm", "model", "cpu", "file").items()}
+    [heading] = [t[0] for t in tables("tflite/devices.md") if t[0][0].startswith("recipe of")]
+    model = heading[0].removeprefix("recipe of ")
+    assert table("tflite/devices.md", heading[0]) == [
+        [name, *(f"{rows[model, cpu, name]:.2f}" for cpu in ("cortex-a53", "cortex-a76", "i8mm"))]
+        for name in RECIPES
     ]
 
 
