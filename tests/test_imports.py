@@ -60,11 +60,13 @@ MAY = {
         *("_arrays", "_backend", "_extras", "_keras", "_text", "tflite/_litert"),
     },
     "tflite/_litert": {"_extras", "_quiet"},
+    "tflite/android": {"tflite/file"},
     "tflite/card": {"tasks", "tflite/convert", "tflite/file"},
     "tflite/export": {
         *(
             "images",
             "tasks",
+            "tflite/android",
             "tflite/card",
             "tflite/convert",
             "tflite/file",
@@ -84,7 +86,7 @@ MAY = {
     "web": {"weights"},
     "cli": {
         *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
-        *("loading", "tflite/file", "training", "visualize", "weights"),
+        *("loading", "tflite/android", "tflite/file", "training", "visualize", "weights"),
         *("web", "_accelerators", "_arrays", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }

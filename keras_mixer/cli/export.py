@@ -50,7 +50,17 @@ def export(
         ),
     ] = "float32",
     output: Annotated[
-        Path | None, typer.Option(help="The folder to write to; by default MODEL_tflite.")
+        Path | None,
+        typer.Option(
+            help="The folder to write to; by default MODEL_tflite, and none with --android."
+        ),
+    ] = None,
+    android: Annotated[
+        Path | None,
+        typer.Option(
+            help="A project of Android Studio, such as tflite/android: the file is put into the "
+            "app's assets, test data into those of its tests."
+        ),
     ] = None,
     labels: Labels = None,
     calibration: Calibration = None,
@@ -78,12 +88,17 @@ def export(
     The folder also holds the class names, a test image with its expected scores, to check the app
     with, and a model card. Exports with several recipes can share a folder.
     """
-    output = output or beside(model, "_tflite")
-    check_new(output / f"model_{recipe}.tflite", overwrite)
+    if android is None:
+        output = output or beside(model, "_tflite")
+    if output:
+        check_new(output / f"model_{recipe}.tflite", overwrite)
     with quiet():
         from keras_mixer import loading, tflite
+        from keras_mixer.tflite.android import assets_of
         from keras_mixer.tflite.file.labels import check_own
         from keras_mixer.tflite.file.runtimes import runtimes_of
+
+    assets, tests = (None, None) if android is None else assets_of(android)
 
     file = file_of(model)
     keras_model = load(file, weights)
@@ -110,10 +125,13 @@ def export(
             license=license,
             overwrite=overwrite,
             task=task and str(task),
+            android=android,
         )
-    content = written.read_bytes()
-    console.print(f"{written}: {len(content) / 1e6:.2f} MB, {recipe}", soft_wrap=True)
-    console.print(f"{runtimes_of(content)}", soft_wrap=True, highlight=False)
+    for path in [written, assets / written.name] if output and assets else [written]:
+        console.print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
+    if tests:
+        console.print(f"{tests}: test data, as the sample's GoldenTest reads it", soft_wrap=True)
+    console.print(f"{runtimes_of(written.read_bytes())}", soft_wrap=True, highlight=False)
 
 
 def inspect(

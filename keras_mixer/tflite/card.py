@@ -31,31 +31,7 @@ TEXT = """\
 
 {crop}
 {measured}
-## On Android
-
-Put a file into `app/src/main/assets/` and keep it uncompressed, so that it can be mapped into
-memory; in `build.gradle.kts`:
-
-```kotlin
-android {{ androidResources {{ noCompress += "tflite" }} }}
-```
-{mediapipe}
-LiteRT's `CompiledModel`, `com.google.ai.edge.litert:litert`, takes arrays:
-
-```kotlin
-val model = CompiledModel.create(
-    context.assets, "{file}", CompiledModel.Options(Accelerator.CPU)
-)
-val inputs = model.createInputBuffers()
-val outputs = model.createOutputBuffers()
-inputs[0].writeFloat(pixels)  // FloatArray({size}): row by row, channels last
-model.run(inputs, outputs)
-val scores = outputs[0].readFloat()
-```
-
-The Kotlin here follows the documentation of these libraries and has not been compiled. The files
-have been run with LiteRT on the machine that exported them.
-
+{android}
 ## Testing the app
 
 {picture_line}`{input}` is {that} scaled for the model, {size} float32 numbers.
@@ -63,7 +39,7 @@ have been run with LiteRT on the machine that exported them.
 the machine that exported it: float32, little-endian, without a header.
 
 ```kotlin
-fun floats(name: String): FloatArray {{
+fun floats(context: Context, name: String): FloatArray {{
     val bytes = ByteBuffer.wrap(context.assets.open(name).readBytes())
     val numbers = bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
     return FloatArray(numbers.remaining()).also(numbers::get)
@@ -76,19 +52,108 @@ by more than a few hundredths of the largest score, check the range of pixels an
 channels and rows.
 """
 
+# Versions in the Android section; a test compares them with those of tflite/android/.
+LITERT, PLAY_SERVICES, MIN_SDK = "2.3.0", "17.0.0", 24
+
+ANDROID = """\
+## On Android
+
+`tflite/android/` in keras-mixer's repository is an app that does all of the following, with the
+exact resize. It reads what this page says from the file's metadata. `keras-mixer export` with
+`--android FOLDER` puts a file into it, or into another project of Android Studio.
+
+By hand: put a file into `app/src/main/assets/`, and into `app/build.gradle.kts`:
+
+```kotlin
+android {{
+    defaultConfig {{ minSdk = {min_sdk} }}
+    androidResources {{ noCompress += "tflite" }}  // so that the file is mapped into memory
+}}
+dependencies {{
+    implementation("com.google.ai.edge.litert:litert:{litert}")
+    implementation("com.google.ai.edge.litert:litert-gpu:{litert}")  // only for Accelerator.GPU
+}}
+```
+
+LiteRT's `CompiledModel` takes and gives arrays. Use the model and its buffers from one thread, and
+close them:
+
+```kotlin
+val model = CompiledModel.create(
+    context.assets, "{file}", CompiledModel.Options(Accelerator.CPU)
+)
+val inputs = model.createInputBuffers()
+val outputs = model.createOutputBuffers()
+inputs[0].writeFloat(pixels)  // FloatArray({size}): row by row, channels last
+model.run(inputs, outputs)
+val scores = outputs[0].readFloat()
+(inputs + outputs + model).forEach {{ it.close() }}
+```
+
+On the GPU: with `Options(Accelerator.GPU, Accelerator.CPU)` the model runs on the CPU where the GPU
+cannot run it, and the app does not learn of it. Ask for the GPU alone:
+
+```kotlin
+fun onGpuOrCpu(context: Context): Pair<CompiledModel, String> = try {{
+    CompiledModel.create(
+        context.assets, "{file}", CompiledModel.Options(Accelerator.GPU)
+    ) to "GPU"
+}} catch (error: LiteRtException) {{
+    CompiledModel.create(
+        context.assets, "{file}", CompiledModel.Options(Accelerator.CPU)
+    ) to "CPU, because ${{error.message}}"
+}}
+```
+
+Google Play services have the same API, which keeps LiteRT's library out of the app: depend on
+`com.google.android.gms:play-services-litert:{play_services}` instead of the two above, and pass
+their environment. `Tasks.await` must not be called on the main thread:
+
+```kotlin
+val environment = Tasks.await(LiteRt.initialize(context))
+val model = CompiledModel.create(
+    context.assets, "{file}", CompiledModel.Options(Accelerator.CPU), environment
+)
+```
+{bitmap}{mediapipe}
+Tests compile the Kotlin here against Android's classes, and against the documented signatures of
+the other libraries. The classes of the app in `tflite/android/` are tested on a desktop JVM with
+LiteRT's library; nothing has run on a phone. The files have been run with LiteRT on the machine
+that exported them.
+"""
+
+BITMAP = """
+From a bitmap of the model's size to the input. `BitmapFactory` does not turn photographs upright:
+rotate them by their EXIF orientation before you resize them.
+
+```kotlin
+fun pixelsOf(bitmap: Bitmap): FloatArray {{
+    val argb = IntArray({area})
+    bitmap.getPixels(argb, 0, {width}, 0, 0, {width}, {height})
+    return FloatArray({size}) {{
+        val pixel = argb[it / 3] shr (16 - 8 * (it % 3)) and 0xff  // red, green, blue
+        {formula}
+    }}
+}}
+```
+"""
+
 MEDIAPIPE = """
 MediaPipe Tasks, `com.google.mediapipe:tasks-vision`, resizes and scales the image and names the
-classes as the file's metadata say:
+classes as the file's metadata say. `rotationDegrees`, clockwise, comes from `ExifInterface` or
+CameraX:
 
 ```kotlin
 val options = ImageClassifier.ImageClassifierOptions.builder()
     .setBaseOptions(BaseOptions.builder().setModelAssetPath("{file}").build())
     .setMaxResults(5)
     .build()
-val classifier = ImageClassifier.createFromOptions(context, options)
-val result = classifier.classify(BitmapImageBuilder(bitmap).build())
-for (category in result.classificationResult().classifications()[0].categories()) {{
-    println("${{category.categoryName()}}: ${{category.score()}}")
+val rotation = ImageProcessingOptions.builder().setRotationDegrees(rotationDegrees).build()
+ImageClassifier.createFromOptions(context, options).use {{ classifier ->
+    val result = classifier.classify(BitmapImageBuilder(bitmap).build(), rotation)
+    for (category in result.classificationResult().classifications()[0].categories()) {{
+        println("${{category.categoryName()}}: ${{category.score()}}")
+    }}
 }}
 ```
 """
@@ -141,11 +206,31 @@ def card(metadata, shape, task, sizes, runtimes, scores, preprocessing, reports=
         crop=_crop(preprocessing, width, height),
         measured=_measured(file, reports),
         size=height * width * channels,
-        mediapipe=MEDIAPIPE.format(file=file) if channels == 3 and task.for_mediapipe else "",
+        android=_android(file, shape, (black, white), task),
         picture_line=f"`{PICTURE}` is a picture of the model's size, " if picture else "",
         that="the same" if picture else "a picture",
         input=INPUT,
         example=task.example(scores, names),
+    )
+
+
+def _android(file, shape, ends, task):
+    height, width, channels = shape
+    sizes = {
+        "height": height,
+        "width": width,
+        "area": height * width,
+        "size": height * width * channels,
+    }
+    formula = "pixel.toFloat()" if ends == (0, 255) else _formula(*ends).strip("`")
+    return ANDROID.format(
+        file=file,
+        litert=LITERT,
+        play_services=PLAY_SERVICES,
+        min_sdk=MIN_SDK,
+        size=height * width * channels,
+        bitmap=BITMAP.format(formula=formula, **sizes) if channels == 3 else "",
+        mediapipe=MEDIAPIPE.format(file=file) if channels == 3 and task.for_mediapipe else "",
     )
 
 

@@ -15,6 +15,7 @@ from keras_mixer._keras import activation_of, last_operation
 from keras_mixer._types import Images, InputRange, Labels, StrPath
 from keras_mixer.images import PIXELS, preprocessing
 from keras_mixer.tasks import TASKS, task_of
+from keras_mixer.tflite.android import assets_of, check_others
 from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert.convert import convert
 from keras_mixer.tflite.convert.model import image_shape
@@ -32,7 +33,7 @@ with needs(__name__):
 
 def export(
     model: keras.Model,
-    folder: StrPath,
+    folder: StrPath | None = None,
     recipe: str = "float32",
     *,
     labels: Labels | None = None,
@@ -48,6 +49,7 @@ def export(
     overwrite: bool = False,
     task: str | None = None,
     float16_arithmetic: bool | None = None,
+    android: StrPath | None = None,
 ) -> Path:
     """Converts a model and writes the `.tflite` file, test data for an app and a model card.
 
@@ -87,23 +89,31 @@ def export(
         overwrite: Whether to replace files that exist and differ.
         task: What the scores are, as in `verify`; the card says so. One score that is not from a
             sigmoid is a quantity, or with `labels` the logit of class 1.
+        android: A project of Android Studio, such as `tflite/android` in this repository: its
+            folder, or that of its app module. The file is written to the app's assets, the golden
+            files to those of its tests on a device (`src/androidTest/assets`).
 
     Returns:
-        The path of the `.tflite` file.
+        The path of the `.tflite` file, in the folder if there is one.
 
     Raises:
         FileExistsError: A file exists already and `overwrite` is not set; or the folder has a
             `README.md` that `export` did not write, or files of another model, which are never
             replaced.
         FileNotFoundError: There is no file of labels at that path.
-        ValueError: Labels do not match the classes or the task; `input_range` is missing or wrong;
-            or as in `convert` and `verify`.
+        ValueError: There is neither a folder nor an Android project; labels do not match the
+            classes or the task; `input_range` is missing or wrong; or as in `convert` and `verify`.
         RuntimeError: Keras runs on another backend than TensorFlow.
 
         After an error nothing has been written.
     """
     who = "export"
-    folder, recipe = Path(folder), find(recipe).name
+    if folder is None and android is None:
+        raise ValueError(
+            f"{who} needs a folder to write to, an Android project (android=), or both."
+        )
+    folder, recipe = None if folder is None else Path(folder), find(recipe).name
+    assets, tests = (None, None) if android is None else assets_of(android)
     shape = image_shape(model, who)
     classes = _classes(model, who)
     labels = () if labels is None else read_labels(labels)
@@ -118,11 +128,16 @@ def export(
     image = of_file.scaled(pixels)
     contents = {INPUT: _raw(image)} | ({LABELS: to_lines(of_scores).encode()} if labels else {})
     file, output = f"model_{recipe}.tflite", f"golden_output_{recipe}.bin"
-    for path in (folder / file, folder / output):
-        check_new(path, overwrite)
-    others = [path for path in sorted(folder.glob("model_*.tflite")) if path.name != file]
-    _check_shared(folder, contents, others, overwrite)
-    files = {path.name: content_of(path)[1] for path in others}
+    others, replaced = [], {CARD, INPUT, LABELS}  # what may be replaced is checked here
+    files = {}  # those that the card lists
+    if folder:
+        others = _check_own(folder, folder, file, output, overwrite)
+        _check_shared(folder, contents, others, overwrite)
+        replaced |= {PICTURE} if others else set()
+        files = {path.name: content_of(path)[1] for path in others}
+    if assets:
+        in_app = _check_own(assets, tests, file, output, overwrite)
+        check_others(tests, in_app, INPUT, contents[INPUT], labels)
 
     metadata = Metadata(
         name=name or model.name,
@@ -170,12 +185,15 @@ def export(
     }
     if shape[-1] in (1, 3):
         contents[PICTURE] = _png(pixels)
-    replaced = {CARD, INPUT, LABELS} | ({PICTURE} if others else set())  # checked above
-    with ExitStack() as files:  # files get their names when all of them are written
-        for key, content in contents.items():
-            path = files.enter_context(whole_file(folder / key, overwrite or key in replaced))
-            path.write_bytes(content)
-    return folder / file
+    written = {folder / key: key for key in contents} if folder else {}
+    if assets:
+        written |= {assets / file: file}
+        written |= {tests / key: key for key in (PICTURE, INPUT, output) if key in contents}
+    with ExitStack() as stack:  # files get their names when all of them are written
+        for path, key in written.items():
+            may_replace = overwrite or key in replaced or path == (tests and tests / PICTURE)
+            stack.enter_context(whole_file(path, may_replace)).write_bytes(contents[key])
+    return (folder or assets) / file
 
 
 def _crops(data):
@@ -214,6 +232,13 @@ def _classes(model, who):
             "image."
         )
     return shape[1]
+
+
+def _check_own(folder, golden, file, output, overwrite):
+    """Raises an OSError if a file may not be written; returns a folder's other models."""
+    for path in (folder / file, golden / output):
+        check_new(path, overwrite)
+    return [path for path in sorted(folder.glob("model_*.tflite")) if path.name != file]
 
 
 def _check_shared(folder, contents, others, overwrite):

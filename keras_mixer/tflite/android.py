@@ -1,0 +1,49 @@
+"""Where `export` puts a file in a project of Android Studio."""
+
+from pathlib import Path
+
+from keras_mixer.tflite.file.metadata import read_metadata
+
+
+def module_of(project):
+    """The folder of a project's app module: `project/app`, or `project` itself.
+
+    Raises:
+        ValueError: Neither is a module of an Android project.
+    """
+    project = Path(project)
+    for folder in (project / "app", project):
+        builds = any((folder / name).is_file() for name in ("build.gradle.kts", "build.gradle"))
+        if builds and (folder / "src/main/AndroidManifest.xml").is_file():
+            return folder
+    raise ValueError(
+        f"{project} is not a project of Android Studio: neither it nor its folder app has both "
+        "build.gradle.kts, or build.gradle, and src/main/AndroidManifest.xml. Pass the folder of "
+        "the project or of its app module."
+    )
+
+
+def assets_of(project):
+    """The folders of the app's assets and of those of its tests on a device."""
+    sources = module_of(project) / "src"
+    return sources / "main/assets", sources / "androidTest/assets"
+
+
+def check_others(tests, others, name, content, labels):
+    """Raises FileExistsError if an app has files of another model.
+
+    Args:
+        tests: The assets of its tests.
+        others: Paths of its other models.
+        name, content: The golden input that all of them share.
+        labels: The names of their classes.
+    """
+    golden = tests / name
+    if others and golden.is_file() and golden.read_bytes() != content:
+        differs = f"{golden} is of a model with other images"
+    elif wrong := [path for path in others if getattr(read_metadata(path), "labels", ()) != labels]:
+        differs = f"{wrong[0]} is a model with other classes"
+    else:
+        return
+    names = ", ".join(path.name for path in others)
+    raise FileExistsError(f"{differs}. Remove {names} from {others[0].parent} first.")

@@ -1,0 +1,79 @@
+package org.kerasmixer.sample
+
+import android.app.Application
+import android.content.Context
+import android.net.Uri
+import androidx.lifecycle.AndroidViewModel
+import androidx.lifecycle.LiveData
+import androidx.lifecycle.MutableLiveData
+import com.google.ai.edge.litert.CompiledModel
+import com.google.ai.edge.litert.Environment
+import java.io.FileInputStream
+import java.io.FileNotFoundException
+import java.io.IOException
+import java.nio.ByteBuffer
+import java.nio.channels.FileChannel
+
+/** Keeps the session while the activity comes and goes, as when the phone is turned. */
+class SampleModel(application: Application) : AndroidViewModel(application) {
+    private val shown = MutableLiveData<State>()
+    private val session = Session(Assets(application)) { shown.postValue(it) }
+
+    val state: LiveData<State> get() = shown
+
+    init {
+        open(gpu = false)
+    }
+
+    fun open(gpu: Boolean) = session.open(gpu)
+
+    /** Classifies the picture at an address that another app gave. */
+    fun classify(uri: Uri) = session.classify { read(uri) }
+
+    fun fail(problem: Problem) = session.fail(problem)
+
+    override fun onCleared() = session.close()
+
+    private fun read(uri: Uri): ByteArray {
+        val resolver = getApplication<Application>().contentResolver
+        try {
+            val stream = resolver.openInputStream(uri) ?: throw FileNotFoundException("$uri")
+            return stream.use { it.readBytes() }
+        } catch (error: IOException) {
+            throw SampleException(Problem.UNREADABLE_PICTURE, error.message ?: "$error")
+        } catch (error: SecurityException) {
+            throw SampleException(Problem.UNREADABLE_PICTURE, error.message ?: "$error")
+        }
+    }
+}
+
+/** The models in the app's assets, mapped into memory, and the environment that they run in. */
+private class Assets(private val context: Context) : Models {
+    private var environment: Environment? = null
+
+    override fun names() = context.assets.list("")?.toList() ?: emptyList()
+
+    override fun content(name: String): ByteBuffer {
+        val file = try {
+            context.assets.openFd(name)
+        } catch (_: FileNotFoundException) {
+            throw SampleException(Problem.COMPRESSED_MODEL, name)
+        }
+        try {
+            return FileInputStream(file.fileDescriptor).use {
+                it.channel.map(FileChannel.MapMode.READ_ONLY, file.startOffset, file.length)
+            }
+        } finally {
+            file.close()
+        }
+    }
+
+    override fun compile(name: String, options: CompiledModel.Options): CompiledModel {
+        val opened = environment ?: openEnvironment(context).also { environment = it }
+        return CompiledModel.create(context.assets, name, options, opened)
+    }
+
+    override fun close() {
+        environment?.close()
+    }
+}
