@@ -124,7 +124,7 @@ def _environments(folder):
 
 
 def main(folder):
-    rows = measured(_environments(Path(folder) / "runtimes"))
+    rows = measured(_environments(Path(folder)))
     with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()

@@ -1,6 +1,6 @@
 """Files run in the runtimes that they are said to need, and older ones refuse them or are named.
 
-`.ci/tools/runtimes FOLDER` makes the environments; KERAS_MIXER_TOOLS names FOLDER.
+`.ci/tools/runtimes FOLDER/runtimes` makes the environments; KERAS_MIXER_TOOLS names FOLDER.
 """
 
 import csv
