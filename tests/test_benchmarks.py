@@ -161,7 +161,7 @@ def test_the_edge_benchmark_draws_whatever_was_measured(tmp_path, monkeypatch):
     assert width(edge_plot.draw(tmp_path / "edge.png")) > without
 
 
-@pytest.mark.parametrize("model", arm.MODELS)
+@pytest.mark.parametrize("model", sorted({row["model"] for row in arm.table("arm")}))
 def test_on_arm_float16_is_computed_in_it_alone(model):
     rows = {(row["model"], row["cpu"], row["file"]): row for row in arm.table("arm")}
     row = rows[model, "cortex-a76", "float16"]
