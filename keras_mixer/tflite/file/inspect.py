@@ -10,6 +10,7 @@ from keras_mixer.tflite.file.content import associated_files, content_of
 from keras_mixer.tflite.file.graphs import graphs_in, numbers, text
 from keras_mixer.tflite.file.inspection import Inspection, Op, Tensor, Weights
 from keras_mixer.tflite.file.metadata import metadata_in
+from keras_mixer.tflite.file.precision import computes_in_float16
 from keras_mixer.tflite.file.runtimes import needed_by
 from keras_mixer.tflite.file.structure import UNREADABLE
 from keras_mixer.tflite.file.trial import tried
@@ -58,6 +59,7 @@ def inspect(source: Tflite, *, untrusted: bool = False) -> Inspection:
         metadata=metadata,
         files=associated_files(content),
         runtimes=needed_by(graphs),
+        float16=computes_in_float16(content),
     )
 
 

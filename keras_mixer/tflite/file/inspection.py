@@ -67,6 +67,9 @@ class Weights:
     bytes: int
 
 
+FLOAT16 = "ARM CPUs that have float16 arithmetic compute it in float16, others in float32."
+
+
 @dataclass(frozen=True)
 class Inspection:
     """The result of `inspect`. `str()` shows it in 80 columns.
@@ -84,6 +87,7 @@ class Inspection:
         files: Names of the files in its ZIP, such as `labels.txt`.
         runtimes: The `Runtimes` that it needs, as far as its ops tell, and what older ones compute
             wrongly.
+        float16: Whether CPUs that have float16 arithmetic compute its float ops in it.
     """
 
     bytes: int
@@ -97,6 +101,7 @@ class Inspection:
     metadata: Metadata | None
     files: tuple[str, ...]
     runtimes: Runtimes
+    float16: bool
 
     @property
     def counts(self):
@@ -134,6 +139,7 @@ class Inspection:
             _columns([_cells(role, tensor) for role, tensor in tensors], "<<<<<"),
             self._about(),
             _wrapped(self._xnnpack()),
+            _wrapped(FLOAT16 if self.float16 else ""),
             _wrapped(str(self.runtimes)),
             _columns([("op", "input", "weights", "number", "outside"), *ops], "<<<>>"),
             _columns([("constants", "quantised", "number", "bytes"), *weights], "<<>>"),

@@ -83,6 +83,13 @@ def test_every_op_is_in_a_partition_or_outside(files):
     assert {(op.name, op.dtype) for op in hybrid} == {("FULLY_CONNECTED", "float32")}
 
 
+def test_it_tells_which_file_is_computed_in_float16(files):
+    for name, content in files.items():
+        found = inspect(content)
+        assert found.float16 == found.as_dict()["float16"] == (name == "float16")
+        assert ("compute it in float16" in " ".join(str(found).split())) == found.float16
+
+
 def test_a_partition_is_what_lies_between_its_ends():
     """LiteRT's nodes: the model's ops, then one DELEGATE a part, by their tensors."""
     nodes = [
