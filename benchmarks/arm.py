@@ -7,7 +7,7 @@ QEMU emulates the CPUs, one thread, so time means nothing here. The number of in
 same in each run; how long one takes depends on the CPU, so compare it only among files on one CPU.
 MixerTi4 takes 32 x 32 pixels and has the weights that come with the package, the others take
 224 x 224 and have random ones, which does not change the instructions. "dynamic_int8 with float16"
-is a file whose float ops the CPU may compute in float16, which `convert` does not make.
+is a file with `float16_arithmetic=True`.
 
 In `results/arm.csv` numbers are millions of instructions of a file's first inference, which has up
 to 0.1 % more than the others. `ratio` is their number over that of float32 on the same CPU. The
@@ -26,12 +26,9 @@ import typer
 from benchmarks import measure
 from benchmarks.emulator import CPUS, count, run
 
-MODELS = {
-    "MixerTi4": "cifar10",
-    "MixerS16": None,
-    "MixerB16": None,
-}  # weights; None for random ones
-# Recipes of which the float ops could be computed in float16 beside integer matrix multiplications.
+# Their weights; None for random ones.
+MODELS = {"MixerTi4": "cifar10", "MixerS16": None, "MixerB16": None}
+# Recipes with float ops beside integer matrix multiplications.
 PARTLY_FLOAT = "dynamic_int8", "static_int8"
 WITH_FLOAT16 = " with float16"
 ACCURACY = ("float32", "float16"), "cortex-a76"
@@ -39,6 +36,7 @@ ACCURACY = ("float32", "float16"), "cortex-a76"
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="Only these models.")] = None,
+    file: Annotated[list[str] | None, typer.Option(help="Only these files.")] = None,
     images: Annotated[int, typer.Option(help="Test images; 0 for no accuracy.")] = 1000,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of TensorFlow Datasets.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="CPUs to emulate at a time.")] = 2,
@@ -47,25 +45,26 @@ def main(
     """Counts instructions; writes two tables and a picture."""
     if not plot:
         for model in only or MODELS:
-            instructions(model, workers)
+            instructions(model, workers, file)
         if images:
             accuracy(images, data_dir, workers)
     print(draw())
 
 
-def instructions(model, workers):
-    """Writes the model's rows to `results/arm.csv`; those of other models stay."""
+def instructions(model, workers, only=None):
+    """Writes the model's rows to `results/arm.csv`, of `only` some files if given; others stay."""
     files, image = converted(model)
-    todo = [(cpu, name) for cpu in CPUS for name in files]
+    old = {(row["cpu"], row["file"]): row for row in table("arm") if row["model"] == model}
+    todo = [(cpu, name) for cpu in CPUS for name in files if not only or name in only]
     with ThreadPoolExecutor(workers) as pool:
         counts = pool.map(lambda row: count(files[row[1]], image[None], row[0]), todo)
         found = dict(zip(todo, counts, strict=True))
-    rows = [
-        {"model": model, "cpu": cpu, "file": name}
-        | {"ratio": round(of["all"] / found[cpu, "float32"]["all"], 4)}
-        | {kind: round(number / 1e6, 3) for kind, number in of.items()}
-        for (cpu, name), of in found.items()
-    ]
+    for (cpu, name), of in found.items():
+        millions = {kind: round(number / 1e6, 3) for kind, number in of.items()}
+        old[cpu, name] = {"model": model, "cpu": cpu, "file": name, "ratio": None} | millions
+    for (cpu, _), row in old.items():
+        row["ratio"] = round(float(row["all"]) / float(old[cpu, "float32"]["all"]), 3)
+    rows = [old[cpu, name] for cpu in CPUS for name in files if (cpu, name) in old]
     others = [row for row in table("arm") if row["model"] != model]
     order = [*MODELS]
     measure.write_csv("arm", sorted(others + rows, key=lambda row: order.index(row["model"])))
@@ -75,17 +74,18 @@ def converted(model):
     """The model's files, name -> content, and an image for them."""
     import keras_mixer
     from keras_mixer.tflite import RECIPES, convert
-    from keras_mixer.tflite.file.content import with_entries
-    from keras_mixer.tflite.file.precision import ENTRY, FLOAT16
 
     built = getattr(keras_mixer, model)(weights=MODELS[model])
     random = np.random.default_rng(0)
     images = random.uniform(-1, 1, (8, *built.input_shape[1:])).astype(np.float32)
     files = {}
     for name, recipe in RECIPES.items():
-        files[name] = convert(built, name, calibration=images if recipe.calibrated else None)
+        calibration = images if recipe.calibrated else None
+        files[name] = convert(built, name, calibration=calibration)
         if name in PARTLY_FLOAT:
-            files[name + WITH_FLOAT16] = with_entries(files[name], {ENTRY: FLOAT16}, "arm")
+            files[name + WITH_FLOAT16] = convert(
+                built, name, calibration=calibration, float16_arithmetic=True
+            )
     return files, images[0]
 
 

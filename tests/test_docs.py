@@ -10,6 +10,7 @@ import pytest
 import typer
 
 import keras_mixer
+from benchmarks.arm import WITH_FLOAT16
 from keras_mixer import cli, training
 from keras_mixer.tflite import RECIPES
 from tests.cases import CASES
@@ -29,6 +30,7 @@ PAGES = {
     )
 }
 README = PAGES["README.md"]
+TI4_ON_A76 = "MixerTi4", "cortex-a76"
 # tests.tflite.convert.test_convert proves these.
 PARTITIONS = dict.fromkeys(RECIPES, "one") | {"int8": "many", "int16x8": "none"}
 MIXERS = [*keras_mixer.MixerB16.architecture.variants][:-1]  # without MlpMixer
@@ -343,6 +345,12 @@ def test_the_instructions_on_arm_are_those_counted():
     rows = {key: float(row["ratio"]) for key, row in results("arm", "model", "cpu", "file").items()}
     [heading] = [t[0] for t in tables("tflite/devices.md") if t[0][0].startswith("recipe of")]
     model = heading[0].removeprefix("recipe of ")
+    ti4 = {name: f"{ratio:.2f}" for (m, cpu, name), ratio in rows.items() if (m, cpu) == TI4_ON_A76}
+    dynamic, static = "dynamic_int8", "static_int8"
+    assert (
+        f"takes {ti4[dynamic + WITH_FLOAT16]} of `float32`'s instructions instead of {ti4[dynamic]}"
+    ) in prose("docs/export.md")
+    assert ti4[static + WITH_FLOAT16] >= ti4[static]
     assert table("tflite/devices.md", heading[0]) == [
         [name, *(f"{rows[model, cpu, name]:.2f}" for cpu in ("cortex-a53", "cortex-a76", "i8mm"))]
         for name in RECIPES

@@ -91,8 +91,8 @@ KeepFloat = Annotated[
 Float16Arithmetic = Annotated[
     bool | None,
     typer.Option(
-        help="Whether ARM CPUs that have float16 arithmetic compute in it; by default in recipe "
-        "float16 only. float32 can have it too."
+        help="Whether ARM CPUs that have float16 arithmetic may compute float ops in it; by "
+        "default in recipe float16 only."
     ),
 ]
 Threads = Annotated[

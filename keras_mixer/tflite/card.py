@@ -47,7 +47,7 @@ fun floats(context: Context, name: String): FloatArray {{
 ```
 
 With `{file}` {example}. Scores
-differ a little on other processors, and more on a GPU that computes in float16. If a score differs
+differ a little on other processors, and more on those that compute in float16. If a score differs
 by more than a few hundredths of the largest score, check the range of pixels and the order of
 channels and rows.
 """

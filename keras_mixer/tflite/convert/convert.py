@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import keras
 
 from keras_mixer._extras import needs
+from keras_mixer._text import listed
 from keras_mixer._types import Images, InputRange
 from keras_mixer.images import PIXELS, find_preprocessing, preprocessing
 from keras_mixer.tflite.convert.calibration import calibration_images, checked_ranges
@@ -85,9 +86,8 @@ def convert(
         without: Names of rewrites to leave out, to measure what each is worth: `"float_pixels"`,
             `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"dense_stem"`,
             `"norm_form"` or `"batch_first"`.
-        float16_arithmetic: Whether ARM CPUs that have float16 arithmetic compute in it; by default
-            in `"float16"` only. `"float32"` can have it too. Other recipes cannot: their matrix
-            multiplications are in integers, and nothing is gained for the rest.
+        float16_arithmetic: Whether ARM CPUs that have float16 arithmetic may compute float ops in
+            it; by default in `"float16"` only. Not in `"int8"` and `"int16x8"`, which have none.
         integer_ends: Deprecated name of `integer_io`.
 
     Returns:
@@ -169,13 +169,15 @@ def _arithmetic(recipe, float16_arithmetic, who):
     """What the file computes in, see `rewritten`; a ValueError if the recipe cannot."""
     if float16_arithmetic is None:
         return recipe.arithmetic
-    if float16_arithmetic and recipe.weights not in ("float16", "float32"):
-        raise ValueError(
-            f"{who} multiplies matrices in integers, and computing the rest in float16 gains "
-            "nothing; float16_arithmetic (--float16-arithmetic) needs recipe 'float16' or "
-            "'float32'."
-        )
-    return "float16" if float16_arithmetic else "integer" if recipe.every_op else "float32"
+    if recipe.every_op:
+        if float16_arithmetic:
+            others = listed(repr(r.name) for r in RECIPES.values() if not r.every_op)
+            raise ValueError(
+                f"{who} computes in integers alone; float16_arithmetic (--float16-arithmetic) "
+                f"is for {others}."
+            )
+        return "integer"
+    return "float16" if float16_arithmetic else "float32"
 
 
 def _synthetic(shape, preprocessing):

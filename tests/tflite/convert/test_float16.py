@@ -31,13 +31,16 @@ def test_only_the_recipe_float16_is_computed_in_it(recipe, case):
     assert computes_in_float16(tiny_file(recipe, case)) == (recipe == "float16")
 
 
-def test_float32_can_be_computed_in_float16_and_float16_in_float32():
+def test_any_recipe_with_float_ops_can_be_computed_in_float16_or_not():
     model = MIXER.trained()
     assert computes_in_float16(convert(model, "float32", float16_arithmetic=True))
     assert not computes_in_float16(convert(model, "float16", float16_arithmetic=False))
-    for recipe in ("dynamic_int8", "dynamic_int4"):
-        with pytest.raises(ValueError, match=r"matrices in integers.*needs recipe 'float16'"):
-            convert(model, recipe, float16_arithmetic=True)
+    dynamic = convert(model, "dynamic_int8", float16_arithmetic=True)
+    assert computes_in_float16(dynamic)
+    assert verify(model, dynamic, MIXER.images(8)).max_abs_difference < 0.01  # of probabilities
+    for recipe in ("int8", "int16x8"):
+        with pytest.raises(ValueError, match=r"integers alone; float16_arithmetic .* 'float32', "):
+            convert(model, recipe, float16_arithmetic=True, calibration=MIXER.images(8))
 
 
 def test_in_float16_the_scores_stay_near(case):
