@@ -63,6 +63,20 @@ def without_xla():
         yield
 
 
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A folder with MixerTi4 by every recipe, exported once for all processes of a test run."""
+    from tests.tflite.files import export_trained
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            export_trained(folder.with_suffix(".part"))
+            folder.with_suffix(".part").rename(folder)
+    return folder
+
+
 @pytest.fixture
 def mixed_bfloat16():
     import keras

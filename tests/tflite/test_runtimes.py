@@ -11,19 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
-import keras_mixer
 from benchmarks.runtimes import known, ops, probe
-from keras_mixer.tflite import RECIPES, convert, inspect
+from keras_mixer.tflite import RECIPES, inspect
 from keras_mixer.tflite._litert import schema
 from keras_mixer.tflite.convert.versions import ENTRY
-from keras_mixer.tflite.file.content import entry_of, packed, unpacked
+from keras_mixer.tflite.file.content import (
+    entry_of,
+    packed,
+    text_file_in,
+    unpacked,
+    with_text_file,
+)
+from keras_mixer.tflite.file.metadata import LABELS
 from keras_mixer.tflite.file.runtimes import FAULTS, OLDEST, TABLE, Runtimes, runtimes_of
 from keras_mixer.tflite.run.runner import Runner
 from tests.conftest import ROOT
 from tests.test_docs import table
-from tests.tflite.files import tiny_file, tiny_files
+from tests.tflite.files import spotted, tiny_file, tiny_files
 
 # What each recipe of a Mixer needs, as docs/export.md says.
 NEEDS = {
@@ -81,42 +86,26 @@ def number(version):
     return tuple(map(int, version.split(".")))
 
 
-def spotted(seed):
-    """Images with random spots of several sizes, which the model puts into several classes."""
-    random, spots = np.random.default_rng(seed), (1, 1, 2, 2, 4, 16, 32, 32)
-    images = [random.uniform(-1, 1, (32 // n, 32 // n, 3)).repeat(n, 0).repeat(n, 1) for n in spots]
-    return np.float32(images)
-
-
 def ungated(content):
     """The file with version 1 of every op."""
     model = unpacked(content, "test")
     for code in model.operatorCodes:
         code.version = 1
-    return packed(model, {}, len(content), "test")
+    content_of_model = packed(model, {}, len(content), "test")
+    return with_text_file(content_of_model, LABELS, text_file_in(content, LABELS))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """MixerTi4 by every recipe, and images; made once for all processes of a test run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runtimes"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            _make(folder)
-    return folder
-
-
-def _make(folder):
-    folder.mkdir()
-    model = keras_mixer.MixerTi4(weights="cifar10")
-    for name, recipe in RECIPES.items():
-        calibration = spotted(seed=1) if recipe.calibrated else None
-        content = convert(model, name, calibration=calibration)
+def folder(exported, tmp_path_factory):
+    """MixerTi4 by every recipe, also without gates, and images."""
+    folder = tmp_path_factory.mktemp("runtimes")
+    for name in RECIPES:
+        content = (exported / f"model_{name}.tflite").read_bytes()
         (folder / f"{name}.tflite").write_bytes(content)
         if name in UNGATED:
             (folder / f"{name}-ungated.tflite").write_bytes(ungated(content))
     np.save(folder / "images.npy", spotted(seed=0))
+    return folder
 
 
 @pytest.fixture(scope="module")

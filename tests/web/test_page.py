@@ -5,6 +5,7 @@ Chromium runs once, by `page.mjs`; each test looks at what it saw.
 
 import json
 import re
+import shutil
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from filelock import FileLock
 from PIL import Image
 
 import keras_mixer
-from keras_mixer.tflite import RECIPES, Classifier, Metadata, convert, export, with_metadata
+from keras_mixer.tflite import RECIPES, Classifier, Metadata, convert, with_metadata
 from keras_mixer.tflite.reading import picture
 from keras_mixer.tflite.run.runner import Runner
 from keras_mixer.web.server import CHECKOUT
@@ -111,7 +112,7 @@ def with_unknown_op(model, main):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, worker_id):
+def files(exported, tmp_path_factory, worker_id):
     """Folders of models, pictures and other files, and what Chromium saw, shared by all workers."""
     shared = tmp_path_factory.getbasetemp()
     if worker_id != "master":
@@ -119,18 +120,14 @@ def files(tmp_path_factory, worker_id):
     folder = shared / "page"
     with FileLock(shared / "page.lock"):
         if not (folder / "found.json").exists():
-            for name in ("app", "kinds", "models"):
-                (folder / name).mkdir(parents=True)
+            shutil.copytree(exported, folder / "app")
+            for name in ("kinds", "models"):
+                (folder / name).mkdir()
             plan = {
                 "pictures": [*map(str, pictures(folder))],
                 "kinds": [*map(str, write_kinds(folder / "kinds"))],
                 "models": [*map(str, other_models(folder / "models").values())],
             }
-            model = keras_mixer.MixerTi4(weights="cifar10")
-            images = np.stack([noise(32, 32, seed) for seed in range(32)])
-            for recipe, kind in RECIPES.items():
-                calibration = images if kind.calibrated else None
-                export(model, folder / "app", recipe, labels=LABELS, calibration=calibration)
             plan["folders"] = {"without": str(folder / "kinds"), "with": str(folder / "app")}
             with static_site(folder) as plan["site"]:
                 browse(folder / "app", plan, folder)

@@ -8,6 +8,9 @@ from keras_mixer.tflite import RECIPES, convert, verify
 from tests.cases import randomised
 from tests.tflite.convert.test_convert import TOLERANCES
 
+# Computed in float16, whose numbers round by 5e-4, through up to 24 blocks.
+IN_FLOAT16 = 0.02
+
 pytestmark = pytest.mark.slow
 
 
@@ -26,4 +29,5 @@ def test_every_recipe_converts_runs_and_verifies(model, recipe):
     content = convert(model, recipe, calibration=calibration, keep_float=keep)
     report = verify(model, content, images[:2])
     largest = np.abs(model.predict(images[:2], verbose=0)).max()
-    assert report.max_abs_difference < TOLERANCES[recipe] * largest
+    tolerance = IN_FLOAT16 if report.float16 else TOLERANCES[recipe]
+    assert report.max_abs_difference < tolerance * largest
