@@ -28,7 +28,7 @@ def assert_same(one, other):
     assert one["last"]["val_loss"] == pytest.approx(other["last"]["val_loss"], rel=CLOSE)
 
 
-@pytest.mark.parametrize("optimizers", [slow("sgd"), slow("adamw lamb muon")])
+@pytest.mark.parametrize("optimizers", [slow("sgd"), slow("adamw"), slow("lamb muon")])
 def test_two_replicas_learn_as_one_and_count_each_image_once(tmp_path, optimizers):
     said = tmp_path / "said.txt"
     process = fork(said, on_two_replicas.main, tmp_path, *optimizers.split())
