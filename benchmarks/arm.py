@@ -63,7 +63,7 @@ def instructions(model, workers, only=None):
         millions = {kind: round(number / 1e6, 3) for kind, number in of.items()}
         old[cpu, name] = {"model": model, "cpu": cpu, "file": name, "ratio": None} | millions
     for (cpu, _), row in old.items():
-        row["ratio"] = round(float(row["all"]) / float(old[cpu, "float32"]["all"]), 3)
+        row["ratio"] = round(float(row["all"]) / float(old[cpu, "float32"]["all"]), 4)
     rows = [old[cpu, name] for cpu in CPUS for name in files if (cpu, name) in old]
     others = [row for row in table("arm") if row["model"] != model]
     order = [*MODELS]
