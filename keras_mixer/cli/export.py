@@ -262,6 +262,8 @@ def c_array(
 ):
     """Write a .tflite file as a C++ header, with its ops, for LiteRT for Microcontrollers."""
     output = output or tflite.with_suffix(".h")
+    if output.exists() and tflite.exists() and output.samefile(tflite):
+        raise ValueError(f"c-array would replace {tflite} itself; choose another --output.")
     check_new(output, overwrite)
     with quiet():
         from keras_mixer.tflite import c_array

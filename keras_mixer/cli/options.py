@@ -77,8 +77,8 @@ ImageFiles = Annotated[
 Calibration = Annotated[
     Path | None,
     typer.Option(
-        help="For static_int8, int8 and int16x8: about a hundred calibration images. A "
-        ".npy of images, a .npz with 'images', or a folder of pictures."
+        help="For static_int8, int8 and int16x8, and optionally float16: about a hundred "
+        "calibration images. A .npy of images, a .npz with 'images', or a folder of pictures."
     ),
 ]
 KeepFloat = Annotated[

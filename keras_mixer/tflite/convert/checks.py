@@ -76,8 +76,8 @@ def check_float16_arithmetic(content, images, layers, who):
     if beyond:
         found = [f"{layer} up to {size:.3g}" for layer, size in beyond.items()]
         raise ValueError(
-            f"{who} makes a file that ARM CPUs compute in float16, which ends at {FLOAT16:.0f}; "
-            f"on {len(images)} images the outputs and weights of layers are larger: "
+            f"{who} makes a file that ARM CPUs compute in float16, whose largest number is "
+            f"{FLOAT16:.0f}; on {len(images)} images numbers in layers are larger: "
             f"{listed(found[:5])}. Convert with float16_arithmetic=False "
             "(--no-float16-arithmetic) to have CPUs compute in float32; GPUs use float16 anyway."
         )

@@ -222,6 +222,9 @@ def verify(
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
     preprocessing = find_preprocessing(model, input_range)
+    if not preprocessing and runner.preprocessing and runner.preprocessing.input_range != PIXELS:
+        # The file says what the model does not. A file of pixels may have the rescaling inside.
+        preprocessing = runner.preprocessing
     if cut_as and preprocessing:
         preprocessing = preprocessing.on_device()
     theirs = _other_scale(preprocessing, runner)

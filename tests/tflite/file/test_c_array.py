@@ -114,6 +114,15 @@ def test_the_page_makes_the_header(here, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_the_command_does_not_replace_the_file_that_it_reads(here, tmp_path):
+    file = tmp_path / "model.tflite"
+    file.write_bytes(tiny_file("int8"))
+    done = here("c-array", file, "--output", file, "--overwrite", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "would replace" in done.stderr
+    assert file.read_bytes() == tiny_file("int8")
+
+
 def test_the_measured_arena_is_enough_and_less_is_not():
     pytest.importorskip("tflite_micro", reason="it comes for Linux on x86-64 alone")
     from benchmarks.microcontroller import STEP, interpreter

@@ -64,6 +64,16 @@ def test_an_attribute_of_another_data_set_is_not_taken_for_names(model, content)
     assert verify(model, content, Counted()).images == 32
 
 
+def test_pixels_are_scaled_as_the_file_says_where_the_model_does_not():
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(image)))
+    content = convert(model, input_range=(-1, 1))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    labels = np.asarray(model(np.float32(pixels) / 127.5 - 1)).argmax(-1)
+    assert verify(model, content, (pixels, labels)).accuracy == 1
+    assert verify(model, content, (np.float32(pixels) / 127.5 - 1, labels)).accuracy == 1
+
+
 def test_the_worst_image_is_the_one_that_the_scores_differ_most_at(model):
     content = convert(model, "dynamic_int8")
     report = verify(model, content, IMAGES)
