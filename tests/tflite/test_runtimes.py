@@ -17,6 +17,7 @@ from keras_mixer.tflite import RECIPES, inspect
 from keras_mixer.tflite._litert import schema
 from keras_mixer.tflite.convert.versions import ENTRY
 from keras_mixer.tflite.file.content import (
+    associated_files,
     entry_of,
     packed,
     text_file_in,
@@ -91,8 +92,10 @@ def ungated(content):
     model = unpacked(content, "test")
     for code in model.operatorCodes:
         code.version = 1
-    content_of_model = packed(model, {}, len(content), "test")
-    return with_text_file(content_of_model, LABELS, text_file_in(content, LABELS))
+    changed = packed(model, {}, len(content), "test")
+    if LABELS in associated_files(content):
+        changed = with_text_file(changed, LABELS, text_file_in(content, LABELS))
+    return changed
 
 
 @pytest.fixture(scope="module")
