@@ -34,18 +34,17 @@ BASE = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 
 @dataclass(frozen=True)
 class Cpu:
-    """A CPU as QEMU calls it, its part number and what it adds to ARMv8.0, in words."""
+    """A CPU as QEMU calls it, and its part number."""
 
     qemu: str
     part: int
-    features: str
 
 
 CPUS = {
-    "cortex-a53": Cpu("cortex-a53", 0xD03, "ARMv8.0"),
-    "cortex-a76": Cpu("cortex-a76", 0xD0B, "ARMv8.2 with float16 and int8 dot products"),
-    # Not SVE and SME: QEMU 7.2 multiplies wrongly in SME's SMOPA.
-    "i8mm": Cpu("max,sve=off,sme=off", 0xD0B, "ARMv8.6 with int8 matrix multiplications"),
+    "cortex-a53": Cpu("cortex-a53", 0xD03),  # ARMv8.0
+    "cortex-a76": Cpu("cortex-a76", 0xD0B),  # ARMv8.2 with float16 and int8 dot products
+    # int8 matrix multiplications as well. Not SVE and SME: QEMU 7.2 multiplies wrongly in SMOPA.
+    "i8mm": Cpu("max,sve=off,sme=off", 0xD0B),
 }
 
 

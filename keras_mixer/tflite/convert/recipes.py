@@ -53,7 +53,7 @@ _TABLE = (
     ("float32",      "float32", "float32", False, "anything, to compare with",
      "the Keras model's own arithmetic"),
     ("float16",      "float16", "float32", False, "GPUs, ARM CPUs",
-     "half the size; GPUs and ARM CPUs compute in float16, other CPUs in float32"),
+     "half the size; GPUs compute in float16, ARM CPUs too unless it is turned off"),
     ("dynamic_int8", "int8",    "float32", False, "CPUs",
      "int8 matrix multiplications; activations are quantised row by row at run time"),
     ("static_int8",  "int8",    "int8",    False, "CPUs",
