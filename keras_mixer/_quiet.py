@@ -1,5 +1,6 @@
 """Silence for the chatter of native libraries, unless something goes wrong."""
 
+import atexit
 import os
 import sys
 import tempfile
@@ -28,3 +29,14 @@ def quiet():
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def quiet_at_exit():
+    """Lets native libraries write nothing as the process ends, as LiteRT does after float16."""
+    atexit.unregister(_mute)
+    atexit.register(_mute)
+
+
+def _mute():
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -80,6 +80,26 @@ def test_export_writes_a_file_that_verify_confirms(here, quickstarted, held_out,
     assert done.stderr == ""
 
 
+def test_an_empty_argument_is_refused(here, tmp_path):
+    for arguments in (("export", "MixerTi4", "--output", ""), ("serve", ""), ("predict", "x", "")):
+        done = here(*arguments, cwd=tmp_path, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: An argument is empty, perhaps from a shell variable")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_command_in_float16_says_nothing_when_it_ends(command, tmp_path):
+    case = CASES[0]
+    model = case.trained()
+    model.save(tmp_path / "tiny.keras")
+    (tmp_path / "tiny.tflite").write_bytes(keras_mixer.tflite.convert(model, "float16"))
+    np.save(tmp_path / "images.npy", case.images(2))
+    arguments = "verify", "tiny.keras", "tiny.tflite", "--data", "images.npy"
+    done = command(*arguments, cwd=tmp_path)
+    assert "agreement with Keras 100.00%" in done.stdout
+    assert done.stderr == ""
+
+
 @pytest.mark.slow
 def test_export_by_name_writes_beside_where_it_is_run(command, tmp_path):
     done = command("export", "MixerS32", "--recipe", "dynamic_int8", cwd=tmp_path)

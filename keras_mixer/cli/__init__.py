@@ -15,6 +15,7 @@ import typer
 
 from keras_mixer._accelerators import tpu_address, tpu_chips
 from keras_mixer._backend import LOAD
+from keras_mixer._quiet import quiet_at_exit
 from keras_mixer.cli import export, machine, models, serve, train
 from keras_mixer.cli.errors import report
 from keras_mixer.cli.options import Recipe
@@ -38,9 +39,15 @@ def main():
         # A character that a terminal cannot show is shown by its number: \u03b1 for alpha.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    quiet_at_exit()
     warnings.showwarning = lambda message, *where: warn(message)
     settings = SimpleNamespace(debug=False)
     try:
+        if "" in sys.argv[1:]:  # as a path it would be the current folder
+            raise ValueError(
+                "An argument is empty, perhaps from a shell variable that is not set. Leave out an "
+                "option that is to be empty."
+            )
         app(obj=settings)
     except Exception as error:
         report(error, settings.debug)

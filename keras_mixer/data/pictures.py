@@ -280,17 +280,37 @@ def _named(content, channels, read):
 
 
 def _pixels(content, channels):
-    """A file's bytes -> uint8 [H, W, channels], or `RefusedError`, by the graph of `decode`."""
+    """A file's bytes -> uint8 [H, W, channels], or `RefusedError`; as the graph of `decode`."""
     try:
-        return _graph(channels)(content).numpy()
+        image = _ordinary(channels)(content).numpy()
     except tf.errors.OpError:
         _by_pillow(content, channels)  # which says why
         raise RefusedError("it is damaged") from None  # Pillow reads it, TensorFlow does not
+    return image if image.size else _by_pillow(content, channels)
 
 
 @cache
-def _graph(channels):
-    whole = tf.function(lambda content: decode(content, channels), autograph=False)
+def _ordinary(channels):
+    """A graph that decodes ordinary JPEGs and PNGs, and gives no pixels of other files.
+
+    These are read outside of a graph, because TensorFlow logs the traceback of an error in it.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def read(content):
+        def png():
+            return tf.io.decode_png(content, channels)
+
+        def none():
+            return tf.zeros((0, 0, channels), tf.uint8)
+
+        return _if_ordinary_jpeg(
+            content,
+            lambda: tf.io.decode_jpeg(content, channels),
+            lambda: tf.cond(_is_ordinary_png(content, channels), png, none),
+        )
+
+    whole = tf.function(read, autograph=False)
     return whole.get_concrete_function(tf.TensorSpec((), tf.string))
 
 

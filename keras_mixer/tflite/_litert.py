@@ -84,16 +84,21 @@ class Float16Runner:
                 raise ValueError("XNNPACK does not run every op of the file in float16.")
             [self.image] = self.model.create_input_buffers(0)
             [self.scores] = self.model.create_output_buffers(0)
-        [signature] = self.model.get_signature_list()
-        [output] = self.model.get_output_tensor_details(signature).values()
-        self.classes = int(output["shape"][-1])
+            [signature] = self.model.get_signature_list()
+            [image] = self.model.get_input_tensor_details(signature).values()
+            [output] = self.model.get_output_tensor_details(signature).values()
+            self.classes = int(output["shape"][-1])
+            self(np.zeros(image["shape"]))  # at the first call it logs them again
 
     def __call__(self, image):
         self.image.write(np.ascontiguousarray(image, np.float32).ravel())
         self.model.run_by_index(0, [self.image], [self.scores])
         return self.scores.read(self.classes, np.float32)
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         with quiet():
             self.model.close()
             self.model = self.image = self.scores = None  # which ends, and logs, its accelerators

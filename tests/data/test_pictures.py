@@ -62,10 +62,13 @@ def test_a_picture_has_the_same_pixels_whoever_reads_it(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_is_refused_in_the_same_words_whoever_reads_it(name, tmp_path):
+def test_a_file_is_refused_in_the_same_words_whoever_reads_it(name, tmp_path, capfd):
     kind = KINDS[name]
     path = tmp_path / "picture.jpg"
     path.write_bytes(kind.content)
+    with pytest.raises(ValueError):  # noqa: PT011
+        read_picture(path, 3)
+    assert "Traceback" not in capfd.readouterr().err
     reason = check_picture(path)
     assert kind.reason in reason
     words = f"is not a picture that can be read: {re.escape(reason)}\\."

@@ -1,6 +1,7 @@
 """Compares a `.tflite` file with its Keras model: accuracy, agreement, layer outputs."""
 
 import warnings
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -112,9 +113,9 @@ class Report:
             ]
         if self.agreement is not None:
             lines += [f"agreement with Keras {self.agreement:.2%}"]
+        difference, where = self.max_abs_difference, f", at image {self.worst_image}"
         lines += [
-            f"largest difference between scores {self.max_abs_difference:.3g}, "
-            f"at image {self.worst_image}",
+            f"largest difference between scores {difference:.3g}{where if difference else ''}",
             f"{self.ms_per_image:.2f} ms an image",
         ]
         if self.float16:
@@ -217,7 +218,6 @@ def verify(
     classes = names or max(runner.classes, 2)  # one score is yes or no
     activation = activation_of(last_operation(model))
     task_of(activation, runner.classes, "verify", task=task)  # errors before any work
-    in_float16 = _in_float16(runner, threads)
     expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
@@ -230,23 +230,22 @@ def verify(
     theirs = _other_scale(preprocessing, runner)
     pixels = preprocessing if theirs and theirs.input_range == PIXELS else None
     read = batches(data, shape, "verify", preprocessing, labelled=True, classes=classes)
-    for images, batch_labels in read:
-        expected.append(predict(model, images))
-        if batch_labels is not None:
-            found = task_of(activation, runner.classes, "verify", batch_labels, task)
-            found.labels(batch_labels, "verify")  # errors at once
-        labels.append(batch_labels)
-        in_file = images if theirs is None else theirs.scaled(preprocessing.pixels(images))
-        if layers:
-            pairs = [*zip(images, in_file, strict=True)]
-            layer_images += pairs[: LAYER_IMAGES - len(layer_images)]
-        for image in in_file:
-            start = perf_counter()
-            here = runner(image)
-            seconds.append(perf_counter() - start)
-            scores.append(in_float16(image) if in_float16 else here)
-    if in_float16:
-        in_float16.close()
+    with _in_float16(runner, threads) as in_float16:
+        for images, batch_labels in read:
+            expected.append(predict(model, images))
+            if batch_labels is not None:
+                found = task_of(activation, runner.classes, "verify", batch_labels, task)
+                found.labels(batch_labels, "verify")  # errors at once
+            labels.append(batch_labels)
+            in_file = images if theirs is None else theirs.scaled(preprocessing.pixels(images))
+            if layers:
+                pairs = [*zip(images, in_file, strict=True)]
+                layer_images += pairs[: LAYER_IMAGES - len(layer_images)]
+            for image in in_file:
+                start = perf_counter()
+                here = runner(image)
+                seconds.append(perf_counter() - start)
+                scores.append(in_float16(image) if in_float16 else here)
     labels = _joined(labels)
     found = task_of(activation, runner.classes, "verify", labels, task)
     labels = None if labels is None else found.labels(labels, "verify")
@@ -275,13 +274,11 @@ def verify(
 
 
 def _in_float16(runner, threads):
-    """What runs a file in float16 that ARM CPUs run in it; None for another file or CPU."""
-    if not computes_in_float16(runner.content):
-        return None
-    try:
-        return Float16Runner(runner.content, threads or default_threads())
-    except ValueError:
-        return None
+    """A context with what runs a file as ARM CPUs do, in float16; None for others, or here."""
+    if computes_in_float16(runner.content):
+        with suppress(ValueError):
+            return Float16Runner(runner.content, threads or default_threads())
+    return nullcontext()
 
 
 def _other_scale(preprocessing, runner):

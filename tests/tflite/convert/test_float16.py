@@ -18,12 +18,11 @@ MIXER = CASES[0]
 
 def in_float16(content, images):
     try:
-        run = Float16Runner(content, 1)
+        runner = Float16Runner(content, 1)
     except ValueError as error:
         pytest.skip(f"this CPU has no float16 arithmetic: {error}")
-    scores = np.stack([run(image) for image in images])
-    run.close()
-    return scores
+    with runner as run:
+        return np.stack([run(image) for image in images])
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
