@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from keras_mixer._quiet import quiet
-from keras_mixer.cli.output import console
+from keras_mixer._text import listed
+from keras_mixer.cli.output import console, warn
 
 
 def serve(
@@ -36,7 +37,7 @@ def serve(
     """
     with quiet():
         from keras_mixer.web import litert_js as packages
-        from keras_mixer.web.server import Server, tflite_files
+        from keras_mixer.web.server import Server, leading_out, tflite_files
 
         files = tflite_files(folder)
     if litert_js is not None:
@@ -55,6 +56,8 @@ def serve(
             soft_wrap=True,
             highlight=False,
         )
+        if links := leading_out(folder):
+            warn(f"Links that lead out of {folder} are not shown: {listed(links)}. Copy the files.")
         if browser:
             webbrowser.open(server.url)
         server.serve_forever()

@@ -13,6 +13,8 @@ from pathlib import Path
 from shutil import copyfileobj
 from urllib.parse import unquote, urlsplit
 
+from keras_mixer._text import listed
+
 HOST = "127.0.0.1"
 NAMES = HOST, "localhost"  # by which this machine's browsers ask for it
 PORT, PORTS = 8321, 10  # the first port, and how many are tried
@@ -38,7 +40,7 @@ LIST = "files.json"
 
 
 def tflite_files(folder: Path) -> dict[str, Path]:
-    """The `.tflite` files of a folder by their names, without links that lead out of it.
+    """The `.tflite` files of a folder by their names, without those of `leading_out`.
 
     Raises:
         FileNotFoundError, NotADirectoryError: There is no such folder, or no such file in it.
@@ -49,21 +51,35 @@ def tflite_files(folder: Path) -> dict[str, Path]:
                 f"serve shows a folder of .tflite files; {folder} is a file. Give its folder."
             )
         raise FileNotFoundError(f"There is no folder at {str(folder)!r}.")
-    found = _tflite_files(folder)
+    found = _inside(folder)
     if not found:
+        links = leading_out(folder)
+        but = f" but links that lead out of it, {listed(links)}" if links else ""
         raise FileNotFoundError(
-            f"{folder} has no .tflite file. Make one: keras-mixer export MODEL --output {folder}"
+            f"{folder} has no .tflite file{but}. Make one: keras-mixer export MODEL --output "
+            f"{folder}"
         )
     return found
 
 
-def _tflite_files(folder):
+def leading_out(folder: Path) -> list[str]:
+    """The names of the links to `.tflite` files that lead out of a folder and are not shown."""
+    return sorted(_all(folder).keys() - _inside(folder).keys())
+
+
+def _inside(folder):
     whole = folder.resolve()
-    return {
-        path.name: path
-        for path in sorted(folder.glob("*.tflite"))
-        if path.is_file() and whole in path.resolve().parents
-    }
+    return {name: path for name, path in _all(folder).items() if whole in path.resolve().parents}
+
+
+def _all(folder):
+    files = sorted(path for path in folder.glob("*") if path.is_file())
+    return {_name(path): path for path in files if path.suffix.lower() == ".tflite"}
+
+
+def _name(path):
+    """A file's name as text, which the page shows and asks for; it need not be UTF-8."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 class Server(ThreadingHTTPServer):
@@ -127,7 +143,7 @@ class Server(ThreadingHTTPServer):
         name = path.removeprefix("/model/")
         if name == path:
             return None
-        files = _tflite_files(self.folder)
+        files = _inside(self.folder)
         return json.dumps([*files]).encode() if name == LIST else files.get(name)
 
     def handle_error(self, request, client_address):
@@ -147,7 +163,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, with_body):
         host = self.headers.get("Host", "").rpartition(":")
-        if (host[0] or host[2]) not in NAMES:  # a page elsewhere, whose name leads to this machine
+        if (
+            host[0] or host[2]
+        ).lower() not in NAMES:  # a page elsewhere, whose name leads to this machine
             return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         path = unquote(urlsplit(self.path).path)
         content = self.server.content(path)

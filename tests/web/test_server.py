@@ -16,12 +16,13 @@ import urllib.error
 import urllib.request
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from keras_mixer.web import litert_js
 from keras_mixer.web.litert_js import PACKAGES, Package
-from keras_mixer.web.server import CHECKOUT, PORT, Server
+from keras_mixer.web.server import CHECKOUT, PORT, Server, leading_out, tflite_files
 from tests.conftest import ROOT
 
 SCRIPTS = {"core/dist/index.js": b"export {}", "core/wasm/x.wasm": b"\0asm"}
@@ -125,10 +126,39 @@ def test_a_link_within_the_folder_is_a_file_like_others(server, app):
     assert ask(server, "/model/best.tflite")[1] == b"TFL3 int8"
 
 
+def test_names_may_be_in_capitals_and_need_not_be_utf_8(server, app):
+    (app / "MODEL.TFLITE").write_bytes(b"TFL3 capitals")
+    odd = os.fsdecode(b"caf\xe9.tflite")
+    try:
+        (app / odd).write_bytes(b"TFL3 latin")
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    names = json.loads(ask(server, "/model/files.json")[1])
+    assert names[0] == "MODEL.TFLITE"
+    assert "caf\N{REPLACEMENT CHARACTER}.tflite" in names
+    assert ask(server, "/model/MODEL.TFLITE")[1] == b"TFL3 capitals"
+    asked = quote("caf\N{REPLACEMENT CHARACTER}.tflite")  # as encodeURIComponent
+    assert ask(server, f"/model/{asked}")[1] == b"TFL3 latin"
+
+
+def test_links_that_lead_out_are_named(app, tmp_path):
+    (tmp_path / "far.tflite").write_bytes(b"TFL3")
+    (app / "near.tflite").symlink_to(tmp_path / "far.tflite")
+    assert leading_out(app) == ["near.tflite"]
+    assert [*tflite_files(app)] == ["model_float32.tflite", "model_int8.tflite"]
+    for name in tflite_files(app):
+        (app / name).unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"no \.tflite file but links .*, near\.tflite\. Make"
+    ):
+        tflite_files(app)
+
+
 def test_only_this_machine_s_names_are_answered(server):
     # A name of somebody else's that leads to 127.0.0.1 would let a page elsewhere read the models.
     assert ask(server, "/", Host="evil.example")[0].status == 421
     assert ask(server, "/", Host=f"localhost:{server.server_port}")[0].status == 200
+    assert ask(server, "/", Host="LOCALHOST")[0].status == 200
     assert server.server_address[0] == "127.0.0.1"
     assert ask(server, "/", "POST")[0].status == 501
 

@@ -51,16 +51,18 @@ export async function received(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
   const folder = entries.find((entry) => entry?.isDirectory);
   if (folder) {
-    const models = (await filesIn(folder)).filter(({ name }) => name.endsWith(".tflite"));
+    const models = (await filesIn(folder)).filter(isModel);
     if (!models.length) throw new Error(`The folder ${folder.name} has no .tflite file; ${MAKE}.`);
     return { models: opened(models) };
   }
-  const models = files.filter(({ name }) => name.endsWith(".tflite"));
+  const models = files.filter(isModel);
   if (models.length) return { models: opened(models) };
   if (!files.length)
     throw new Error("That was no file. Save the picture, and drop or choose the file.");
   return { models: [], picture: files[0] };
 }
+
+const isModel = ({ name }) => name.toLowerCase().endsWith(".tflite");
 
 async function filesIn(folder) {
   const reader = folder.createReader();
