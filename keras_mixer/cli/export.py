@@ -131,6 +131,9 @@ def export(
         console.print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {recipe}", soft_wrap=True)
     if tests:
         console.print(f"{tests}: test data, as the sample's GoldenTest reads it", soft_wrap=True)
+        first = min(path.name for path in assets.glob("*.tflite"))
+        if first != written.name:
+            console.print(f"The sample runs the first file by name, {first}.", soft_wrap=True)
     console.print(f"{runtimes_of(written.read_bytes())}", soft_wrap=True, highlight=False)
 
 
@@ -258,6 +261,9 @@ def c_array(
     output: Annotated[
         Path | None, typer.Option(help="The header to write; by default FILE.h.")
     ] = None,
+    name: Annotated[
+        str, typer.Option(help="What the names in the header begin with: NAME_data, NAME_ops.")
+    ] = "model",
     overwrite: Overwrite = False,
 ):
     """Write a .tflite file as a C++ header, with its ops, for LiteRT for Microcontrollers."""
@@ -268,7 +274,7 @@ def c_array(
     with quiet():
         from keras_mixer.tflite import c_array
 
-        header = c_array(tflite)
+        header = c_array(tflite, name)
     with whole_file(output, overwrite) as path:
         path.write_text(header, encoding="utf-8")
     console.print(f"{output}", soft_wrap=True, highlight=False)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_mixer._text import listed
 from keras_mixer.tflite.file.metadata import read_metadata
 
 
@@ -9,9 +10,12 @@ def module_of(project):
     """The folder of a project's app module: `project/app`, or `project` itself.
 
     Raises:
+        FileNotFoundError: There is no such folder.
         ValueError: Neither is a module of an Android project.
     """
     project = Path(project)
+    if not project.is_dir():
+        raise FileNotFoundError(f"There is no folder at {str(project)!r}.")
     for folder in (project / "app", project):
         builds = any((folder / name).is_file() for name in ("build.gradle.kts", "build.gradle"))
         if builds and (folder / "src/main/AndroidManifest.xml").is_file():
@@ -29,21 +33,26 @@ def assets_of(project):
     return sources / "main/assets", sources / "androidTest/assets"
 
 
-def check_others(tests, others, name, content, labels):
+def check_others(assets, tests, file, name, content, labels):
     """Raises FileExistsError if an app has files of another model.
 
     Args:
-        tests: The assets of its tests.
-        others: Paths of its other models.
-        name, content: The golden input that all of them share.
+        assets, tests: From `assets_of`.
+        file: The name of the file to write, model_<recipe>.tflite.
+        name, content: The golden input that all files of the app share.
         labels: The names of their classes.
     """
+    there = sorted(assets.glob("model_*.tflite"))
+    others = [path for path in there if path.name != file]
     golden = tests / name
     if others and golden.is_file() and golden.read_bytes() != content:
         differs = f"{golden} is of a model with other images"
     elif wrong := [path for path in others if getattr(read_metadata(path), "labels", ()) != labels]:
-        differs = f"{wrong[0]} is a model with other classes"
+        differs = f"{listed(path.name for path in wrong)} in {assets} has other classes"
     else:
         return
-    names = ", ".join(path.name for path in others)
-    raise FileExistsError(f"{differs}. Remove {names} from {others[0].parent} first.")
+    names = [path.name for path in there]
+    names += sorted(path.name for path in tests.glob("golden_*"))
+    raise FileExistsError(
+        f"{differs}. An app has files of one model; remove {listed(names)} first."
+    )

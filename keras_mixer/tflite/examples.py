@@ -20,6 +20,10 @@ TOLERANCE = 0.25  # of the range from black to white; interpolation overshoots b
 # Images after which batches of unknown number are taken to be without end: twice the validation
 # images of ImageNet.
 LIMIT = 100_000
+UNKNOWN_SCALE = (
+    "{who} needs the scale of pixels to {what}, and the model does not state it; pass input_range= "
+    "(--input-range), such as (0, 255), (0, 1) or (-1, 1)."
+)
 IMAGES, LABELS = ("image", "images"), ("label", "labels")  # keys of a batch that is a dict
 
 
@@ -46,17 +50,14 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
 
     Raises:
         ValueError: There are no images; they have a wrong shape or scale, or values that are not
-            finite numbers; labels or weights do not match the images; or, without `most`, the data
-            have no end.
+            finite numbers, or are integers without `preprocessing`; labels or weights do not match
+            the images; or, without `most`, the data have no end.
     """
     source = hasattr(data, "order")
     data = Path(data).expanduser() if isinstance(data, str | os.PathLike) else data
     if source or isinstance(data, str | os.PathLike):
         if preprocessing is None:
-            raise ValueError(
-                f"{who} needs the scale of pixels to read {data}, and the model does not state it; "
-                "pass input_range= (--input-range), such as (0, 255), (0, 1) or (-1, 1)."
-            )
+            raise ValueError(UNKNOWN_SCALE.format(who=who, what=f"read {data}"))
         if source:
             data = source_batches(data, shape, preprocessing)
         elif not Path(data).is_dir():
@@ -97,7 +98,9 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
         else:
             images = as_pixels(images, who)
             pixels = min(pixels[0], images.min()), max(pixels[1], images.max())
-            images = preprocessing.scaled(images) if preprocessing else np.float32(images)
+            if preprocessing is None:
+                raise ValueError(UNKNOWN_SCALE.format(who=who, what="take integers as pixels"))
+            images = preprocessing.scaled(images)
         yield images, labels
         if found == most:
             break

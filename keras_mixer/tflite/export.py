@@ -100,8 +100,9 @@ def export(
         FileExistsError: A file exists already and `overwrite` is not set; or the folder has a
             `README.md` that `export` did not write, or files of another model, which are never
             replaced.
-        FileNotFoundError: There is no file of labels at that path.
-        ValueError: There is neither a folder nor an Android project; labels do not match the
+        FileNotFoundError: There is no file of labels, or no Android project, at that path.
+        ValueError: There is neither a folder nor an Android project, or the folder is that of its
+            assets; labels do not match the
             classes or the task; `input_range` is missing or wrong; or as in `convert` and `verify`.
         RuntimeError: Keras runs on another backend than TensorFlow.
 
@@ -114,6 +115,11 @@ def export(
         )
     folder, recipe = None if folder is None else Path(folder), find(recipe).name
     assets, tests = (None, None) if android is None else assets_of(android)
+    if folder and assets and folder.resolve() in (assets.resolve(), tests.resolve()):
+        raise ValueError(
+            f"{who} puts files for an app into {folder} by android= (--android) already; leave the "
+            "folder (--output) out, or choose another."
+        )
     shape = image_shape(model, who)
     classes = _classes(model, who)
     labels = () if labels is None else read_labels(labels)
@@ -136,8 +142,8 @@ def export(
         replaced |= {PICTURE} if others else set()
         files = {path.name: content_of(path)[1] for path in others}
     if assets:
-        in_app = _check_own(assets, tests, file, output, overwrite)
-        check_others(tests, in_app, INPUT, contents[INPUT], labels)
+        check_others(assets, tests, file, INPUT, contents[INPUT], labels)
+        _check_own(assets, tests, file, output, overwrite)
 
     metadata = Metadata(
         name=name or model.name,

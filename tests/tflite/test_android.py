@@ -96,10 +96,13 @@ def test_an_app_has_files_of_one_model_and_keeps_them(project):
         (
             small(),
             {"labels": [*"abd"], "recipe": "float16"},
-            r"is a model with other classes\. Remove",
+            r"has other classes\. .*; remove model_float32.tflite, golden_input.bin and golden_o",
         ),
         (small(shape=(9, 9, 3)), {"labels": [*"abc"], "recipe": "float16"}, "with other images"),
     ]
+    both = project / "app/src/main/assets"
+    with pytest.raises(ValueError, match=r"into .*assets by android= \(--android\) already"):
+        export(small(), both, "float16", labels=[*"abc"], android=project)
     for model, arguments, message in refused:
         with pytest.raises(FileExistsError, match=message):
             export(model, android=project, **arguments)
@@ -157,6 +160,14 @@ def test_the_command_says_where_everything_is(project, here):
         "out/model_float32.tflite",
         "app/src/main/assets/model_float32.tflite",
     ]
+    assert "The sample runs" not in done.stdout
+    done = here(
+        "export", model.name, "--recipe", "int8", "--android", "nowhere", cwd=project, check=False
+    )
+    assert "There is no folder at 'nowhere'." in done.stderr
+    (project / "app/src/main/assets/detector.tflite").write_bytes(b"another model of the app's")
+    done = here("export", model.name, "--android", ".", "--overwrite", cwd=project)
+    assert "The sample runs the first file by name, detector.tflite." in done.stdout
 
 
 @pytest.mark.slow

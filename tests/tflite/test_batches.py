@@ -169,6 +169,15 @@ def test_integers_are_pictures_for_a_model_of_any_scale(takes):
     np.testing.assert_array_equal(images, takes.scaled(PIXELS))
 
 
+def test_integers_are_refused_without_a_scale():
+    floats = [*batches(IMAGES, SHAPE, "x", None)]
+    assert np.array_equal(floats[0][0], IMAGES)
+    with pytest.raises(
+        ValueError, match=r"^x needs the scale of pixels to take integers as pixels"
+    ):
+        [*batches(PIXELS, SHAPE, "x", None)]
+
+
 def test_a_source_is_read_as_in_evaluation():
     [(images, labels)] = batches(data.arrays(PIXELS, LABELS), SHAPE, "x", TAKES, labelled=True)
     np.testing.assert_allclose(images, IMAGES, atol=1e-6)  # one multiplies, one divides

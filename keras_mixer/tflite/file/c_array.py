@@ -1,5 +1,6 @@
 """A `.tflite` file as C++ for LiteRT for Microcontrollers."""
 
+import re
 from pathlib import Path
 
 from keras_mixer._text import listed, one_line
@@ -28,27 +29,28 @@ METHODS = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
 COLUMNS = 16
+NAME = "[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*"
 TEXT = """\
-// {name}, {size:,} bytes. Written by keras-mixer c-array.
+// {file}, {size:,} bytes. Written by keras-mixer c-array.
 #pragma once
 
-alignas(16) inline constexpr unsigned char model_data[] = {{
+alignas(16) inline constexpr unsigned char {name}_data[] = {{
 {data}
 }};
 
-// The number of kinds of ops in the model: tflite::MicroMutableOpResolver<model_ops>.
-inline constexpr unsigned model_ops = {count};
+// The number of kinds of ops in the model: tflite::MicroMutableOpResolver<{name}_ops>.
+inline constexpr unsigned {name}_ops = {count};
 
 // Adds the kernels of these ops to the resolver, and no others. Whether all went well.
 template <typename Resolver>
-bool add_model_ops(Resolver& resolver) {{
+bool add_{name}_ops(Resolver& resolver) {{
   constexpr int ok = 0;  // kTfLiteOk
   return {added};
 }}
 """
 
 
-def c_array(source: Tflite) -> str:
+def c_array(source: Tflite, name: str = "model") -> str:
     """A header in C++17 with a `.tflite` file and its ops, for LiteRT for Microcontrollers.
 
     `model_data` is the file, aligned to 16 bytes, as a constant, which linkers place in flash.
@@ -59,21 +61,29 @@ def c_array(source: Tflite) -> str:
     Args:
         source: Path of the file, or its content as bytes; of recipe `"int8"` or `"int16x8"`,
             because the others are not for microcontrollers.
+        name: What stands for `model` in these names, for a program that includes several headers.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a `.tflite` file, or has ops that LiteRT for Microcontrollers has not.
+        ValueError: It is not a `.tflite` file, or has ops that LiteRT for Microcontrollers has not;
+            or `name` is no name in C++.
     """
-    name, content = content_of(source)
+    if not re.fullmatch(NAME, name):
+        raise ValueError(
+            f"c_array needs name (--name) to begin with a letter and to consist of letters, digits "
+            f"and single underscores, as names in C++ do; got {name!r}."
+        )
+    file, content = content_of(source)
     ops = sorted({op for graph in graphs_in(content) for op, _, _ in graph.ops})
     if others := sorted({*ops} - {*OPS.split()}):
         raise ValueError(
-            f"c_array: LiteRT for Microcontrollers does not have {listed(others)}, which {name} "
+            f"c_array: LiteRT for Microcontrollers does not have {listed(others)}, which {file} "
             "needs. Take recipe 'int8'."
         )
     rows = (content[i : i + COLUMNS] for i in range(0, len(content), COLUMNS))
     return TEXT.format(
-        name=one_line(Path(name).name),
+        name=name,
+        file=one_line(Path(file).name),
         size=len(content),
         data="\n".join("  " + " ".join(f"{byte}," for byte in row) for row in rows),
         count=len(ops),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mixer._extras import needs
+from keras_mixer._text import listed
 from keras_mixer.tflite._litert import schema
 from keras_mixer.tflite.file.labels import BYTES
 from keras_mixer.tflite.file.structure import UNREADABLE, check_structure
@@ -41,12 +42,23 @@ def content_of(source):
             )
         name = str(source)
         if not Path(source).is_file():
-            raise FileNotFoundError(f"There is no .tflite file at {name!r}.")
+            raise FileNotFoundError(_missing(Path(source)))
         content = Path(source).read_bytes()
     if content[4:8] != IDENTIFIER:
-        raise ValueError(f"{name} is not a .tflite file: bytes 4 to 8 are not TFL3.")
+        model = name.endswith(".keras")
+        cure = f" It is a Keras model; make one with keras-mixer export {name}." if model else ""
+        raise ValueError(f"{name} is not a .tflite file: bytes 4 to 8 are not TFL3.{cure}")
     check_structure(name, content)
     return name, content
+
+
+def _missing(path):
+    if not path.is_dir():
+        return f"There is no .tflite file at {str(path)!r}."
+    files = sorted(file.name for file in path.glob("*.tflite"))
+    return f"{str(path)!r} is a folder; give a .tflite file" + (
+        f" in it: {listed(files[:5])}." if files else ", of which it has none."
+    )
 
 
 def unpacked(content, who):

@@ -10,6 +10,7 @@ from keras_mixer.tflite.file.metadata import Metadata
 from keras_mixer.tflite.file.runtimes import Runtimes
 
 WIDTH = 80  # columns
+CUT = "..."
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Inspection:
         ]
         sections = [
             [_size(self.bytes) + self._in_subgraphs()],
-            _columns([_cells(role, tensor) for role, tensor in tensors], "<<<<<"),
+            _columns([_cells(role, tensor) for role, tensor in tensors], "<<<<<", cut=1),
             self._about(),
             _wrapped(self._xnnpack()),
             _wrapped(FLOAT16 if self.float16 else ""),
@@ -166,7 +167,7 @@ class Inspection:
             rows.append(("labels", f"{len(self.metadata.labels):,}: {some}{more}"))
         if self.files:
             rows.append(("files", ", ".join(self.files)))
-        return _columns(rows, "<<") or ["metadata without content"]
+        return _columns(rows, "<<", cut=1) or ["metadata without content"]
 
     def _xnnpack(self):
         if self.problem:
@@ -203,21 +204,30 @@ def _number(value):
     return ", ".join(f"{n:g}" for n in value) if isinstance(value, tuple) else f"{value:g}"
 
 
-def _columns(rows, sides):
-    """Lines of columns, aligned left (`<`) or right (`>`), of at most 80 characters."""
+def _columns(rows, sides, cut=0):
+    """Lines of columns, aligned left (`<`) or right (`>`), in 80 characters, for which one is cut.
+
+    Args:
+        rows: Sequences of cells.
+        sides: A character for each column.
+        cut: The number of the column whose cells are cut if need be.
+    """
     if not rows:
         return []
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    beyond = sum(widths) + 2 * (len(widths) - 1) - WIDTH
+    if beyond > 0:
+        widths[cut] = max(widths[cut] - beyond, len(CUT))
     lines = []
     for row in rows:
-        cells = zip(row, widths, sides, strict=True)
+        cells = zip(map(_cut, row, widths), widths, sides, strict=True)
         lines.append("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
-    return [_cut(line) for line in lines]
+    return lines
 
 
-def _cut(line):
-    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+def _cut(text, width):
+    return text if len(text) <= width else text[: width - len(CUT)] + CUT
 
 
 def _wrapped(text):

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 
+import keras
 import numpy as np
 import pytest
 
@@ -69,6 +70,25 @@ def test_the_header_compiles_to_the_file_and_adds_each_op(tmp_path):
     count, *found = done.stderr.decode().split()
     assert int(count) == len(found) == len(ops)
     assert {name.removeprefix("Add").lower() for name in found} == ops
+
+
+@pytest.mark.skipif(not COMPILER, reason="there is no g++")
+def test_a_program_includes_several_headers(tmp_path):
+    small = convert(keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()]))
+    contents = {"cats": tiny_file("int8"), "dogs_2": small}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.h").write_text(c_array(content, name))
+    main = "".join(f'#include "{name}.h"\n' for name in contents) + "int main() { return "
+    main += " + ".join(f"(sizeof {name}_data != {len(contents[name])})" for name in contents)
+    (tmp_path / "main.cc").write_text(main + "; }")
+    subprocess.run([COMPILER, "-std=c++17", "-o", "main", "main.cc"], cwd=tmp_path, check=True)
+    subprocess.run([tmp_path / "main"], check=True)
+
+
+@pytest.mark.parametrize("name", ["", "2", "a b", "a-b", "_a", "a__b", "a_", "a;b", "ä"])
+def test_a_name_that_is_none_in_cpp_is_refused(name):
+    with pytest.raises(ValueError, match=f"begin with a letter .*; got {name!r}"):
+        c_array(tiny_file("int8"), name)
 
 
 def test_a_file_with_other_ops_is_refused():

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixer.tflite import RECIPES, Metadata, inspect, with_metadata
+from keras_mixer.tflite import RECIPES, Metadata, convert, inspect, with_metadata
 from keras_mixer.tflite.file.inspect import partitions
 from tests.cases import CASES
 from tests.tflite.files import tiny_files
@@ -51,6 +51,29 @@ def test_it_tells_ends_metadata_and_files(files):
         assert found.files == ("labels.txt",)
         assert (found.bytes, found.subgraphs, found.problem) == (len(content), 1, None)
         assert fits(found)
+
+
+def test_a_scale_is_whole_however_long_a_name_is():
+    content = convert(CASE.trained(), "int8", calibration=CASE.images(8), integer_io=True)
+    text = str(inspect(content))
+    [image] = inspect(content).inputs
+    assert f"(zero point {image.zero_point}, scale {image.scale:.4g})" in text
+    assert fits(text)
+
+
+def test_what_is_no_tflite_file_is_refused_with_the_cure(tmp_path, files):
+    with pytest.raises(FileNotFoundError, match=r"is a folder; .*file, of which it has none"):
+        inspect(tmp_path)
+    (tmp_path / "a.tflite").write_bytes(files["float32"])
+    with pytest.raises(
+        FileNotFoundError, match=r"is a folder; give a .tflite file in it: a\.tflite"
+    ):
+        inspect(tmp_path)
+    (tmp_path / "a.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"It is a Keras model; .* keras-mixer export .*a\.keras"):
+        inspect(tmp_path / "a.keras")
+    with pytest.raises(FileNotFoundError, match=r"There is no \.tflite file at"):
+        inspect(tmp_path / "b.tflite")
 
 
 def test_metadata_may_say_nothing(files):
