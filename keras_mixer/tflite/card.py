@@ -67,7 +67,7 @@ By hand: put a file into `app/src/main/assets/`, and into `app/build.gradle.kts`
 ```kotlin
 android {{
     defaultConfig {{ minSdk = {min_sdk} }}
-    androidResources {{ noCompress += "tflite" }}  // so that the file is mapped into memory
+    androidResources {{ noCompress += "tflite" }}  // which your own code can then map
 }}
 dependencies {{
     implementation("com.google.ai.edge.litert:litert:{litert}")
@@ -141,7 +141,7 @@ fun pixelsOf(bitmap: Bitmap): FloatArray {{
 MEDIAPIPE = """
 MediaPipe Tasks, `com.google.mediapipe:tasks-vision`, resizes and scales the image and names the
 classes as the file's metadata say. `rotationDegrees`, clockwise, comes from `ExifInterface` or
-CameraX:
+CameraX; a mirrored picture must be turned by a matrix:
 
 ```kotlin
 val options = ImageClassifier.ImageClassifierOptions.builder()

@@ -14,7 +14,9 @@ import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
+import flatbuffers
 import keras
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from PIL import Image
 from keras_mixer.images import CROPS, Preprocessing
 from keras_mixer.layers import ImagePreprocessing
 from keras_mixer.tflite import Classifier, convert, export, read_metadata
+from keras_mixer.tflite._litert import schema
 from keras_mixer.tflite.card import LITERT, MIN_SDK, PLAY_SERVICES
 from keras_mixer.tflite.run.runner import Runner
 from tests.conftest import ROOT
@@ -204,6 +207,17 @@ def test_versions_in_the_card_and_on_the_sample_s_page_are_those_of_the_sample()
     assert f'"LiteRT {LITERT}"' in runtime.read_text()
 
 
+def test_the_photograph_lies_in_a_folder_that_other_apps_may_write_to():
+    # FileProvider refuses a file outside of its folders, and fails on one that is its own "folder".
+    activity = (SAMPLE / "app/src/main/kotlin/org/kerasmixer/sample/MainActivity.kt").read_text()
+    [folder] = re.findall(r'File\(cacheDir, "(\w+)"\)\.apply \{ mkdirs\(\) \}', activity)
+    assert re.search(
+        r'getUriForFile\([^"]*"\$packageName\.(\w+)", File\(folder, "\w+\.jpg"\)\)', activity
+    )
+    [paths] = ElementTree.parse(SAMPLE / "app/src/main/res/xml/photographs.xml").getroot()
+    assert (paths.tag, paths.get("path")) == ("cache-path", f"{folder}/")
+
+
 # ------------------------------------------------------------------- the app's classes on a JVM
 PILLOW = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos3": Image.LANCZOS}
 
@@ -358,6 +372,7 @@ def wrong(folder):
         "input": (convert(small(shape=(8, 8, 4))), "OTHER_INPUT", "[1, 8, 8, 4]"),
         "range": (by_tensorflow(small(2)), "UNKNOWN_RANGE", ""),
         "integers": (tiny_file("int8", integer_io=True), "NOT_FLOAT", ""),
+        "no_graph": (without_graph(), "DAMAGED_MODEL", ""),
     }
     for name, (content, _, _) in contents.items():
         (folder / f"{name}.tflite").write_bytes(content)
@@ -369,6 +384,15 @@ def wrong(folder):
             for name, (_, problem, says) in contents.items()
         ],
     )
+
+
+def without_graph():
+    """A `.tflite` file in which there is no graph."""
+    model = schema().ModelT()
+    model.version, model.subgraphs = 3, []
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def by_tensorflow(model):

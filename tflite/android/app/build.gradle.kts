@@ -16,7 +16,7 @@ android {
     }
 
     androidResources {
-        noCompress += "tflite" // so that models are mapped into memory where they are
+        noCompress += "tflite" // so that the app reads what a model says of itself in place
     }
 
     // Where LiteRT comes from; each has one file of Kotlin.

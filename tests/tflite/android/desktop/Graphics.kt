@@ -35,6 +35,16 @@ class Bitmap private constructor(private val image: BufferedImage) {
     }
 }
 
+/** A grey picture with its own values, which `getRGB` would change: Java takes grey as linear. */
+private fun withoutGamma(image: BufferedImage): BufferedImage {
+    if (image.type != BufferedImage.TYPE_BYTE_GRAY) return image
+    val plain = BufferedImage(image.width, image.height, BufferedImage.TYPE_INT_RGB)
+    for (y in 0 until image.height) for (x in 0 until image.width) {
+        plain.setRGB(x, y, 0x010101 * image.raster.getSample(x, y, 0))
+    }
+    return plain
+}
+
 class BitmapFactory {
     class Options {
         @JvmField var inJustDecodeBounds = false
@@ -48,7 +58,7 @@ class BitmapFactory {
         @JvmStatic
         fun decodeByteArray(data: ByteArray, offset: Int, length: Int, options: Options): Bitmap? {
             val image = try {
-                ImageIO.read(ByteArrayInputStream(data, offset, length))
+                ImageIO.read(ByteArrayInputStream(data, offset, length))?.let(::withoutGamma)
             } catch (_: java.io.IOException) {
                 null
             }

@@ -10,8 +10,13 @@ class MessagesTest {
     private val texts: Map<String, String> = run {
         val nodes = DocumentBuilderFactory.newInstance().newDocumentBuilder()
             .parse(File(System.getProperty("strings"))).getElementsByTagName("string")
-        (0 until nodes.length).associate { nodes.item(it).attributes.getNamedItem("name").nodeValue to nodes.item(it).textContent }
+        (0 until nodes.length).associate { nodes.item(it).attributes.getNamedItem("name").nodeValue to shown(nodes.item(it).textContent) }
     }
+
+    /** As Android shows it: spaces are one space, quotation marks are none, unless they are escaped. */
+    private fun shown(text: String) = text.replace(Regex("\\s+"), " ").replace(Regex("(?<!\\\\)\""), "")
+        .replace("\\\"", "\"").replace("\\u0020", " ")
+
     private val numbers = R.string::class.java.fields.associate { it.getInt(null) to it.name }
 
     @Test
@@ -37,6 +42,7 @@ class MessagesTest {
     fun scoresAreFormattedByTheirKind() {
         assertEquals("cat  97.3 %", texts.getValue("probability").format(java.util.Locale.ROOT, "cat", 97.32f))
         assertEquals("0  12.50", texts.getValue("number").format(java.util.Locale.ROOT, "0", 12.5f))
+        assertTrue("noCompress += \"tflite\"" in texts.getValue("compressed_model"))
         assertTrue("the GPU" in texts.getValue("runs_on_cpu_instead").format("LiteRT", "no GPU"))
     }
 }

@@ -43,6 +43,17 @@ class ModelTest {
     }
 
     @Test
+    fun theGoldenPictureIsTheGoldenInputWhateverTheCropOfPhotographs() {
+        for (case in cases("models.json")) {
+            val path = File(FIXTURES, case.getString("model"))
+            val file = modelFile(path)
+            val whole = file.copy(preprocessing = file.preprocessing!!.copy(crop = Crop.RESIZE))
+            val input = Preparation(whole).input(decode(path.resolveSibling("golden.png").readBytes()))
+            assertArrayEquals(path.path, floats(path.resolveSibling("golden_input.bin")), input, 1e-6f)
+        }
+    }
+
+    @Test
     fun everyFileSaysWhatPythonReadsInIt() {
         for (case in cases("models.json")) {
             val file = modelFile(File(FIXTURES, case.getString("model")))

@@ -82,6 +82,19 @@ class SessionTest {
     }
 
     @Test
+    fun whateverTheAppThatOffersThePictureThrowsIsAProblem() = within("classes") {
+        val errors = listOf(java.io.IOException("gone"), IllegalStateException("odd"), OutOfMemoryError("heap"))
+        it.open(gpu = false)
+        for (error in errors) it.classify { reading { throw error } }
+        assertNull(next().problem)
+        for (error in errors) {
+            val problem = next().problem!!
+            assertEquals(Problem.UNREADABLE_PICTURE, problem.problem)
+            assertEquals(listOf(error.message), problem.arguments.toList())
+        }
+    }
+
+    @Test
     fun withoutAModelThatItCanShowTheAppSaysSoEachTime() {
         for ((folder, problem) in listOf("." to Problem.NOT_TFLITE, "none" to Problem.NO_MODEL)) {
             File(FIXTURES, "none").mkdir()

@@ -11,5 +11,5 @@ const val RUNTIME = "LiteRT 2.3.0"
 fun openEnvironment(context: Context): Environment = try {
     Environment.create()
 } catch (error: LiteRtException) {
-    throw SampleException(Problem.DOES_NOT_RUN, error.message ?: "$error")
+    throw SampleException(Problem.NO_RUNTIME, error.message ?: "$error")
 }

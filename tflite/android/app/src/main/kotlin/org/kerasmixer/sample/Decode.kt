@@ -1,6 +1,9 @@
 package org.kerasmixer.sample
 
 import android.graphics.BitmapFactory
+import android.media.ExifInterface
+import java.io.ByteArrayInputStream
+import java.io.IOException
 
 private const val MOST = 1 shl 24 // pixels, 64 MB: what cameras give by default fits
 
@@ -27,10 +30,20 @@ fun decode(file: ByteArray): Picture {
         bitmap.getPixels(argb, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
         val picture = Picture(argb, bitmap.width, bitmap.height)
         bitmap.recycle()
-        return picture.upright(orientation(file))
+        return picture.upright(if (isHeif(file)) ofHeif(file) else orientation(file))
     } catch (_: OutOfMemoryError) {
         throw SampleException(Problem.TOO_LARGE_PICTURE, options.outWidth, options.outHeight)
     }
+}
+
+/** Whether it is HEIC or AVIF: a box of this type comes first. */
+private fun isHeif(file: ByteArray) = file.size > 8 && String(file, 4, 4, Charsets.US_ASCII) == "ftyp"
+
+private fun ofHeif(file: ByteArray): Int = try {
+    ExifInterface(ByteArrayInputStream(file)).getAttributeInt(ExifInterface.TAG_ORIENTATION, 1)
+        .takeIf { it in 1..8 } ?: 1
+} catch (_: IOException) {
+    1
 }
 
 /** The smallest power of two by which the sides are divided, so that [MOST] pixels suffice. */

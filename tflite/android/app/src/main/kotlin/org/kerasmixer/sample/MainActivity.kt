@@ -21,8 +21,8 @@ class MainActivity : ComponentActivity() {
     private val messages by lazy { Messages(resources) }
 
     private val photograph by lazy { // the camera's app writes to it
-        val file = File(cacheDir, "photograph.jpg")
-        FileProvider.getUriForFile(this, "$packageName.photographs", file)
+        val folder = File(cacheDir, "photographs").apply { mkdirs() } // as in xml/photographs.xml
+        FileProvider.getUriForFile(this, "$packageName.photographs", File(folder, "photograph.jpg"))
     }
     private val picker = registerForActivityResult(PickVisualMedia()) { uri ->
         if (uri != null) model.classify(uri)
@@ -35,13 +35,19 @@ class MainActivity : ComponentActivity() {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.main)
         val gpu = view<CheckBox>(R.id.gpu)
+        gpu.isSaveEnabled = false // the model, which a new process opens on the CPU, says what it is
+        gpu.isChecked = model.gpu
         view<View>(R.id.pick).setOnClickListener { pick() }
         view<View>(R.id.take).setOnClickListener { take() }
         gpu.setOnClickListener { model.open(gpu.isChecked) }
         model.state.observe(this, ::show)
     }
 
-    private fun pick() = picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly))
+    private fun pick() = try {
+        picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly))
+    } catch (_: ActivityNotFoundException) {
+        model.fail(Problem.NO_PICKER)
+    }
 
     private fun take() = try {
         camera.launch(photograph)

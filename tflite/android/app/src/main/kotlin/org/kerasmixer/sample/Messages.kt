@@ -15,9 +15,11 @@ val Problem.text: Int
         Problem.NOT_FLOAT -> R.string.not_float
         Problem.UNKNOWN_RANGE -> R.string.unknown_range
         Problem.WRONG_NAMES -> R.string.wrong_names
+        Problem.NO_RUNTIME -> R.string.no_runtime
         Problem.DOES_NOT_RUN -> R.string.does_not_run
         Problem.NOT_FINITE -> R.string.not_finite
         Problem.NO_CAMERA -> R.string.no_camera
+        Problem.NO_PICKER -> R.string.no_picker
         Problem.UNREADABLE_PICTURE -> R.string.unreadable_picture
         Problem.EMPTY_PICTURE -> R.string.empty_picture
         Problem.NOT_A_PICTURE -> R.string.not_a_picture

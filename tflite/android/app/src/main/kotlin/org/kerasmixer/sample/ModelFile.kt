@@ -23,7 +23,7 @@ enum class Activation { SOFTMAX, SIGMOID, OTHER }
  *   class 1 alone; empty if unknown.
  * @property preprocessing How a picture becomes the input; null if the file does not say it.
  */
-class ModelFile(
+data class ModelFile(
     val name: String,
     val input: List<Int>,
     val output: List<Int>,
@@ -46,6 +46,8 @@ class ModelFile(
             try {
                 return Reader(bytes).read()
             } catch (error: IndexOutOfBoundsException) {
+                throw damaged(error)
+            } catch (error: NoSuchElementException) {
                 throw damaged(error)
             } catch (error: IllegalArgumentException) {
                 throw damaged(error)

@@ -8,10 +8,8 @@ private const val HEAD = 1 shl 14 // later EXIF data in a JPEG are ignored, as i
 private val EXIF = "Exif\u0000\u0000".toByteArray()
 
 /**
- * The orientation of a JPEG, PNG or WebP by its EXIF data, from 1 to 8; 1 if there is none.
- *
- * Android's decoder ignores it in these formats and follows it in HEIC, where `ExifInterface`
- * reports it all the same: a picture would be turned twice.
+ * The orientation of a JPEG, PNG or WebP by its EXIF data, from 1 to 8; 1 if there is none, and for
+ * other formats. `BitmapFactory` does not turn any picture.
  */
 fun orientation(file: ByteArray): Int = try {
     when {

@@ -3,6 +3,8 @@ package org.kerasmixer.sample
 import kotlin.math.floor
 import kotlin.math.round // halves to the even number, as in Python
 
+private const val LARGEST = Int.MAX_VALUE.toLong()
+
 /** Turns pictures of any size into the input of a model of one image, [1, H, W, C]. */
 class Preparation(file: ModelFile) {
     private val preprocessing: Preprocessing
@@ -46,7 +48,7 @@ class Preparation(file: ModelFile) {
         return when {
             preprocessing.crop == Crop.RESIZE_CROP -> listOf(tall, wide)
             pillow && tall == wide ->
-                listOf(h, w).map { (tall.toLong() * it / minOf(h, w)).toInt() }
+                listOf(h, w).map { (tall.toLong() * it / minOf(h, w)).coerceAtMost(LARGEST).toInt() }
             pillow -> {
                 val ratio = minOf(h / tall.toDouble(), w / wide.toDouble())
                 listOf(h, w).map { round(it / ratio).toInt() }

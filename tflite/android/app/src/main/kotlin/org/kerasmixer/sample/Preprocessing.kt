@@ -22,7 +22,7 @@ data class Preprocessing(
     init {
         require(1 in listOf(mean.size, std.size) || mean.size == std.size) { "mean and std do not fit" }
         require((mean + std).all(Double::isFinite) && 0.0 !in std) { "mean or std is out of range" }
-        require(cropShare > 0 && cropShare <= 1) { "crop_share is $cropShare" }
+        require(cropShare >= .05 && cropShare <= 1) { "crop_share is $cropShare" }
     }
 
     /** The same with other input values for black and for white. */

@@ -38,7 +38,9 @@ inline fun Image.image(
     width: Int,
     value: (y: Int, x: Int, c: Int) -> Float,
 ): FloatImage {
-    val values = FloatArray(height * width * channels)
+    val size = height.toLong() * width * channels
+    if (size > Int.MAX_VALUE) throw OutOfMemoryError("an array of $size numbers")
+    val values = FloatArray(size.toInt())
     var at = 0
     for (y in 0 until height) for (x in 0 until width) for (c in 0 until channels) {
         values[at++] = value(y, x, c)

@@ -63,6 +63,8 @@ class Runner private constructor(
                 val model = create(CompiledModel.Options(accelerator)).also { opened.add(it) }
                 val inputs = model.createInputBuffers().also { opened.addAll(0, it) }
                 val outputs = model.createOutputBuffers().also { opened.addAll(0, it) }
+                // The GPU may compile a model and fail to run it.
+                if (accelerator == Accelerator.GPU) model.run(inputs, outputs)
                 return Runner(model, inputs, outputs, accelerator, fallback)
             } catch (error: Throwable) {
                 close(opened)

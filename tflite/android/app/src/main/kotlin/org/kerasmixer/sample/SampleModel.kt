@@ -10,7 +10,6 @@ import com.google.ai.edge.litert.CompiledModel
 import com.google.ai.edge.litert.Environment
 import java.io.FileInputStream
 import java.io.FileNotFoundException
-import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 
@@ -21,11 +20,18 @@ class SampleModel(application: Application) : AndroidViewModel(application) {
 
     val state: LiveData<State> get() = shown
 
+    /** Whether the GPU is asked for. */
+    var gpu = false
+        private set
+
     init {
-        open(gpu = false)
+        open(gpu)
     }
 
-    fun open(gpu: Boolean) = session.open(gpu)
+    fun open(gpu: Boolean) {
+        this.gpu = gpu
+        session.open(gpu)
+    }
 
     /** Classifies the picture at an address that another app gave. */
     fun classify(uri: Uri) = session.classify { read(uri) }
@@ -36,23 +42,20 @@ class SampleModel(application: Application) : AndroidViewModel(application) {
 
     private fun read(uri: Uri): ByteArray {
         val resolver = getApplication<Application>().contentResolver
-        try {
+        return reading {
             val stream = resolver.openInputStream(uri) ?: throw FileNotFoundException("$uri")
-            return stream.use { it.readBytes() }
-        } catch (error: IOException) {
-            throw SampleException(Problem.UNREADABLE_PICTURE, error.message ?: "$error")
-        } catch (error: SecurityException) {
-            throw SampleException(Problem.UNREADABLE_PICTURE, error.message ?: "$error")
+            stream.use { it.readBytes() }
         }
     }
 }
 
-/** The models in the app's assets, mapped into memory, and the environment that they run in. */
+/** The models in the app's assets, and the environment that they run in. */
 private class Assets(private val context: Context) : Models {
     private var environment: Environment? = null
 
     override fun names() = context.assets.list("")?.toList() ?: emptyList()
 
+    /** The file in the app, mapped into memory; LiteRT makes a copy for itself. */
     override fun content(name: String): ByteBuffer {
         val file = try {
             context.assets.openFd(name)
@@ -69,8 +72,14 @@ private class Assets(private val context: Context) : Models {
     }
 
     override fun compile(name: String, options: CompiledModel.Options): CompiledModel {
-        val opened = environment ?: openEnvironment(context).also { environment = it }
+        val opened = environment ?: opened().also { environment = it }
         return CompiledModel.create(context.assets, name, options, opened)
+    }
+
+    private fun opened() = try {
+        openEnvironment(context)
+    } catch (error: LinkageError) { // LiteRT has no library for this CPU
+        throw SampleException(Problem.NO_RUNTIME, error.message ?: "$error")
     }
 
     override fun close() {

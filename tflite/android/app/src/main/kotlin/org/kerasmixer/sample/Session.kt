@@ -98,3 +98,10 @@ class Session(private val models: Models, private val show: (State) -> Unit) : A
         const val PREVIEW = 1024
     }
 }
+
+/** What [read] gives; an error of the app that offers the picture, which may be any, is a problem. */
+fun reading(read: () -> ByteArray): ByteArray = try {
+    read()
+} catch (error: Throwable) {
+    throw SampleException(Problem.UNREADABLE_PICTURE, error.message ?: "$error")
+}

@@ -13,5 +13,5 @@ const val RUNTIME = "LiteRT of Google Play services"
 fun openEnvironment(context: Context): Environment = try {
     Tasks.await(LiteRt.initialize(context))
 } catch (error: ExecutionException) {
-    throw SampleException(Problem.DOES_NOT_RUN, error.cause?.message ?: "$error")
+    throw SampleException(Problem.NO_RUNTIME, error.cause?.message ?: "$error")
 }
