@@ -198,7 +198,12 @@ def test_ctrl_c_ends_the_command_quietly(app, here, monkeypatch, tmp_path):
         threading.Thread(target=visit, args=[url], daemon=True).start()
 
     monkeypatch.setattr("webbrowser.open", browse)
-    done = here("serve", app, "--port", "0", "--litert-js", npm, cwd=app.parent)
+    # A shell lets processes in the background ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = here("serve", app, "--port", "0", "--litert-js", npm, cwd=app.parent)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert re.match(r"http://127.0.0.1:\d+/ shows model_float32.tflite, model_int8", done.stdout)
     assert done.stderr == ""
     assert seen == [(CHECKOUT / "index.html").read_bytes()]
