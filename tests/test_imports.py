@@ -60,7 +60,7 @@ MAY = {
         *("_arrays", "_backend", "_extras", "_keras", "_text", "tflite/_litert"),
     },
     "tflite/_litert": {"_extras", "_quiet"},
-    "tflite/android": {"tflite/file"},
+    "tflite/android": {"tflite/file", "_text"},
     "tflite/card": {"tasks", "tflite/convert", "tflite/file"},
     "tflite/export": {
         *(
@@ -83,7 +83,7 @@ MAY = {
         *("images", "models", "tflite", "tflite/convert"),
         *("_backend", "_extras", "_files", "_quiet"),
     },
-    "web": {"weights"},
+    "web": {"weights", "_text"},
     "cli": {
         *("data", "doctor", "imagenet", "images", "models", "quickstart", "tflite", "tpu"),
         *("loading", "tflite/android", "tflite/file", "training", "visualize", "weights"),
