@@ -88,6 +88,7 @@ def test_an_empty_argument_is_refused(here, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_command_in_float16_says_nothing_when_it_ends(command, tmp_path):
     case = CASES[0]
     model = case.trained()
