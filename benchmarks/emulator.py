@@ -9,12 +9,14 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+
+from keras_mixer._files import whole_file
 
 HERE = Path(__file__).parent
 # No CPU of Linux without it, and LiteRT ends with a segmentation fault on a wrong one.
@@ -88,7 +90,12 @@ def _run(files, images, cpu, folder, options=(), plugin=None):
     for name, content in files.items():
         (folder / f"{name}.tflite").write_bytes(content)
     np.save(folder / "images.npy", np.asarray(images, np.float32))
-    emulator = ["qemu-aarch64", "-cpu", CPUS[cpu].qemu, *(["-plugin", plugin] if plugin else [])]
+    emulator = [
+        shutil.which("qemu-aarch64"),
+        "-cpu",
+        CPUS[cpu].qemu,
+        *(["-plugin", plugin] if plugin else []),
+    ]
     program = [_tools() / "root/usr/bin/python3.11", HERE / "emulated.py"]
     done = subprocess.run(
         [*emulator, *program, folder / "images.npy", folder, *options],
@@ -111,24 +118,24 @@ def _tools():
     return Path(os.environ.get("KERAS_MIXER_TOOLS", "")).resolve() / "arm"
 
 
-@cache
 def _prefix(cpu):
     """A root folder with the emulated CPU's `/proc/cpuinfo`."""
     prefix = _tools() / "prefix" / cpu
     (prefix / "proc").mkdir(parents=True, exist_ok=True)
     for folder in ("lib", "usr"):
-        if not (prefix / folder).exists():
+        with suppress(FileExistsError):
             (prefix / folder).symlink_to(_tools() / "root" / folder)
     info = (CPUINFO.format(core=i, features=BASE, part=CPUS[cpu].part) for i in range(2))
-    (prefix / "proc/cpuinfo").write_text("".join(info))
+    with whole_file(prefix / "proc/cpuinfo", overwrite=True) as path:  # others may be reading it
+        path.write_text("".join(info))
     return prefix
 
 
-@cache
 def _plugin():
     """The compiled plugin that counts instructions."""
     plugin = _tools() / "instructions.so"
     source = HERE / "instructions.c"
     if not plugin.exists() or plugin.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", plugin, source], check=True)
+        with whole_file(plugin, overwrite=True) as path:
+            subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", path, source], check=True)
     return plugin

@@ -5,8 +5,8 @@
 
 Each runtime in FOLDER loads files without an op that name one version of an op, and refuses those
 that it does not know. `keras_mixer/tflite/file/op_versions.csv`, which `inspect` reads, then has a
-row for each version of an op that TensorFlow Lite 2.9 or LiteRT 1.0 does not have, with the oldest
-version of each that does.
+row for the newest version of each op, and for each that TensorFlow Lite 2.9 or LiteRT 1.0 does not
+have, with the oldest version of each that does.
 """
 
 import csv
@@ -102,7 +102,7 @@ def measured(environments):
             runtime: next((v for v, had in versions.items() if (op, version) in had), "")
             for runtime, versions in found.items()
         }
-        if oldest != OLDEST:
+        if oldest != OLDEST or (op, version + 1) not in every:
             rows.append({"op": op, "version": version, **oldest})
     return rows
 

@@ -69,6 +69,7 @@ MAY = {
             "tflite/android",
             "tflite/card",
             "tflite/convert",
+            "tflite/examples",
             "tflite/file",
             "tflite/run",
             "_extras",

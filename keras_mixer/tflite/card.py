@@ -58,8 +58,8 @@ LITERT, PLAY_SERVICES, MIN_SDK = "2.3.0", "17.0.0", 24
 ANDROID = """\
 ## On Android
 
-`tflite/android/` in keras-mixer's repository is an app that does all of the following, with the
-exact resize. It reads what this page says from the file's metadata. `keras-mixer export` with
+`tflite/android/` in keras-mixer's repository is an app that does this with LiteRT and the exact
+resize. It reads what this page says from the file's metadata. `keras-mixer export` with
 `--android FOLDER` puts a file into it, or into another project of Android Studio.
 
 By hand: put a file into `app/src/main/assets/`, and into `app/build.gradle.kts`:

@@ -125,6 +125,12 @@ def batches(data, shape, who, preprocessing=None, *, labelled=False, classes=Non
         )
 
 
+def are_pictures(data):
+    """Whether `data` are pictures of any size, which are cropped: a folder or a `Source`."""
+    folder = isinstance(data, str | os.PathLike) and Path(data).expanduser().is_dir()
+    return folder or hasattr(data, "order")
+
+
 def in_memory(data):
     """Whether all images of `data` are there at once: a file, arrays, or a list of batches."""
     file = isinstance(data, str | os.PathLike) and not Path(data).expanduser().is_dir()

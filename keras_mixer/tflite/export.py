@@ -1,7 +1,6 @@
 """Exports a Keras model to a folder with everything that an app needs."""
 
 import io
-import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from keras_mixer.tflite.card import CARD, INPUT, MARK, PICTURE, card
 from keras_mixer.tflite.convert.convert import convert
 from keras_mixer.tflite.convert.model import image_shape
 from keras_mixer.tflite.convert.recipes import find
+from keras_mixer.tflite.examples import are_pictures
 from keras_mixer.tflite.file.content import content_of
 from keras_mixer.tflite.file.labels import check_labels, read_labels, to_lines
 from keras_mixer.tflite.file.metadata import LABELS, Metadata, with_metadata
@@ -206,10 +206,7 @@ def _crops(data):
     """Crops of test images: pairs of a name for the card and `cut_as` for `verify`."""
     if data is None:
         return ()
-    pictures = hasattr(data, "order") or (
-        isinstance(data, str | os.PathLike) and Path(data).is_dir()
-    )
-    if not pictures:
+    if not are_pictures(data):
         return [("as they are given", None)]
     return [("as trained", None), ("as MediaPipe does", "mediapipe")]
 

@@ -223,7 +223,8 @@ def test_a_gate_keeps_out_all_runtimes_that_are_wrong():
 
 
 @pytest.mark.parametrize(
-    ("op", "version"), [("TRANSPOSE", 99), ("GELU", 99), ("STABLEHLO_TRANSPOSE", 1), (250, 1)]
+    ("op", "version"),
+    [("TRANSPOSE", 99), ("RESHAPE", 99), ("GELU", 99), ("STABLEHLO_TRANSPOSE", 1), (250, 1)],
 )
 def test_an_op_newer_than_every_runtime_needs_one_that_is_not_known(op, version):
     content = tiny_file("float32")

@@ -23,11 +23,14 @@ def calibration_images(recipe, calibration, shape, who, takes, optional=False):
     """The calibration images as a list; None for a recipe that does not use them.
 
     With `optional` a recipe without quantised activations may have them, to look at their range. Of
-    images in memory or on disk all are taken, of a data set or other batches the first `MOST`.
+    arrays and files all are taken, of a folder, a data set or other batches `MOST`.
     """
     if not recipe.calibrated and (calibration is None or not optional):
         if calibration is not None:
-            raise ValueError(f"{who} takes no calibration; only quantised activations need ranges.")
+            raise ValueError(
+                f"{who} takes no calibration, because it quantises no activations; leave "
+                "calibration= (--calibration) out."
+            )
         return None
     if calibration is None:
         raise ValueError(

@@ -72,7 +72,7 @@ def check_float16_arithmetic(content, images, layers, who):
         size = np.abs(values).max(initial=0)
         if not size <= FLOAT16:
             layer = f"'{layers.get(name, name)}'"
-            beyond[layer] = max(beyond.get(layer, 0), size)
+            beyond[layer] = np.fmax(beyond.get(layer, size), size)
     if beyond:
         found = [f"{layer} up to {size:.3g}" for layer, size in beyond.items()]
         raise ValueError(

@@ -69,12 +69,14 @@ def convert(
             the model's activations are read: an array `[N, H, W, C]`, a `tf.data.Dataset`, an
             iterable of batches, a path or anything else that `verify` takes; labels are ignored.
             About a hundred images are enough, if they look like those that the file will see. Of a
-            data set or another stream of batches, which may be without end, the first 500 are read.
-            With `float16_arithmetic` they are optional: numbers beyond float16 are looked for on
-            them, and otherwise on two synthetic images.
+            data set or another stream of batches, which may be without end, the first 500 are read,
+            of a folder 500 at equal distances. With `float16_arithmetic` they are optional: numbers
+            beyond float16 are looked for on them, and otherwise on two synthetic images, from -1 to
+            1 if nothing says what black and white are.
         keep_float: Layers that stay in float32: a path such as `"block_0/token_mlp/expand"`, or a
             pattern such as `"block_*/token_mlp"`, which also selects the layers within; or several
-            of them. `sensitivity` finds the layers for which this is worthwhile.
+            of them. `sensitivity` finds the layers for which this is worthwhile. In a file that is
+            computed in float16, only their weights stay in float32.
         integer_io: With `"int8"` and `"int16x8"`: whether the input and output tensors are
             integers too, as some NPUs and microcontrollers need. MediaPipe needs float32.
         input_range: The values of a black and of a white pixel for the model, if nothing in the

@@ -28,7 +28,8 @@ def image_shape(model, who):
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
             f"{who} needs a model with one input and one output; '{model.name}' has "
-            f"{len(model.inputs)} and {len(model.outputs)}."
+            f"{len(model.inputs)} and {len(model.outputs)}. keras.Model(model.inputs[0], "
+            "model.outputs[0]) is one of them."
         )
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or None in shape[1:]:

@@ -12,7 +12,8 @@ def with_versions(content, entries, who):
     """A quantised file that older runtimes refuse where they would compute it wrongly.
 
     The quantiser leaves versions of ops and the entry `min_runtime_version` as they were in the
-    float file. Both are raised as `FAULTS` says. Runtimes that take the file compute the same.
+    float file. Both are raised as `FAULTS` says, the entry unless no TensorFlow Lite takes the
+    file. Runtimes that take it compute the same.
 
     Args:
         content: The file's content.
@@ -20,7 +21,7 @@ def with_versions(content, entries, who):
         who: Who asks; errors begin with it.
     """
     graphs = graphs_in(content)
-    gates = dict(fault.gate for fault in faults_of(graphs) if fault.gate)
+    gates = dict(sorted(fault.gate for fault in faults_of(graphs) if fault.gate))
     for graph in graphs:
         graph.ops = [(op, max(version, gates.get(op, 1)), i) for op, version, i in graph.ops]
     model, numbers = unpacked(content, who), vars(schema().BuiltinOperator)

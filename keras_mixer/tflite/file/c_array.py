@@ -78,7 +78,7 @@ def c_array(source: Tflite, name: str = "model") -> str:
     if others := sorted({*ops} - {*OPS.split()}):
         raise ValueError(
             f"c_array: LiteRT for Microcontrollers does not have {listed(others)}, which {file} "
-            "needs. Take recipe 'int8'."
+            "needs. Convert with recipe 'int8'; if it is of that recipe, replace the layer."
         )
     rows = (content[i : i + COLUMNS] for i in range(0, len(content), COLUMNS))
     return TEXT.format(

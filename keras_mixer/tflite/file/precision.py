@@ -3,7 +3,7 @@
 from keras_mixer.tflite.file.content import entry_of
 
 ENTRY = "reduced_precision_support"
-# The types of products and of their sums. XNNPACK follows it on ARM CPUs that have float16
+# Multiply and accumulate in float16. XNNPACK follows it on ARM CPUs that have float16
 # arithmetic (ARMv8.2 and later: Cortex-A55, A75, A76 and their successors); x86 ignores it.
 FLOAT16 = b"fp16accfp16"
 

@@ -88,6 +88,7 @@ ARITY = {
         (6, 6, 3): "NON_MAX_SUPPRESSION_V5",
         (1, 1, None): "UNPACK",
         (2, 2, None): "SPLIT",
+        (2, 3, None): "FULLY_CONNECTED",
         (3, 3, None): "SPLIT_V",
         (1, math.inf, None): "IF WHILE",
     }.items()

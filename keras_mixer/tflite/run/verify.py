@@ -19,7 +19,7 @@ from keras_mixer.tflite._litert import Float16Runner
 from keras_mixer.tflite.convert.float_file import to_float
 from keras_mixer.tflite.convert.layer_names import layers_by_tensor
 from keras_mixer.tflite.convert.model import image_shape
-from keras_mixer.tflite.examples import batches
+from keras_mixer.tflite.examples import are_pictures, batches
 from keras_mixer.tflite.file.interpreter import (
     activations,
     default_threads,
@@ -55,13 +55,13 @@ class Report:
             arithmetic of this CPU.
         layers: With `layers=True`, the relative error of each layer's output, in the order of
             computation: pairs of the layer's path and the root mean square of the difference,
-            divided by that of the output. Empty otherwise.
+            divided by that of the output, both computed in float32 or integers. Empty otherwise.
         task: `"classification"`, `"binary"`, `"multilabel"` or `"regression"`, see `verify`.
         keras_error: With task `"regression"` the mean absolute error of the Keras model; `None`
             without labels and with other tasks.
         error: The same for the file.
         float16: Whether the scores were computed in float16, as ARM CPUs that have it compute the
-            file; False if this CPU cannot, and `None` if it is not such a file.
+            file; False if XNNPACK cannot do so on this CPU, and `None` if it is not such a file.
     """
 
     images: int
@@ -122,10 +122,12 @@ class Report:
             lines += ["computed in float16, as ARM CPUs that have it compute this file"]
         elif self.float16 is not None:
             lines += [
-                "computed in float32; ARM CPUs compute this file in float16, which this CPU cannot"
+                "computed in float32, because XNNPACK does not run all of it in float16 on this "
+                "CPU; ARM CPUs that have float16 do"
             ]
         if self.layers:
-            lines += ["error of each layer's output:"]
+            how = "" if self.float16 is None else ", computed in float32"
+            lines += [f"error of each layer's output{how}:"]
             lines += [f"  {path:36} {error:8.2%}" for path, error in self.layers]
             first = self.first_wrong_layer
             lines += [
@@ -169,8 +171,8 @@ def verify(
         layers: Whether to compare the output of every layer, too, with that of the model in
             float32, on the first 16 images. The file must come from `convert`, because layers are
             found by the names of tensors.
-        cut_as: How pictures in a folder are cropped: `None`, as in the model's evaluation, or
-            `"mediapipe"`, as by MediaPipe's image classifier and approximately by most apps.
+        cut_as: How the pictures of a folder or a `Source` are cropped: `None`, as in the model's
+            evaluation, or `"mediapipe"`, as by MediaPipe's image classifier and, nearly, most apps.
         input_range: The values of a black and of a white pixel, if the model does not state them.
         labels: For a folder, the class names in the order of the scores, or the path of a text file
             with one name per line; by default the names in the file's metadata.
@@ -221,6 +223,11 @@ def verify(
     expected, scores, labels, seconds, layer_images = [], [], [], [], []
     if cut_as not in (None, "mediapipe"):
         raise ValueError(f"verify needs cut_as to be None or 'mediapipe'; got {cut_as!r}.")
+    if cut_as and not are_pictures(data):
+        raise ValueError(
+            f"verify crops pictures with cut_as={cut_as!r} (--as); these images have the model's "
+            "size already. Give a folder of pictures, or leave cut_as out."
+        )
     preprocessing = find_preprocessing(model, input_range)
     if not preprocessing and runner.preprocessing and runner.preprocessing.input_range != PIXELS:
         # The file says what the model does not. A file of pixels may have the rescaling inside.

@@ -139,6 +139,11 @@ def no_graph(model, graph):
     model.subgraphs = []
 
 
+def one_input(model, graph):
+    op = first(model, "FULLY_CONNECTED")
+    op.inputs = op.inputs[:1]
+
+
 def no_such_opcode(model, graph):
     graph.operators[0].opcodeIndex = 99
 
@@ -205,6 +210,7 @@ BROKEN = [  # recipe, change, what is wrong
     ("float32", no_graph, "no subgraph"),
     ("float32", input_of("FULLY_CONNECTED", 0, -1), "leaves out an input"),
     ("float32", input_of("FULLY_CONNECTED", 1, 10**6), "tensor that does not exist"),
+    ("float32", one_input, "has 1 inputs and 1 outputs"),
     ("float32", no_such_opcode, "of a kind that the file does not list"),
     ("float32", no_such_output, "input or output that does not exist"),
     ("float32", written_twice, "writes tensor .* which is set"),

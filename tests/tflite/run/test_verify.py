@@ -151,6 +151,13 @@ def test_data_that_do_not_fit_are_refused(model, content, data, message):
         verify(model, content, data)
 
 
+def test_images_that_are_not_cropped_are_not_cropped_as_mediapipe_does(model, content, tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    for data in (IMAGES, (IMAGES, np.zeros(32, int)), tmp_path / "images.npy"):
+        with pytest.raises(ValueError, match=r"these images have the model's size already.*folder"):
+            verify(model, content, data, cut_as="mediapipe")
+
+
 def test_labels_in_another_order_than_the_file_s_are_refused(model, content):
     named = with_metadata(content, Metadata(labels=tuple("abcdefg")))
     assert verify(model, named, IMAGES[:1], labels=[*"ABCDEFG"]).images == 1
