@@ -1,6 +1,8 @@
 """The page gives a model the pixels that `Classifier` gives it."""
 
 import itertools
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -117,6 +119,28 @@ for (const name of given) {
 }
 give(found);
 """
+
+
+BOMB = """
+import { readPicture } from "PAGE/picture.js";
+const before = process.resourceUsage().maxRSS;
+const { width, height } = await readPicture(new Blob([bytes("bomb.png")]), 3);
+give([width, height, (process.resourceUsage().maxRSS - before) / 1024]);
+"""
+
+
+@needs_node
+def test_a_small_png_that_unpacks_to_much_takes_little_memory(tmp_path):
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(2**28), 9)), (b"IEND", b"")]
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    width, height, mib = run(BOMB, tmp_path, None)
+    assert (width, height) == (1, 1)
+    assert mib < 128  # of the 256 that it holds
 
 
 @needs_node
