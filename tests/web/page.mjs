@@ -169,7 +169,8 @@ const becomes = (page, so) =>
     () => false,
   );
 const released = () =>
-  streams.length > 0 && streams.flatMap((s) => s.getTracks()).every((t) => t.readyState === "ended");
+  streams.length > 0 &&
+  streams.flatMap((s) => s.getTracks()).every((t) => t.readyState === "ended");
 
 /** The camera, stopped and overtaken while the browser asks, and while it starts. */
 async function cameraInTime(browser) {
@@ -480,7 +481,9 @@ if (plan.screenshot) {
     page.route("**/litert/core/wasm/**", (route) => route.fulfill({ status: 404 })),
   );
   found.noList = await failing(browser, (page) =>
-    page.route("**/files.json", (route) => route.fulfill({ path: `${plan.siteFolder}/index.html` })),
+    page.route("**/files.json", (route) =>
+      route.fulfill({ path: `${plan.siteFolder}/index.html` }),
+    ),
   );
   found.badHash = await failing(browser, () => {}, `${plan.url}#100%`);
   await cameraInTime(browser);
