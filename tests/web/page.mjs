@@ -262,7 +262,17 @@ async function again(browser) {
   const page = await visit(browser, { serviceWorkers: "block" }, (page) =>
     page.addInitScript(() => {
       const { arrayBuffer } = Response.prototype;
-      globalThis.answers = [];
+      Object.assign(globalThis, { answers: [], workers: 0 });
+      globalThis.Worker = class extends Worker {
+        constructor(...options) {
+          super(...options);
+          workers++;
+        }
+        terminate() {
+          workers--;
+          super.terminate();
+        }
+      };
       Response.prototype.arrayBuffer = async function () {
         const buffer = await arrayBuffer.call(this);
         if (this.url.includes(".tflite")) answers.push(new WeakRef(buffer));
@@ -293,7 +303,7 @@ async function again(browser) {
   seen.crashed = await classified(page, plan.pictures[0]);
   seen.afterwards = await classified(page, plan.pictures[0]);
 
-  seen.threads = [page.workers().length];
+  seen.threads = [await page.evaluate(() => workers)];
   const refused = plan.models.find((path) => path.endsWith("unknown_op.tflite"));
   for (let i = 0; i < 3; i++) {
     await drop(page, refused);
@@ -301,10 +311,7 @@ async function again(browser) {
   }
   await page.selectOption("#files", { label: "int8" });
   await next(page, "opened", "failed");
-  for (let i = 0; i < 50 && page.workers().length > seen.threads[0]; i++) {
-    await page.waitForTimeout(100);
-  }
-  seen.threads.push(page.workers().length);
+  seen.threads.push(await page.evaluate(() => workers));
 
   const mine = `${planFile}.tflite`;
   const [good, other] = ["logits", "grey"].map((name) =>
