@@ -3,6 +3,7 @@
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -59,5 +60,6 @@ def serve(
         if links := leading_out(folder):
             warn(f"Links that lead out of {folder} are not shown: {listed(links)}. Copy the files.")
         if browser:
-            webbrowser.open(server.url)
+            # A browser in the terminal holds up its caller until it ends.
+            Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
         server.serve_forever()

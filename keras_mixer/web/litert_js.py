@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_mixer._text import listed
 from keras_mixer.weights.releases import Release, fetch
 
 REGISTRY = "https://registry.npmjs.org"
@@ -86,9 +87,9 @@ def installed(folder: Path) -> dict[str, Path]:
         FileNotFoundError: The folder does not have the packages.
     """
     places = folder, folder / "@litertjs", folder / "node_modules" / "@litertjs"
-    needed = [f"{package.name}/dist/index.js" for package in PACKAGES]
+    needed = [*(f"{package.name}/dist/index.js" for package in PACKAGES), "core/wasm"]
     for place in places:
-        if all((place / path).is_file() for path in needed):
+        if all((place / path).exists() for path in needed):
             return {
                 file.relative_to(place).as_posix(): file
                 for package in PACKAGES
@@ -97,7 +98,7 @@ def installed(folder: Path) -> dict[str, Path]:
                 if file.is_file()
             }
     raise FileNotFoundError(
-        f"--litert-js needs the folder node_modules/@litertjs with {' and '.join(needed)}; "
+        f"--litert-js needs the folder node_modules/@litertjs with {listed(needed)}; "
         f"{folder} does not have them. `npm install @litertjs/core@{PACKAGES[0].version}` makes it."
     )
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from errno import EADDRINUSE
@@ -11,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfileobj
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from keras_mixer._text import listed
 
@@ -82,6 +83,17 @@ def _name(path):
     return os.fsencode(path.name).decode(errors="replace")
 
 
+def _addresses(files):
+    """Addresses beside the list, with a query that changes when the file does."""
+    for name, path in files.items():
+        with suppress(OSError):  # it was deleted
+            yield f"{quote(name)}?{_tag(path.stat())}"
+
+
+def _tag(stat):
+    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+
+
 class Server(ThreadingHTTPServer):
     """Serves the page, LiteRT.js and the `.tflite` files of a folder, on 127.0.0.1 alone.
 
@@ -111,6 +123,9 @@ class Server(ThreadingHTTPServer):
         page = PACKAGED if PACKAGED.is_dir() else CHECKOUT
         self.fixed = {f"/{file.name}": file for file in page.iterdir() if file.suffix in TYPES}
         self.fixed["/"] = self.fixed["/index.html"]
+        # A page's own policy does not bind its workers: theirs comes with each script.
+        policy = re.search(r'content="(default-src [^"]+)"', self.fixed["/"].read_text("utf-8"))[1]
+        self.headers = HEADERS | {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
         self.fixed |= {f"/litert/{path}": content for path, content in litert_js.items()}
         super().__init__((HOST, 0), Handler, bind_and_activate=False)
         ports = range(PORT, PORT + PORTS) if port is None else [port]
@@ -144,7 +159,7 @@ class Server(ThreadingHTTPServer):
         if name == path:
             return None
         files = _inside(self.folder)
-        return json.dumps([*files]).encode() if name == LIST else files.get(name)
+        return json.dumps([*_addresses(files)]).encode() if name == LIST else files.get(name)
 
     def handle_error(self, request, client_address):
         """A browser that closes a connection is no news."""
@@ -178,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
             with file:
-                self.send(path, file, f"{os.fstat(file.fileno()).st_mtime_ns:x}", with_body)
+                self.send(path, file, _tag(os.fstat(file.fileno())), with_body)
 
     def opened(self, path):
         with suppress(OSError):
@@ -188,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
         """Sends an open file, unless the browser has it under the same tag."""
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        tag = f'"{tag}-{size:x}"'
+        tag = f'"{tag}"'
         unchanged = self.headers.get("If-None-Match") == tag
         self.send_response(HTTPStatus.NOT_MODIFIED if unchanged else HTTPStatus.OK)
         self.send_header("ETag", tag)
@@ -201,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
             copyfileobj(file, self.wfile)
 
     def end_headers(self):
-        for name, value in HEADERS.items():
+        for name, value in self.server.headers.items():
             self.send_header(name, value)
         super().end_headers()
 

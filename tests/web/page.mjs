@@ -2,7 +2,7 @@
 //
 // node page.mjs PLAN FOUND; see `tests.web.browser`.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 import { basename } from "node:path";
@@ -24,7 +24,7 @@ const found = { outside: [], pageErrors: [] };
 async function visit(browser, options = {}, prepare = () => {}, url = plan.url) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   context.on("request", (request) => {
-    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(url)) {
+    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(url.split("#")[0])) {
       found.outside.push(request.url());
     }
   });
@@ -153,11 +153,197 @@ async function camera(browser, granted) {
   return event;
 }
 
-async function failing(browser, prepare) {
-  const page = await visit(browser, {}, prepare);
+/** What a page says that `prepare` keeps from something. */
+async function failing(browser, prepare, url) {
+  const page = await visit(browser, {}, prepare, url);
   const event = await next(page, "opened", "failed");
+  if (event.kind === "failed") event.alert = await page.innerText('[role="alert"]');
   await page.context().close();
   return event;
+}
+
+/** Whether something becomes so, soon. */
+const becomes = (page, so) =>
+  page.waitForFunction(so, null, { timeout: 5000 }).then(
+    () => true,
+    () => false,
+  );
+const released = () =>
+  streams.length > 0 &&
+  streams.flatMap((s) => s.getTracks()).every((t) => t.readyState === "ended");
+
+/** The camera, stopped and overtaken while the browser asks, and while it starts. */
+async function cameraInTime(browser) {
+  const page = await visit(browser, { permissions: ["camera"] }, (page) =>
+    page.addInitScript(() => {
+      const ask = MediaDevices.prototype.getUserMedia;
+      const { play } = HTMLMediaElement.prototype;
+      const decode = createImageBitmap;
+      const create = Document.prototype.createElement;
+      const gate = () => {
+        let open;
+        const opened = new Promise((resolve) => (open = resolve));
+        return { open, opened };
+      };
+      Object.assign(globalThis, { streams: [], canvases: 0, stopInPlay: false, gate });
+      globalThis.prompt = gate();
+      globalThis.decoder = gate();
+      MediaDevices.prototype.getUserMedia = async function (wanted) {
+        await globalThis.prompt.opened;
+        const stream = await ask.call(this, wanted);
+        streams.push(stream);
+        return stream;
+      };
+      HTMLMediaElement.prototype.play = function () {
+        const playing = play.call(this);
+        if (stopInPlay) document.getElementById("camera").click();
+        return playing;
+      };
+      globalThis.createImageBitmap = async (...options) => {
+        await decoder.opened;
+        return decode(...options);
+      };
+      Document.prototype.createElement = function (tag) {
+        canvases += tag === "canvas";
+        return create.call(this, tag);
+      };
+    }),
+  );
+  const state = () =>
+    page.evaluate(() => ({
+      button: document.getElementById("camera").textContent,
+      visible: ["video", "preview", "hint"].filter((id) => !document.getElementById(id).hidden),
+      failed: events.filter(({ kind }) => kind === "failed").map(({ detail }) => detail),
+    }));
+  const asking = () =>
+    page.evaluate(() => {
+      globalThis.prompt = gate();
+      streams = [];
+      events = [];
+    });
+  const granted = () => page.evaluate(() => globalThis.prompt.open());
+  const seen = (found.cameraInTime = {});
+  await next(page, "opened");
+
+  await page.click("#camera"); // and again before the browser has asked
+  await page.click("#camera");
+  await granted();
+  seen.twice = { released: await becomes(page, released), ...(await state()) };
+
+  await asking();
+  await page.click("#camera");
+  await drop(page, plan.pictures[0]);
+  await granted();
+  await next(page, "shown");
+  seen.picture = { released: await becomes(page, released), ...(await state()) };
+
+  await asking();
+  await granted();
+  await page.evaluate(() => (stopInPlay = true));
+  await page.click("#camera");
+  seen.play = { released: await becomes(page, released), ...(await state()) };
+
+  await asking();
+  await granted();
+  await page.evaluate(() => (stopInPlay = false));
+  await drop(page, plan.pictures[2]);
+  await page.click("#camera");
+  await becomes(page, () => document.getElementById("video").videoWidth);
+  await page.evaluate(() => decoder.open());
+  await next(page, "shown");
+  seen.still = await state();
+  for (let frames = 0; frames < 3; frames++) await next(page, "shown");
+  seen.canvases = await page.evaluate(() => canvases);
+  await page.context().close();
+}
+
+/** Models that failed, and are opened again by the next picture. */
+async function again(browser) {
+  const page = await visit(browser, { serviceWorkers: "block" }, (page) =>
+    page.addInitScript(() => {
+      const { arrayBuffer } = Response.prototype;
+      Object.assign(globalThis, { answers: [], workers: 0 });
+      globalThis.Worker = class extends Worker {
+        constructor(...options) {
+          super(...options);
+          workers++;
+        }
+        terminate() {
+          workers--;
+          super.terminate();
+        }
+      };
+      Response.prototype.arrayBuffer = async function () {
+        const buffer = await arrayBuffer.call(this);
+        if (this.url.includes(".tflite")) answers.push(new WeakRef(buffer));
+        return buffer;
+      };
+    }),
+  );
+  const seen = (found.again = {});
+  await next(page, "opened");
+  seen.live = await page.$$eval('[role="status"]', (all) =>
+    all.filter((each) => each.checkVisibility()).map(({ id }) => id),
+  );
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("HeapProfiler.collectGarbage");
+  seen.bytes = await page.evaluate(() => answers.map((answer) => answer.deref()?.byteLength ?? 0));
+
+  await page.route("**/model/model_int8*", (route) => route.abort());
+  await page.selectOption("#files", { label: "int8" });
+  seen.unloaded = await next(page, "opened", "failed");
+  await page.unroute("**/model/model_int8*");
+  seen.loaded = await classified(page, plan.pictures[0]);
+  seen.about = await page.innerText("#about");
+
+  await page.evaluate(async () => {
+    const { getGlobalLiteRt } = await import("@litertjs/core");
+    getGlobalLiteRt().liteRtWasm.HEAPU8.fill(0);
+  });
+  seen.crashed = await classified(page, plan.pictures[0]);
+  seen.afterwards = await classified(page, plan.pictures[0]);
+
+  seen.threads = [await page.evaluate(() => workers)];
+  const refused = plan.models.find((path) => path.endsWith("unknown_op.tflite"));
+  for (let i = 0; i < 3; i++) {
+    await drop(page, refused);
+    seen.refused = await next(page, "opened", "failed");
+  }
+  await page.selectOption("#files", { label: "int8" });
+  await next(page, "opened", "failed");
+  seen.threads.push(await page.evaluate(() => workers));
+
+  const mine = `${planFile}.tflite`;
+  const [good, other] = ["logits", "grey"].map((name) =>
+    plan.models.find((path) => path.endsWith(`/${name}.tflite`)),
+  );
+  copyFileSync(good, mine);
+  await page.setInputFiles("#open", mine);
+  seen.opened = await next(page, "opened", "failed");
+  seen.value = await page.inputValue("#open");
+  copyFileSync(other, mine);
+  await page.selectOption("#files", { label: "int8" });
+  await next(page, "opened", "failed");
+  await page.selectOption("#files", { label: basename(mine) });
+  seen.changed = await next(page, "failed");
+  await page.context().close();
+}
+
+/** A large photograph where canvases are limited as on iOS: what is beyond is empty. */
+async function photograph(browser) {
+  const page = await visit(browser, {}, (page) =>
+    page.addInitScript(() => {
+      const { getImageData } = CanvasRenderingContext2D.prototype;
+      CanvasRenderingContext2D.prototype.getImageData = function (...area) {
+        const { width, height } = this.canvas;
+        if (width * height > 2 ** 24) return new ImageData(area[2], area[3]);
+        return getImageData.apply(this, area);
+      };
+    }),
+  );
+  await next(page, "opened");
+  found.photograph = await classified(page, plan.photograph);
+  await page.context().close();
 }
 
 async function phone(browser) {
@@ -185,17 +371,80 @@ async function staticSite(browser) {
   await page.context().close();
 }
 
+/** A page of static files without a list of models. */
+async function withoutList(browser) {
+  const list = `${plan.siteFolder}/model/files.json`;
+  renameSync(list, `${list}.not`);
+  const page = await visit(browser, {}, () => {}, plan.site);
+  const [failed, kept] = [await next(page, "failed"), await next(page, "kept").catch(() => null)];
+  found.withoutList = { ...failed, kept: Boolean(kept) };
+  await page.context().close();
+  renameSync(`${list}.not`, list);
+}
+
 /** Loads the page, has the server stopped, and loads it again. */
 async function offline(browser) {
   const page = await visit(browser);
   await next(page, "kept");
+  found.worker = await serviceWorker(page);
+  const replaced = `${plan.folders.with}/replaced.tflite`;
+  for (const name of ["logits", "grey"]) {
+    copyFileSync(
+      plan.models.find((path) => path.endsWith(`/${name}.tflite`)),
+      replaced,
+    );
+    await page.reload();
+    await next(page, "opened");
+    if (name !== "logits") continue; // the second one is listed, and not used
+    await page.selectOption("#files", { label: "replaced.tflite" });
+    await next(page, "opened");
+    await page.selectOption("#files", { label: "dynamic_int8" });
+    await next(page, "opened");
+  }
   await stopped();
+  rmSync(replaced);
   await page.context().setOffline(true); // connections that are open would be answered
   await page.reload();
   const opened = await next(page, "opened", "failed");
   const answer = await classified(page, plan.pictures[0]);
   await page.selectOption("#files", { label: "int8" });
-  return { opened, answer, other: await next(page, "opened", "failed") };
+  const other = await next(page, "opened", "failed");
+  await page.selectOption("#files", { label: "replaced.tflite" });
+  return { opened, answer, other, replaced: await next(page, "opened", "failed") };
+}
+
+/** What the service worker keeps and may ask, and the page without its storage. */
+async function serviceWorker(page) {
+  const [worker] = page.context().serviceWorkers();
+  const asked = await page.evaluate(async () => {
+    const statuses = [];
+    for (const path of ["package.json", "show.js"]) statuses.push((await fetch(path)).status);
+    return statuses;
+  });
+  const kept = await worker.evaluate(async () => {
+    const cache = await caches.open("keras-mixer");
+    return (await cache.keys()).map(({ url }) => new URL(url).pathname);
+  });
+  const outside = await worker.evaluate(
+    (url) =>
+      fetch(url).then(
+        () => "answered",
+        () => "refused",
+      ),
+    plan.site,
+  );
+  await worker.evaluate(() => {
+    globalThis.open = CacheStorage.prototype.open;
+    CacheStorage.prototype.open = () => Promise.reject(new Error("The storage is broken."));
+  });
+  const broken = await page.evaluate(() =>
+    fetch("show.js").then(
+      ({ status }) => status,
+      ({ message }) => message,
+    ),
+  );
+  await worker.evaluate(() => (CacheStorage.prototype.open = open));
+  return { asked, kept, outside, broken };
 }
 
 function stopped() {
@@ -235,6 +484,19 @@ if (plan.screenshot) {
   found.noRuntime = await failing(browser, (page) =>
     page.route("**/litert/**", (route) => route.fulfill({ status: 404 })),
   );
+  found.noWasmFiles = await failing(browser, (page) =>
+    page.route("**/litert/core/wasm/**", (route) => route.fulfill({ status: 404 })),
+  );
+  found.noList = await failing(browser, (page) =>
+    page.route("**/files.json", (route) =>
+      route.fulfill({ path: `${plan.siteFolder}/index.html` }),
+    ),
+  );
+  found.badHash = await failing(browser, () => {}, `${plan.url}#100%`);
+  await cameraInTime(browser);
+  await again(browser);
+  await photograph(browser);
+  await withoutList(browser);
   const without = await launch();
   found.noCamera = await camera(without, true);
   await without.close();

@@ -1,5 +1,8 @@
 """The page reads of a `.tflite` file what the package reads, and says what its scores are."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -17,7 +20,7 @@ import { viewOf } from "PAGE/show.js";
 const found = [];
 for (const name of given) {
   try {
-    const { bytes: content, ...file } = await readFile(name, bytes(name));
+    const file = await readFile(name, bytes(name));
     viewOf(file);
     found.push(file);
   } catch (error) {
@@ -62,6 +65,7 @@ def test_metadata_tensors_and_preprocessing_are_those_that_the_package_reads(tmp
         assert found["preprocessing"] == for_page(runner.preprocessing, runner.shape[-1])
         assert tuple(found["labels"]) == runner.names
         assert found["activation"] == runner.activation
+        assert found["size"] == len(content)
         [image], [scores] = found["inputs"], found["outputs"]
         for tensor, details in ((image, runner.input), (scores, runner.output)):
             assert tensor["name"] == details["name"]
@@ -108,6 +112,27 @@ def without_metadata(model, main):
     model.metadata = []
 
 
+def of_a_ring(model, main):
+    """The output comes from a QUANTIZE whose input is its output."""
+    code, op = model.operatorCodes[main.operators[-1].opcodeIndex], main.operators[-1]
+    code.builtinCode, code.deprecatedBuiltinCode = 114, 114
+    op.inputs = op.outputs = main.outputs
+
+
+@needs_node
+def test_ops_in_a_ring_end(tmp_path):
+    [found] = read(tmp_path, [altered(tiny_file(), of_a_ring)])
+    assert found["activation"] is None
+
+
+def bomb(metadata, size):
+    """Metadata whose labels.txt unpacks to more than a page can take."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.txt", b"\0" * size)
+    return metadata + file.getvalue()
+
+
 @needs_node
 def test_files_that_it_cannot_show_are_refused_in_words(tmp_path):
     good = with_metadata(tiny_file(), Metadata(input_range=(-1, 1), labels=tuple("abcdefg")))
@@ -116,6 +141,7 @@ def test_files_that_it_cannot_show_are_refused_in_words(tmp_path):
         "is not a .tflite file": b"",
         "is damaged or cut short": good[: len(good) // 2],
         "labels.txt, which is missing": good[:-10],
+        "its labels.txt has 17000000 bytes, more than": bomb(good, 17_000_000),
         "of another task: it gives [1, 32, 32, 21]": altered(tiny_file(), of_segmentation),
         "takes [1, 8, 16, 32, 3]; this page gives it one picture": altered(tiny_file(), of_video),
         "does not say which values black and white": altered(tiny_file(), without_metadata),

@@ -64,6 +64,12 @@ def pictures(folder):
     return [folder / name for name in ("colours.png", "lying.jpg", "plain.jpg", "grey.png")]
 
 
+def photograph(folder):
+    """A JPEG of more pixels than iOS gives a canvas, 2 ** 24."""
+    Image.fromarray(noise(3500, 4900)).save(folder / "photograph.jpg", quality=92)
+    return folder / "photograph.jpg"
+
+
 def other_models(folder):
     """Files of other tasks and shapes, and damaged ones: name -> path."""
     good = with_metadata(tiny_file(), Metadata(input_range=(-1, 1)))
@@ -129,6 +135,8 @@ def files(exported, tmp_path_factory, worker_id):
                 "models": [*map(str, other_models(folder / "models").values())],
             }
             plan["folders"] = {"without": str(folder / "kinds"), "with": str(folder / "app")}
+            plan["photograph"] = str(photograph(folder))
+            plan["siteFolder"] = str(folder / "site")
             with static_site(folder) as plan["site"]:
                 browse(folder / "app", plan, folder)
     return folder
@@ -153,6 +161,10 @@ def static_site(folder):
 
 
 class SilentHandler(SimpleHTTPRequestHandler):
+    def end_headers(self):
+        self.send_header("Access-Control-Allow-Origin", "*")  # any page may ask
+        super().end_headers()
+
     def log_message(self, *_):
         pass
 
@@ -281,16 +293,93 @@ def test_files_that_do_not_run_are_refused_in_words(name, words, seen):
         ("emptyFolder", "The folder kinds has no .tflite file; keras-mixer export"),
         ("noModels", "The folder has no .tflite file; keras-mixer export"),
         ("noRuntime", "LiteRT.js is missing beside this page"),
+        ("noWasmFiles", "does not start: its files in litert/core/wasm/ cannot be loaded. Reload"),
+        ("noList", "No folder of models is served with this page"),
+        ("withoutList", "No folder of models is served with this page"),
     ],
 )
 def test_what_is_missing_is_said(lack, words, seen):
     assert seen[lack]["kind"] == "failed"
     assert words in seen[lack]["detail"]
+    assert seen[lack].get("alert", seen[lack]["detail"]) == seen[lack]["detail"]
+
+
+def test_an_address_that_ends_in_anything_opens_the_page(seen):
+    assert seen["badHash"] == {"kind": "opened", "detail": "model_dynamic_int8.tflite"}
 
 
 def test_the_camera_s_frames_are_classified(seen):
     assert seen["camera"]["kind"] == "shown"
     assert seen["camera"]["size"] == [32, 32, 3]
+
+
+@pytest.mark.parametrize(
+    ("when", "visible"), [("twice", ["hint"]), ("picture", ["preview"]), ("play", ["hint"])]
+)
+def test_a_camera_that_is_stopped_while_it_starts_is_off(when, visible, seen):
+    state = {"released": True, "button": "Use camera", "visible": visible, "failed": []}
+    assert seen["cameraInTime"][when] == state
+
+
+def test_the_camera_replaces_a_picture_that_is_still_decoded(seen):
+    still = {"button": "Stop camera", "visible": ["video"], "failed": []}
+    assert seen["cameraInTime"]["still"] == still
+
+
+def test_one_canvas_serves_all_frames(seen):
+    assert seen["cameraInTime"]["canvases"] == 1
+
+
+def test_a_model_that_failed_is_opened_again_by_the_next_picture(seen):
+    again = seen["again"]
+    assert "the server does not answer" in again["unloaded"]["detail"]
+    assert again["loaded"]["kind"] == "shown"
+    assert "model_int8.tflite broke off: " in again["crashed"]["detail"]
+    assert again["afterwards"]["kind"] == "shown"
+    assert again["afterwards"]["outputs"] == again["loaded"]["outputs"]
+
+
+def test_failed_models_leave_no_threads(seen):
+    assert "does not run in LiteRT.js" in seen["again"]["refused"]["detail"]
+    before, after = seen["again"]["threads"]
+    assert before == after > 0
+
+
+def test_a_file_that_changed_after_it_was_opened_can_be_opened_again(seen):
+    assert seen["again"]["opened"]["kind"] == "opened"
+    assert seen["again"]["value"] == ""  # else the same file would be no change
+    assert "has changed or is gone since it was opened" in seen["again"]["changed"]["detail"]
+
+
+def test_an_open_model_is_not_kept_a_second_time(seen):
+    assert seen["again"]["bytes"] == [0]
+
+
+def test_screen_readers_hear_of_models_and_answers(seen):
+    assert seen["again"]["live"] == ["about", "best"]
+
+
+def test_a_photograph_larger_than_ios_allows_a_canvas_is_classified(files, seen):
+    classifier = Classifier(files / "app" / "model_dynamic_int8.tflite")
+    path = files / "photograph.jpg"
+    assert levels(classifier, seen["photograph"], path) <= JPEG
+
+
+def test_the_service_worker_keeps_and_asks_what_belongs_to_the_page_alone(seen):
+    worker = seen["worker"]
+    assert worker["asked"] == [200, 200]
+    assert {"/", "/show.js", "/model/files.json"} <= {*worker["kept"]}
+    assert "/package.json" not in worker["kept"]
+    assert worker["outside"] == "refused"  # by its security policy
+    assert worker["broken"] == 200
+
+
+def test_without_a_list_of_models_the_page_is_kept_too(seen):
+    assert seen["withoutList"]["kept"]
+
+
+def test_a_model_that_was_replaced_is_not_kept(seen):
+    assert "this browser has not kept the file" in seen["offline"]["replaced"]["detail"]
 
 
 def test_without_a_server_the_page_works_with_the_models_that_were_used(seen):

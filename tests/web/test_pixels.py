@@ -1,6 +1,8 @@
 """The page gives a model the pixels that `Classifier` gives it."""
 
 import itertools
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -117,6 +119,41 @@ for (const name of given) {
 }
 give(found);
 """
+
+
+BOMB = """
+import { readPicture } from "PAGE/picture.js";
+let unpacked = 0;
+const Unpacker = DecompressionStream;
+globalThis.DecompressionStream = class {
+  constructor(format) {
+    const { readable, writable } = new Unpacker(format);
+    const count = new TransformStream({
+      transform(chunk, controller) {
+        unpacked += chunk.length;
+        controller.enqueue(chunk);
+      },
+    });
+    Object.assign(this, { writable, readable: readable.pipeThrough(count) });
+  }
+};
+const { width, height } = await readPicture(new Blob([bytes("bomb.png")]), 3);
+give([width, height, unpacked / 2 ** 20]);
+"""
+
+
+@needs_node
+def test_a_small_png_that_unpacks_to_much_takes_little_memory(tmp_path):
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(2**28), 9)), (b"IEND", b"")]
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    width, height, mib = run(BOMB, tmp_path, None)
+    assert (width, height) == (1, 1)
+    assert mib <= 32  # of the 256 that it holds
 
 
 @needs_node

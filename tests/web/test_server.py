@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import pytest
 
@@ -25,6 +26,9 @@ from keras_mixer.web.litert_js import PACKAGES, Package
 from keras_mixer.web.server import CHECKOUT, PORT, Server, leading_out, tflite_files
 from tests.conftest import ROOT
 
+PAGE = (CHECKOUT / "index.html").read_text()
+# In the page it binds the page alone, as a header its threads and the service worker too.
+POLICY = re.search(r'content="(default-src [^"]*)"', PAGE)[1] + "; frame-ancestors 'none'"
 SCRIPTS = {"core/dist/index.js": b"export {}", "core/wasm/x.wasm": b"\0asm"}
 
 
@@ -79,6 +83,7 @@ def test_what_the_page_needs_has_its_type_and_the_headers_for_threads(server, pa
     assert answer.headers["Content-Length"] == str(len(body)) != "0"
     assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert answer.headers["Content-Security-Policy"] == POLICY
     head, nothing = ask(server, path, "HEAD")
     assert (head.status, head.headers["Content-Length"], nothing) == (200, str(len(body)), b"")
     again, nothing = ask(server, path, **{"If-None-Match": answer.headers["ETag"]})
@@ -86,11 +91,18 @@ def test_what_the_page_needs_has_its_type_and_the_headers_for_threads(server, pa
 
 
 def test_files_are_listed_as_they_are_now(server, app):
-    assert json.loads(ask(server, "/model/files.json")[1]) == [
-        *("model_float32.tflite", "model_int8.tflite")
-    ]
-    (app / "model_float16.tflite").write_bytes(b"new")
-    assert "model_float16.tflite" in json.loads(ask(server, "/model/files.json")[1])
+    def addresses():
+        return dict(each.split("?") for each in json.loads(ask(server, "/model/files.json")[1]))
+
+    first = addresses()
+    assert [*first] == ["model_float32.tflite", "model_int8.tflite"]
+    (app / "model_float32.tflite").write_bytes(b"TFL3 float64")
+    (app / "größer als 50%?.tflite").write_bytes(b"new")
+    second = addresses()
+    assert second["model_int8.tflite"] == first["model_int8.tflite"]
+    assert second["model_float32.tflite"] != first["model_float32.tflite"]
+    [new] = second.keys() - first.keys()
+    assert ask(server, f"/model/{new}?{second[new]}")[1] == b"new"
     before = ask(server, "/model/model_int8.tflite")[0].headers["ETag"]
     (app / "model_int8.tflite").write_bytes(b"another one")
     answer, body = ask(server, "/model/model_int8.tflite", **{"If-None-Match": before})
@@ -133,12 +145,14 @@ def test_names_may_be_in_capitals_and_need_not_be_utf_8(server, app):
         (app / odd).write_bytes(b"TFL3 latin")
     except OSError:
         pytest.skip("this file system takes names in UTF-8 alone")
-    names = json.loads(ask(server, "/model/files.json")[1])
+    addresses = json.loads(ask(server, "/model/files.json")[1])
+    names = [unquote(address.split("?")[0]) for address in addresses]
+    contents = {
+        name: ask(server, f"/model/{each}")[1] for name, each in zip(names, addresses, strict=True)
+    }
     assert names[0] == "MODEL.TFLITE"
-    assert "caf\N{REPLACEMENT CHARACTER}.tflite" in names
-    assert ask(server, "/model/MODEL.TFLITE")[1] == b"TFL3 capitals"
-    asked = quote("caf\N{REPLACEMENT CHARACTER}.tflite")  # as encodeURIComponent
-    assert ask(server, f"/model/{asked}")[1] == b"TFL3 latin"
+    assert contents["MODEL.TFLITE"] == b"TFL3 capitals"
+    assert contents["caf\N{REPLACEMENT CHARACTER}.tflite"] == b"TFL3 latin"
 
 
 def test_links_that_lead_out_are_named(app, tmp_path):
@@ -194,10 +208,7 @@ def test_ctrl_c_ends_the_command_quietly(app, here, monkeypatch, tmp_path):
             seen.append(answer.read())
         signal.raise_signal(signal.SIGINT)
 
-    def browse(url):
-        threading.Thread(target=visit, args=[url], daemon=True).start()
-
-    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr("webbrowser.open", visit)  # which, like lynx, waits for the page
     # A shell lets processes in the background ignore it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -217,15 +228,21 @@ def npm_folder(folder):
         (scope / package.name / "dist").mkdir(parents=True)
         (scope / package.name / "dist" / "index.js").write_text("export {}")
         (scope / package.name / "package.json").write_text("{}")
+    (scope / "core" / "wasm").mkdir()
+    (scope / "core" / "wasm" / "x.wasm").write_bytes(b"\0asm")
     return folder / "node_modules"
 
 
 def test_a_folder_of_npm_s_serves_instead_of_the_network(tmp_path):
     npm = npm_folder(tmp_path)
     for folder in (tmp_path, npm, npm / "@litertjs"):
-        assert [*litert_js.installed(folder)] == ["core/dist/index.js", "wasm-utils/dist/index.js"]
+        found = ["core/dist/index.js", "core/wasm/x.wasm", "wasm-utils/dist/index.js"]
+        assert [*litert_js.installed(folder)] == found
     with pytest.raises(FileNotFoundError, match="npm install @litertjs/core"):
         litert_js.installed(tmp_path / "elsewhere")
+    shutil.rmtree(npm / "@litertjs" / "core" / "wasm")
+    with pytest.raises(FileNotFoundError, match=r"core/wasm; .* does not have them"):
+        litert_js.installed(npm)
 
 
 @pytest.fixture
@@ -281,12 +298,11 @@ def test_the_pinned_versions_are_those_of_the_page_s_package_json():
 
 # --------------------------------------------------------------------------------------- the page
 def test_the_page_may_load_from_its_own_origin_alone():
-    page = (CHECKOUT / "index.html").read_text()
-    policy = re.search(r'content="(default-src [^"]*)"', page)[1]
-    assert policy.startswith("default-src 'self';")
-    inline = re.search(r'<script type="importmap">(.*?)</script>', page, re.S)[1]
+    assert POLICY.startswith("default-src 'self';")
+    inline = re.search(r'<script type="importmap">(.*?)</script>', PAGE, re.S)[1]
     digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
-    assert f"'sha256-{digest}'" in policy
+    assert f"'sha256-{digest}'" in POLICY
+    assert f"    Content-Security-Policy: {POLICY}\n" in (CHECKOUT / "README.md").read_text()
     for file in CHECKOUT.iterdir():
         # The namespace of SVG and LiteRT.js's own addresses are names, not requests.
         urls = {*re.findall(r"https?://[^\s\"')]+", file.read_text())}

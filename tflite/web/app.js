@@ -11,11 +11,10 @@ import { viewOf } from "./show.js";
 const PREFERRED = "model_dynamic_int8.tflite"; // the smallest and fastest that needs no calibration
 
 const $ = (id) => document.getElementById(id);
-const answer = document.querySelector(".answer");
-const camera = new Camera($("video"));
+const camera = new Camera($("video"), showSource);
 
 let models = [];
-let ready = null; // { file, view, runner } of the chosen file
+let ready = null; // { file, view, runner } of the chosen file; null when it is not open
 let picture = null; // the file that was classified last
 let turn = Promise.resolve();
 
@@ -29,7 +28,7 @@ function fail(error) {
   camera.stop();
   $("error").textContent = error.message;
   $("error").hidden = false;
-  answer.hidden = true;
+  showAnswer("");
   document.dispatchEvent(new CustomEvent("failed", { detail: error.message }));
 }
 
@@ -43,23 +42,39 @@ function offer(found) {
   const names = found.map(({ name }) => name);
   models = [...found, ...models.filter(({ name }) => !names.includes(name))];
   $("files").replaceChildren(...models.map(({ name }) => new Option(recipe(name), name)));
-  $("files").disabled = false;
-  const asked = decodeURIComponent(location.hash.slice(1));
-  $("files").value = [asked, PREFERRED].find((name) => names.includes(name)) ?? names[0];
-  return choose($("files").value);
+  $("files").disabled = $("picture").disabled = $("camera").disabled = false;
+  const asked = location.hash.slice(1);
+  $("files").value =
+    names.find((name) => [name, encodeURIComponent(name)].includes(asked)) ??
+    names.find((name) => name === PREFERRED) ??
+    names[0];
+  return choose();
 }
 
 const recipe = (name) => /^model_(\w+)\.tflite$/.exec(name)?.[1] ?? name;
 
-async function choose(name) {
-  await close();
+async function choose() {
+  const last = ready;
+  ready = null;
+  showAnswer("");
+  last?.runner.close();
+  await model();
+  if (picture && !camera.running) await classify(picture);
+}
+
+/** The chosen model, which is opened if it is not open: at first, and after a failure. */
+async function model() {
+  if (ready) return ready;
+  const chosen = models.find(({ name }) => name === $("files").value);
+  if (!chosen) throw new Error("Open a model first.");
+  const { name } = chosen;
   $("about").textContent = `Loading ${name} …`;
   try {
-    const bytes = await models.find((model) => model.name === name).read();
+    const bytes = await chosen.read();
     const file = await readFile(name, bytes);
     const view = viewOf(file);
     view.taskOf(file);
-    ready = { file, view, runner: await Runner.open(file) };
+    ready = { file, view, runner: await Runner.open(file, bytes) };
   } catch (error) {
     $("about").textContent = name;
     throw error;
@@ -69,30 +84,23 @@ async function choose(name) {
   const [{ shape }] = file.outputs;
   const parts = [
     file.title || name,
-    `${(file.bytes.length / 1e6).toFixed(2)} MB`,
+    `${(file.size / 1e6).toFixed(2)} MB`,
     `${shape.slice(1).join(" x ")} ${shape[1] === 1 ? "score" : "scores"}`,
     `${runner.threads} CPU ${runner.threads === 1 ? "thread" : "threads"}`,
   ];
   $("about").textContent = parts.filter(Boolean).join(" · ");
-  $("picture").disabled = $("camera").disabled = false;
   document.dispatchEvent(new CustomEvent("opened", { detail: name }));
-  if (picture && !camera.running) await classify(picture);
-}
-
-async function close() {
-  ready?.runner.close();
-  ready = null;
-  answer.hidden = true;
-  $("picture").disabled = $("camera").disabled = true;
+  return ready;
 }
 
 // --------------------------------------------------------------------------------------- pictures
 async function classify(file) {
   picture = file;
-  if (!ready) throw new Error("Open a model first.");
+  const { preprocessing } = (await model()).file;
   clearError();
   try {
-    const decoded = await readPicture(file, ready.file.preprocessing.channels);
+    const decoded = await readPicture(file, preprocessing.channels);
+    if (camera.running) return; // which was started after the picture was chosen
     preview(file);
     await look(decoded);
   } catch (error) {
@@ -105,13 +113,22 @@ async function classify(file) {
 async function look(decoded) {
   const { file, view, runner } = ready;
   const { image, values } = prepare(decoded, file.preprocessing);
-  const { outputs, ms } = await runner.run(values);
-  $("best").textContent = view.show($("scores"), file, outputs);
+  const { outputs, ms } = await runner.run(values).catch((error) => {
+    ready = null;
+    throw error;
+  });
+  const best = view.show($("scores"), file, outputs);
   draw(image);
   $("size").textContent = `${image.width} x ${image.height} pixels`;
   $("time").textContent = `Inference: ${ms.toFixed(1)} ms`;
-  answer.hidden = false;
+  showAnswer(best);
   document.dispatchEvent(new CustomEvent("shown", { detail: { image, values, outputs, ms } }));
+}
+
+/** Shows the best class and what belongs to it; screen readers read out changes of a shown element. */
+function showAnswer(best) {
+  $("best").textContent = best;
+  $("details").hidden = !best;
 }
 
 function draw({ data, width, height, channels }) {
@@ -129,36 +146,33 @@ function draw({ data, width, height, channels }) {
 function preview(file) {
   URL.revokeObjectURL($("preview").src);
   $("preview").src = file ? URL.createObjectURL(file) : "";
-  $("preview").hidden = !file;
-  $("hint").hidden = Boolean(file);
   if (!file) picture = null;
+  showSource();
+}
+
+/** Shows the camera while it is used, else the picture or a hint. */
+function showSource() {
+  const { running } = camera;
+  const still = !running && Boolean($("preview").getAttribute("src"));
+  $("video").hidden = !running;
+  $("preview").hidden = !still;
+  $("hint").hidden = running || still;
+  $("camera").textContent = running ? "Stop camera" : "Use camera";
+  $("best").setAttribute("aria-live", running ? "off" : "polite"); // not every frame is read out
 }
 
 // ----------------------------------------------------------------------------------------- camera
-async function watch() {
+function watch() {
   clearError();
   preview(null);
-  pressed(true);
-  try {
-    await camera.start((video) => inTurn(() => (ready ? frame(video) : undefined)));
-  } catch (error) {
-    fail(error);
-  }
-  pressed(false);
+  camera.start((video) => inTurn(() => frame(video))).catch(fail);
 }
 
 async function frame(video) {
   if (!camera.running) return;
-  const { channels } = ready.file.preprocessing;
-  await look(readFrame(video, video.videoWidth, video.videoHeight, channels));
-}
-
-function pressed(on) {
-  $("camera").setAttribute("aria-pressed", on);
-  $("camera").textContent = on ? "Stop camera" : "Use camera";
-  $("video").hidden = !on;
-  $("hint").hidden = on || picture !== null;
-  $("best").setAttribute("aria-live", on ? "off" : "polite"); // not every frame is read out
+  const { channels } = (await model()).file.preprocessing;
+  const { videoWidth: width, videoHeight: height } = video;
+  if (camera.running && width) await look(readFrame(video, width, height, channels));
 }
 
 // ----------------------------------------------------------------------------------------- events
@@ -167,16 +181,20 @@ function take(file) {
   return inTurn(() => classify(file));
 }
 
+/** Calls `use` with the files that a user chooses, also with the same ones again. */
+function onFiles(id, use) {
+  $(id).addEventListener("change", ({ target }) => {
+    const files = [...target.files];
+    target.value = ""; // which empties the list
+    if (files.length) use(files);
+  });
+}
+
+onFiles("open", (files) => inTurn(() => offer(opened(files))));
+onFiles("picture", ([file]) => take(file));
 $("files").addEventListener("change", ({ target }) => {
   history.replaceState(null, "", `#${encodeURIComponent(target.value)}`);
-  inTurn(() => choose(target.value));
-});
-$("open").addEventListener("change", ({ target }) => {
-  if (target.files.length) inTurn(() => offer(opened(target.files)));
-});
-$("picture").addEventListener("change", ({ target }) => {
-  if (target.files.length) take(target.files[0]);
-  target.value = ""; // so that the same file can be chosen again
+  inTurn(choose);
 });
 $("camera").addEventListener("click", () => (camera.running ? camera.stop() : watch()));
 

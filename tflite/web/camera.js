@@ -8,14 +8,17 @@ const REASONS = {
 };
 
 export class Camera {
-  /** @param video the element that shows it. */
-  constructor(video) {
-    this.video = video;
-    this.stream = null;
+  /**
+   * @param video the element that shows it.
+   * @param changed called when it starts or stops.
+   */
+  constructor(video, changed) {
+    Object.assign(this, { video, changed, run: null });
   }
 
+  /** Whether it was started and not stopped, also while the browser asks for permission. */
   get running() {
-    return this.stream !== null;
+    return this.run !== null;
   }
 
   /**
@@ -24,33 +27,47 @@ export class Camera {
    * @throws Error that says why there is no camera, or of `look`.
    */
   async start(look) {
-    if (!navigator.mediaDevices?.getUserMedia) {
-      throw new Error("The browser gives the camera to pages from https and from 127.0.0.1 only.");
-    }
-    let stream;
+    this.stop();
+    const run = (this.run = { tracks: [] }); // another one in its place: this one was stopped
+    this.changed();
     try {
-      const video = { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } };
-      stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
-    } catch (error) {
-      throw new Error(REASONS[error.name] ?? `The camera does not start: ${error.message}`);
-    }
-    this.stream = stream;
-    stream.getVideoTracks()[0].addEventListener("ended", () => this.stop());
-    try {
+      const stream = await asked();
+      run.tracks = stream.getTracks();
+      if (this.run !== run) return;
+      for (const track of run.tracks) track.addEventListener("ended", () => this.end(run));
       this.video.srcObject = stream;
       await this.video.play();
-      while (this.stream === stream) {
+      while (this.run === run) {
         await look(this.video);
         await new Promise(requestAnimationFrame);
       }
+    } catch (error) {
+      if (this.run === run) throw error;
     } finally {
-      if (this.stream === stream) this.stop();
+      this.end(run);
     }
   }
 
   stop() {
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
-    this.video.srcObject = null;
-    this.stream = null;
+    if (this.run) this.end(this.run);
+  }
+
+  end(run) {
+    for (const track of run.tracks) track.stop();
+    if (this.run !== run) return;
+    this.run = this.video.srcObject = null;
+    this.changed();
+  }
+}
+
+async function asked() {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    throw new Error("The browser gives the camera to pages from https and from 127.0.0.1 only.");
+  }
+  try {
+    const video = { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } };
+    return await navigator.mediaDevices.getUserMedia({ video, audio: false });
+  } catch (error) {
+    throw new Error(REASONS[error.name] ?? `The camera does not start: ${error.message}`);
   }
 }

@@ -21,7 +21,7 @@ const AXIS_LABELS = 2; // of AssociatedFileType
  * @param name the file's name, for messages.
  * @param bytes Uint8Array, its content.
  * @returns {
- *   name, bytes,
+ *   name, size: the number of its bytes,
  *   inputs, outputs: [{ name, shape: [numbers], type }],
  *   activation: "softmax", "sigmoid" or null, what the first output comes from,
  *   labels: names of the output's classes, [] without,
@@ -50,7 +50,7 @@ export async function readFile(name, bytes) {
     const metadata = entries.get("TFLITE_METADATA");
     const about = metadata ? await describe(metadata, bytes) : { labels: [], title: "" };
     return {
-      ...{ name, bytes, inputs, outputs },
+      ...{ name, size: bytes.length, inputs, outputs },
       activation: activationOf(model, main),
       title: about.title,
       labels: bothNames(json(entries.get("keras_mixer.Classes")), about.labels),
@@ -78,8 +78,13 @@ function activationOf(model, main) {
   const codes = model.children(1).map((code) => Math.max(code.byte(0), code.int(3)));
   const producers = new Map();
   for (const op of main.children(3)) for (const output of op.ints(2)) producers.set(output, op);
-  let op = producers.get(main.ints(2)[0]);
-  while (op && CONVERSIONS.includes(codes[op.int(0)])) op = producers.get(op.ints(1)[0]);
+  let [index] = main.ints(2);
+  let op;
+  do {
+    op = producers.get(index);
+    producers.delete(index); // in a damaged file ops may form a ring
+    index = op?.ints(1)[0];
+  } while (op && CONVERSIONS.includes(codes[op.int(0)]));
   return (op && ACTIVATIONS[codes[op.int(0)]]) ?? null;
 }
 

@@ -3,7 +3,7 @@
 const WASM = new URL("litert/core/wasm/", import.meta.url).href;
 const THREADS = 4; // phones have about four fast cores
 
-let runtime; // a promise; undefined before, and after a crash
+let runtime; // a promise; undefined before, and after a failure
 let errors = []; // which LiteRT.js writes, and then gives whatever was in memory
 
 function heard(line) {
@@ -12,17 +12,27 @@ function heard(line) {
   console.debug(line);
 }
 
+// LiteRT.js starts a worker for each core and has no way to end them.
+const workers = [];
+globalThis.Worker = class extends Worker {
+  constructor(...options) {
+    super(...options);
+    workers.push(this);
+  }
+};
+
 /** A model that is ready to run. */
 export class Runner {
-  constructor(file, model, threads) {
-    Object.assign(this, { file, model, threads });
+  constructor(file, model, { litert, threads }) {
+    Object.assign(this, { file, model, litert, threads });
   }
 
   /**
    * @param file from `readFile`.
+   * @param bytes Uint8Array, its content, which LiteRT.js copies.
    * @throws Error that says why the file does not run here.
    */
-  static async open(file) {
+  static async open(file, bytes) {
     for (const { name, type } of [...file.inputs, ...file.outputs]) {
       if (type !== "float32") {
         throw new Error(
@@ -31,15 +41,16 @@ export class Runner {
         );
       }
     }
-    const { litert, threads } = await load();
+    const loaded = await load();
     try {
-      const options = { accelerator: "wasm", cpuOptions: { numThreads: threads } };
-      const runner = new Runner(file, await litert.loadAndCompile(file.bytes, options), threads);
+      const options = { accelerator: "wasm", cpuOptions: { numThreads: loaded.threads } };
+      const model = await loaded.instance.loadAndCompile(bytes, options);
+      const runner = new Runner(file, model, loaded);
       const [{ shape }] = file.inputs;
       await runner.infer(new Float32Array(shape.reduce((a, b) => a * b))); // the first is slower
       return runner;
     } catch (error) {
-      unload();
+      await unload();
       throw new Error(`${file.name} does not run in LiteRT.js: ${reason(error)}`);
     }
   }
@@ -47,20 +58,20 @@ export class Runner {
   /**
    * @param values Float32Array, the model's input.
    * @returns { outputs: [Float32Array], ms: the inference time }
+   * @throws Error after which the model must be opened again.
    */
   async run(values) {
     try {
       return await this.infer(values);
     } catch (error) {
-      unload();
-      throw new Error(`${this.file.name} broke off: ${reason(error)} Choose the model again.`);
+      await unload();
+      throw new Error(`${this.file.name} broke off: ${reason(error)} Try again.`);
     }
   }
 
   async infer(values) {
-    const { litert } = await load();
     const [{ shape }] = this.file.inputs;
-    const input = new litert.Tensor(values, shape);
+    const input = new this.litert.Tensor(values, shape);
     errors = [];
     try {
       const start = performance.now();
@@ -76,7 +87,7 @@ export class Runner {
   }
 
   close() {
-    if (runtime && !this.model.deleted) this.model.delete();
+    this.model.delete();
   }
 }
 
@@ -105,35 +116,38 @@ async function start() {
   const wanted = globalThis.crossOriginIsolated
     ? Math.min(navigator.hardwareConcurrency ?? 1, THREADS)
     : 1;
-  const loadLiteRt = (options) => {
+  let failure;
+  // The second is for a browser whose WebAssembly has no threads, or no relaxed SIMD.
+  for (const threads of wanted > 1 ? [wanted, 1] : [1]) {
     globalThis.Module = { printErr: heard }; // where Emscripten looks for it
-    return litert.loadLiteRt(WASM, options);
-  };
-  try {
-    await loadLiteRt({ threads: wanted > 1 });
-    return { litert, threads: wanted };
-  } catch (error) {
-    if (wanted === 1)
-      throw new Error(`LiteRT.js does not start: ${reason(error)} Reload the page.`);
+    try {
+      const instance = await litert.loadLiteRt(WASM, { threads: threads > 1 });
+      return { litert, instance, threads };
+    } catch (error) {
+      endWorkers();
+      failure = error;
+    }
   }
-  await loadLiteRt(); // a browser whose WebAssembly has no threads, or no relaxed SIMD
-  return { litert, threads: 1 };
+  throw new Error(`LiteRT.js does not start: ${reason(failure)} Reload the page.`);
 }
 
-/** After an error in WebAssembly its memory may be damaged: the next model gets a new runtime. */
+/** After an error the memory of WebAssembly may be damaged: the next model gets a new runtime. */
 async function unload() {
-  const crashed = runtime;
+  const { litert, instance } = await runtime;
   runtime = undefined;
-  try {
-    (await crashed).litert.unloadLiteRt();
-  } catch {
-    // There is nothing left to free.
-  }
+  instance.delete = () => {}; // frees one object after the other, which fails in damaged memory
+  litert.unloadLiteRt();
+  endWorkers();
+}
+
+function endWorkers() {
+  for (const worker of workers.splice(0)) worker.terminate();
 }
 
 function reason(error) {
-  const text = String(error?.message ?? error)
+  if (error instanceof Event) return "its files in litert/core/wasm/ cannot be loaded.";
+  const [text] = String(error?.message ?? error)
     .trim()
-    .split("\n")[0];
-  return text || "it gave no reason.";
+    .split("\n");
+  return text ? text.replace(/[^.!?]$/, "$&.") : "it gave no reason.";
 }

@@ -1,27 +1,32 @@
 // Where model files come from: the folder beside this page, or files that are opened or dropped.
 // A model file is { name, read: () => its bytes }.
 
-const FOLDER = "model/";
+const LIST = new URL("model/files.json", import.meta.url);
 const MAKE = "keras-mixer export MODEL --output FOLDER makes one";
 
 /**
- * The .tflite files of the folder beside this page, by its list `files.json`.
+ * The .tflite files of the folder beside this page, by its list `files.json`: their addresses in the
+ * folder, with a query that changes with their content, so that no kept file is taken for another.
  *
  * @throws Error if there are none.
  */
 export async function served() {
-  const response = await fetch(`${FOLDER}files.json`).catch(() => null);
-  if (!response?.ok)
+  const addresses = await fetch(LIST)
+    .then((response) => response.ok && response.json())
+    .catch(() => null);
+  if (!addresses)
     throw new Error(
       "No folder of models is served with this page. Open a .tflite file, or drop a folder.",
     );
-  const names = await response.json();
-  if (!names.length) throw new Error(`The folder has no .tflite file; ${MAKE}.`);
-  return names.map((name) => ({ name, read: () => downloaded(name) }));
+  if (!addresses.length) throw new Error(`The folder has no .tflite file; ${MAKE}.`);
+  return addresses.map((address) => {
+    const name = decodeURIComponent(address.split("?")[0]);
+    return { name, read: () => downloaded(name, new URL(address, LIST)) };
+  });
 }
 
-async function downloaded(name) {
-  const response = await fetch(FOLDER + encodeURIComponent(name)).catch(() => null);
+async function downloaded(name, url) {
+  const response = await fetch(url).catch(() => null);
   if (!response)
     throw new Error(
       `${name} cannot be loaded: the server does not answer, and this browser has not kept the file.`,
@@ -36,7 +41,13 @@ export function opened(files) {
   const byName = [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
   return byName.map((file) => ({
     name: file.name,
-    read: async () => new Uint8Array(await file.arrayBuffer()),
+    read: async () => {
+      try {
+        return new Uint8Array(await file.arrayBuffer());
+      } catch {
+        throw new Error(`${file.name} has changed or is gone since it was opened. Open it again.`);
+      }
+    },
   }));
 }
 

@@ -2,44 +2,61 @@
 // first, so that a new page or model is seen as soon as it is there.
 
 const KEPT = "keras-mixer";
+const FOLDER = new URL("model/", registration.scope).href;
+const LIST = `${FOLDER}files.json`;
+// Another program may be served at this address later: its files are left alone.
+const OURS =
+  /^(|index\.html|[\w-]+\.(js|css|svg)|model\/(files\.json|[^/]+\.tflite)|litert\/[\w-]+\/(dist|wasm)\/[\w.-]+)$/i;
 
 addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
 
 addEventListener("message", (event) => {
   const [done] = event.ports;
-  event.waitUntil(keep(event.data).then(() => done.postMessage("kept")));
+  event.waitUntil(keepAll(event.data).then(() => done.postMessage("kept")));
 });
 
 addEventListener("fetch", (event) => {
   const { request } = event;
-  if (request.method === "GET" && new URL(request.url).origin === location.origin) {
-    event.respondWith(answer(event, request));
-  }
+  if (request.method === "GET" && isOurs(request.url)) event.respondWith(answer(event, request));
 });
 
-async function keep(urls) {
+function isOurs(url) {
+  const { scope } = registration;
+  return url.startsWith(scope) && OURS.test(url.slice(scope.length).split(/[?#]/)[0]);
+}
+
+async function keepAll(urls) {
   const cache = await caches.open(KEPT);
-  const ours = new Set(urls.filter((url) => url.startsWith(location.origin)));
   await Promise.all(
-    [...ours].map(async (url) => {
-      if (!(await cache.match(url))) await cache.add(url);
+    [...new Set(urls.filter(isOurs))].map(async (url) => {
+      if (!(await cache.match(url))) await keep(url, await fetch(url));
     }),
   );
 }
 
 async function answer(event, request) {
-  const cache = await caches.open(KEPT);
   try {
     const response = await fetch(request);
-    if (response.status === 200) {
-      const kept = cache.put(request, response.clone());
-      event.waitUntil(kept.catch(() => {})); // the disk is full: the page still works online
-    }
+    const kept = keep(request.url, response.clone());
+    event.waitUntil(kept.catch(() => {})); // the disk is full: the page still works online
     return response;
   } catch (error) {
-    const kept = await cache.match(request, { ignoreVary: true });
+    const kept = await caches.match(request, { cacheName: KEPT, ignoreVary: true });
     if (kept) return kept;
     throw error;
   }
+}
+
+/** Keeps an answer. A list of models does away with those that are not in it. */
+async function keep(url, response) {
+  if (response.status !== 200) return;
+  const cache = await caches.open(KEPT);
+  if (url === LIST) {
+    const listed = (await response.clone().json()).map((address) => new URL(address, LIST).href);
+    const kept = (await cache.keys()).filter((each) => each.url.startsWith(FOLDER));
+    const old = kept.filter((each) => ![LIST, ...listed].includes(each.url));
+    await Promise.all(old.map((each) => cache.delete(each)));
+  }
+  await cache.put(url, response);
 }

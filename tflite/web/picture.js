@@ -4,6 +4,7 @@ import { orientationIn, upright } from "./exif.js";
 import { decodePng } from "./png.js";
 
 const PIXELS = 178_956_970; // as many as `keras_mixer` reads
+const STRIP = 2 ** 20; // pixels of a canvas; phones limit them to 2 ** 24
 const FORMATS = "JPEG, PNG, GIF, BMP and WebP";
 const KINDS = [
   [/^\xff\xd8\xff/, "JPEG"],
@@ -29,8 +30,8 @@ export async function readPicture(file, channels) {
   try {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const kind = kindOf(bytes);
-    const decoded = kind === "PNG" ? await decodePng(bytes, PIXELS) : await byBrowser(kind, bytes);
-    return withChannels(decoded, channels);
+    if (kind === "PNG") return withChannels(await decodePng(bytes, PIXELS), channels);
+    return await byBrowser(kind, bytes, channels);
   } catch (error) {
     const name = file.name || "The picture";
     throw new Error(`${name} is not a picture that can be read: ${error.message}.`);
@@ -39,7 +40,7 @@ export async function readPicture(file, channels) {
 
 /** The pixels of a video's current frame, or of anything else that a canvas can draw. */
 export function readFrame(source, width, height, channels) {
-  return withChannels(drawn(source, width, height), channels);
+  return drawn(source, width, height, channels, () => {});
 }
 
 function kindOf(bytes) {
@@ -51,7 +52,7 @@ function kindOf(bytes) {
   return kind;
 }
 
-async function byBrowser(kind, bytes) {
+async function byBrowser(kind, bytes, channels) {
   if (kind === "JPEG") checkComplete(bytes);
   const orientation = kind === "WebP" ? takeOrientation(bytes) : 1;
   let bitmap;
@@ -64,16 +65,22 @@ async function byBrowser(kind, bytes) {
     );
   }
   if (bitmap.width * bitmap.height > PIXELS) throw new Error(`it has more than ${PIXELS} pixels`);
-  const image = drawn(bitmap, bitmap.width, bitmap.height);
-  bitmap.close();
-  for (let i = 3; i < image.data.length; i += 4) {
-    if (image.data[i] !== 255) {
+  try {
+    const check = kind === "JPEG" ? () => {} : (pixels) => checkOpaque(kind, pixels);
+    return upright(drawn(bitmap, bitmap.width, bitmap.height, channels, check), orientation);
+  } finally {
+    bitmap.close();
+  }
+}
+
+function checkOpaque(kind, pixels) {
+  for (let i = 3; i < pixels.length; i += 4) {
+    if (pixels[i] !== 255) {
       throw new Error(
         `it has transparent parts, below which browsers lose the colours of a ${kind}; save it as PNG`,
       );
     }
   }
-  return upright(image, orientation);
 }
 
 /** The EXIF orientation of a WebP, by which some browsers rotate it and others do not: it is hidden. */
@@ -108,24 +115,41 @@ function checkComplete(bytes) {
   }
 }
 
-function drawn(source, width, height) {
-  const canvas = document.createElement("canvas");
-  Object.assign(canvas, { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
-  context.drawImage(source, 0, 0, width, height);
-  return { data: context.getImageData(0, 0, width, height).data, width, height, channels: 4 };
+let context;
+
+/** The pixels of what a canvas can draw, strip by strip; `check` sees the RGBA of each. */
+function drawn(source, width, height, channels, check) {
+  context ??= document
+    .createElement("canvas")
+    .getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
+  const most = Math.min(height, Math.ceil(STRIP / width));
+  Object.assign(context.canvas, { width, height: most }); // and clears it
+  context.globalCompositeOperation = "copy"; // a transparent strip replaces the one before
+  const data = new Uint8Array(width * height * channels);
+  for (let y = 0; y < height; y += most) {
+    const rows = Math.min(most, height - y);
+    context.drawImage(source, 0, y, width, rows, 0, 0, width, rows);
+    const pixels = context.getImageData(0, 0, width, rows).data;
+    check(pixels);
+    convert(pixels, 4, data.subarray(y * width * channels), channels);
+  }
+  return { data, width, height, channels };
 }
 
-/** RGB or RGBA as RGB, or as grey by Pillow's weights. */
 function withChannels({ data, width, height, channels }, to) {
   if (channels === to) return { data, width, height, channels };
   const out = new Uint8Array(width * height * to);
-  for (let i = 0, o = 0; o < out.length; i += channels) {
+  convert(data, channels, out, to);
+  return { data: out, width, height, channels: to };
+}
+
+/** RGB or RGBA to RGB, or to grey by Pillow's weights. */
+function convert(data, channels, out, to) {
+  for (let i = 0, o = 0; i < data.length; i += channels) {
     if (to === 1) {
       out[o++] = (data[i] * 19595 + data[i + 1] * 38470 + data[i + 2] * 7471 + 0x8000) >> 16;
     } else {
       for (let c = 0; c < 3; c++) out[o++] = data[i + c];
     }
   }
-  return { data: out, width, height, channels: to };
 }

@@ -3,6 +3,7 @@
 // bits the upper 8; grey and palettes become RGB; the picture is rotated upright.
 
 import { orientationIn, upright } from "./exif.js";
+import { inflated } from "./inflate.js";
 
 const SAMPLES = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }; // a pixel, by colour type
 const DEPTHS = { 0: [1, 2, 4, 8, 16], 2: [8, 16], 3: [1, 2, 4, 8], 4: [8, 16], 6: [8, 16] };
@@ -48,16 +49,20 @@ export async function decodePng(bytes, most) {
   const known = DEPTHS[png.colour]?.includes(png.depth) && header[10] === 0 && header[11] === 0;
   if (!known || header[12] > 1 || !png.width || !png.height) throw new Error("it is damaged");
   if (png.width * png.height > most) throw new Error(`it has more than ${most} pixels`);
-  const lines = await inflated(packed);
+  const bits = png.depth * png.samples;
+  const passes = (header[12] ? ADAM7 : WHOLE)
+    .map(([left, top, right, down]) => {
+      const width = Math.ceil((png.width - left) / right);
+      const height = Math.ceil((png.height - top) / down);
+      return { left, top, right, down, width, height, length: Math.ceil((width * bits) / 8) };
+    })
+    .filter(({ width, height }) => width > 0 && height > 0);
+  const size = passes.reduce((sum, { length, height }) => sum + (length + 1) * height, 0);
+  const lines = await inflated(packed, "deflate", size);
+  if (lines.length < size) throw new Error("it is cut short");
   const data = new Uint8Array(png.width * png.height * 3);
   let at = 0;
-  for (const [left, top, right, down] of header[12] ? ADAM7 : WHOLE) {
-    const width = Math.ceil((png.width - left) / right);
-    const height = Math.ceil((png.height - top) / down);
-    if (width <= 0 || height <= 0) continue;
-    const bits = png.depth * png.samples;
-    const length = Math.ceil((width * bits) / 8);
-    if (at + (length + 1) * height > lines.length) throw new Error("it is cut short");
+  for (const { left, top, right, down, width, height, length } of passes) {
     let above = new Uint8Array(length);
     for (let y = 0; y < height; y++, at += length + 1) {
       const line = lines.subarray(at + 1, at + 1 + length);
@@ -96,15 +101,6 @@ function crc(bytes) {
   let value = 0xffffffff;
   for (const byte of bytes) value = CRC[(value ^ byte) & 255] ^ (value >>> 8);
   return ~value >>> 0;
-}
-
-async function inflated(parts) {
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-  try {
-    return new Uint8Array(await new Response(stream).arrayBuffer());
-  } catch {
-    throw new Error("it is damaged");
-  }
 }
 
 /** Undoes the filter of a line in place; `step` is the distance to the pixel on the left. */

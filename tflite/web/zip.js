@@ -1,7 +1,10 @@
 // Reads one file from the ZIP at the end of another file.
 
+import { inflated } from "./inflate.js";
+
 const END = 0x06054b50;
 const ENTRY = 0x02014b50;
+const MOST = 2 ** 24; // bytes of a file in it
 const COMMENT = 65_535; // bytes that may follow the ZIP's end
 
 /** The bytes of the file called `name`; null if there is no ZIP or no such file in it. */
@@ -26,10 +29,9 @@ export async function unzipped(bytes, name) {
       const head = 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
       const content = bytes.subarray(local + head, local + head + packed);
       if (method === 0) return content;
-      const stream = new Blob([content])
-        .stream()
-        .pipeThrough(new DecompressionStream("deflate-raw"));
-      return new Uint8Array(await new Response(stream).arrayBuffer());
+      const length = view.getUint32(at + 24, true);
+      if (length > MOST) throw new Error(`its ${name} has ${length} bytes, more than ${MOST}`);
+      return inflated([content], "deflate-raw", length);
     }
     at += 46 + lengths[0] + lengths[1] + lengths[2];
   }
