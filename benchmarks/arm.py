@@ -150,11 +150,13 @@ def draw(path=None):
                 if value > 1.2:  # beyond the axis
                     style = {"va": "center", "ha": "right", "fontsize": 7, "color": "white"}
                     axis.text(1.18, place, f"{value:.1f}", **style)
-        axis.set(title=model, xlim=(0, 1.2), yticks=range(len(names)), yticklabels=names)
+        axis.set(title=model, xlim=(0, 1.2), xticks=(0, 0.25, 0.5, 0.75, 1))
+        axis.set(yticks=range(len(names)), yticklabels=names)
         axis.axvline(1, color="#30343b", linewidth=0.6, zorder=0)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()
-    axes[-1].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.3))
+    bars = axes[0].get_legend_handles_labels()
+    figure.legend(*bars, frameon=False, fontsize=8, ncols=len(CPUS), loc="outside lower center")
     figure.suptitle("Instructions of an inference on one CPU, relative to float32", fontsize=10.5)
     figure.savefig(path, dpi=150)
     return path
