@@ -169,6 +169,12 @@ def test_on_arm_float16_is_computed_in_it_alone(model):
     assert float(row["float32 multiply-add"]) == 0
 
 
+def test_in_float16_the_accuracy_on_arm_is_that_of_float32():
+    rows = {row["file"]: row for row in arm.table("arm_accuracy")}
+    assert int(rows["float16"]["images"]) >= 1000
+    assert abs(float(rows["float16"]["top1"]) - float(rows["float32"]["top1"])) <= 0.002
+
+
 def test_the_picture_of_arm_shows_every_model_of_the_table(tmp_path):
     picture = arm.draw(tmp_path / "arm.png")
     models = {row["model"] for row in arm.table("arm")}

@@ -351,6 +351,16 @@ def test_the_instructions_on_arm_are_those_counted():
         f"takes {ti4[dynamic + WITH_FLOAT16]} of `float32`'s instructions instead of {ti4[dynamic]}"
     ) in prose("docs/export.md")
     assert ti4[static + WITH_FLOAT16] >= ti4[static]
+    accuracy = results("arm_accuracy", "file")
+    float32, float16 = accuracy["float32",], accuracy["float16",]
+    images = int(float16["images"])
+    others = round(images * (1 - float(float16["same class as float32"])))
+    top1 = [float(row["top1"]) for row in (float16, float32)]
+    assert (
+        f"On the first {images:,} test images of CIFAR-10, on the emulated Cortex-A76, MixerTi4 "
+        f"has a top-1 accuracy of {top1[0]:.2%} in float16 and {top1[1]:.2%} in float32. The class "
+        f"differs for {others} of them"
+    ) in prose("tflite/devices.md")
     assert table("tflite/devices.md", heading[0]) == [
         [name, *(f"{rows[model, cpu, name]:.2f}" for cpu in ("cortex-a53", "cortex-a76", "i8mm"))]
         for name in RECIPES
