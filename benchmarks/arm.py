@@ -55,8 +55,12 @@ def instructions(model, workers, only=None):
     """Writes the model's rows to `results/arm.csv`, of `only` some files if given; others stay."""
     files, image = converted(model)
     old = {(row["cpu"], row["file"]): row for row in table("arm") if row["model"] == model}
-    wanted = {*(only or files), *(() if old else ("float32",))}  # to which all others are relative
-    todo = [(cpu, name) for cpu in CPUS for name in files if name in wanted]
+
+    def wanted(cpu, name):  # all files are relative to float32
+        missing = name == "float32" and (cpu, name) not in old
+        return not only or name in only or missing
+
+    todo = [(cpu, name) for cpu in CPUS for name in files if wanted(cpu, name)]
     with ThreadPoolExecutor(workers) as pool:
         counts = pool.map(lambda row: count(files[row[1]], image[None], row[0]), todo)
         found = dict(zip(todo, counts, strict=True))

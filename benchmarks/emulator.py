@@ -90,12 +90,8 @@ def _run(files, images, cpu, folder, options=(), plugin=None):
     for name, content in files.items():
         (folder / f"{name}.tflite").write_bytes(content)
     np.save(folder / "images.npy", np.asarray(images, np.float32))
-    emulator = [
-        shutil.which("qemu-aarch64"),
-        "-cpu",
-        CPUS[cpu].qemu,
-        *(["-plugin", plugin] if plugin else []),
-    ]
+    plugins = ["-plugin", plugin] if plugin else []
+    emulator = [shutil.which("qemu-aarch64"), "-cpu", CPUS[cpu].qemu, *plugins]
     program = [_tools() / "root/usr/bin/python3.11", HERE / "emulated.py"]
     done = subprocess.run(
         [*emulator, *program, folder / "images.npy", folder, *options],

@@ -147,14 +147,9 @@ def decode(content, channels, window=None):
         return _named(content, channels, _by_pillow)
 
     def other():
-        image = tf.cond(
-            _is_ordinary_png(content, channels),
-            lambda: tf.io.decode_png(content, channels),
-            lambda: tf.numpy_function(in_python, [content], tf.uint8, stateful=False),
-        )
-        return part(image)
+        return tf.numpy_function(in_python, [content], tf.uint8, stateful=False)
 
-    image = _if_ordinary_jpeg(content, jpeg, other)
+    image = _if_ordinary_jpeg(content, jpeg, lambda: part(_png_or(content, channels, other)))
     return tf.ensure_shape(image, (None, None, channels))
 
 
@@ -256,6 +251,12 @@ def _if_ordinary_jpeg(content, jpeg, other):
     return tf.cond(tf.logical_and(complete, plain), jpeg, other)
 
 
+def _png_or(content, channels, other):
+    """The pixels of an ordinary PNG, `other()` for all other files."""
+    ordinary = _is_ordinary_png(content, channels)
+    return tf.cond(ordinary, lambda: tf.io.decode_png(content, channels), other)
+
+
 def _is_ordinary_png(content, channels):
     """Whether it is a complete PNG of 8 bits, grey or RGB, upright, without alpha or palette."""
     # TensorFlow converts a PNG to grey with weights of its own.
@@ -296,18 +297,11 @@ def _ordinary(channels):
     These are read outside of a graph, because TensorFlow logs the traceback of an error in it.
     """
 
-    @tf.autograph.experimental.do_not_convert
     def read(content):
-        def png():
-            return tf.io.decode_png(content, channels)
-
-        def none():
-            return tf.zeros((0, 0, channels), tf.uint8)
-
         return _if_ordinary_jpeg(
             content,
             lambda: tf.io.decode_jpeg(content, channels),
-            lambda: tf.cond(_is_ordinary_png(content, channels), png, none),
+            lambda: _png_or(content, channels, lambda: tf.zeros((0, 0, channels), tf.uint8)),
         )
 
     whole = tf.function(read, autograph=False)

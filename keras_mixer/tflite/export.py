@@ -102,8 +102,8 @@ def export(
             replaced.
         FileNotFoundError: There is no file of labels, or no Android project, at that path.
         ValueError: There is neither a folder nor an Android project, or the folder is that of its
-            assets; labels do not match the
-            classes or the task; `input_range` is missing or wrong; or as in `convert` and `verify`.
+            assets; labels do not match the classes or the task; `input_range` is missing or wrong;
+            or as in `convert` and `verify`.
         RuntimeError: Keras runs on another backend than TensorFlow.
 
         After an error nothing has been written.

@@ -177,10 +177,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(with_body=False)
 
     def answer(self, with_body):
-        host = self.headers.get("Host", "").rpartition(":")
-        if (
-            host[0] or host[2]
-        ).lower() not in NAMES:  # a page elsewhere, whose name leads to this machine
+        host, _, last = self.headers.get("Host", "").rpartition(":")
+        name = (host or last).lower()
+        if name not in NAMES:  # a page elsewhere, whose name leads to this machine
             return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         path = unquote(urlsplit(self.path).path)
         content = self.server.content(path)

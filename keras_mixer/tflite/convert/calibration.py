@@ -28,7 +28,7 @@ def calibration_images(recipe, calibration, shape, who, takes, optional=False):
     if not recipe.calibrated and (calibration is None or not optional):
         if calibration is not None:
             raise ValueError(
-                f"{who} takes no calibration, because it quantises no activations; leave "
+                f"{who} takes no calibration, because it needs no ranges of activations; leave "
                 "calibration= (--calibration) out."
             )
         return None

@@ -29,7 +29,7 @@ def image_shape(model, who):
         raise ValueError(
             f"{who} needs a model with one input and one output; '{model.name}' has "
             f"{len(model.inputs)} and {len(model.outputs)}. keras.Model(model.inputs[0], "
-            "model.outputs[0]) is one of them."
+            "model.outputs[0]) has one of each."
         )
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or None in shape[1:]:

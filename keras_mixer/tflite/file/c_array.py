@@ -70,7 +70,7 @@ def c_array(source: Tflite, name: str = "model") -> str:
     """
     if not re.fullmatch(NAME, name):
         raise ValueError(
-            f"c_array needs name (--name) to begin with a letter and to consist of letters, digits "
+            "c_array needs name (--name) to begin with a letter and to consist of letters, digits "
             f"and single underscores, as names in C++ do; got {name!r}."
         )
     file, content = content_of(source)
