@@ -46,7 +46,7 @@ OURS, FLAX, MEASURED, INK = "#1668b8", "#8a8f98", "#c8501e", "#30343b"
 def flax(model, tpu, batch, step):
     """The compiler's figures for the official program, as a dict."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.flax_mixer", model, tpu, str(batch), step],
+        [sys.executable, "-m", "benchmarks.flax_models", model, tpu, str(batch), step],
         stdout=subprocess.PIPE,
         check=True,
         env=os.environ | ENVIRONMENT,

@@ -25,25 +25,57 @@ def gelu_tanh(x):
     Source: Hendrycks and Gimpel 2016 (arXiv 1606.08415), section 2.
     """
 
+    def parts(z):
+        square = z * z
+        tanh = ops.tanh(z * (ROOT + ROOT * CUBIC * square))
+        return square, tanh, 0.5 + 0.5 * tanh
+
+    def value(z):
+        *_, share = parts(z)
+        return z * share
+
+    def slope(z):
+        square, tanh, share = parts(z)
+        return share * (1 + z * (ROOT + 3 * ROOT * CUBIC * square) * (1 - tanh))
+
+    return _elementwise(value, slope, x)
+
+
+def gelu_erf(x):
+    """GELU in its exact form, [...] -> [...], computed in float32 for any input type.
+
+    `x * p` with `p = (1 + erf(x / sqrt(2))) / 2`, the derivative `p + x * p'` with the density `p'`
+    of the normal distribution. JAX's own has `erfc`, which takes a TPU twice the time of `erf`.
+
+    Source: Hendrycks and Gimpel 2016 (arXiv 1606.08415), section 2.
+    """
+
+    def share(z):
+        return 0.5 + 0.5 * ops.erf(z * math.sqrt(0.5))
+
+    def value(z):
+        return z * share(z)
+
+    def slope(z):
+        return share(z) + z * ops.exp(-0.5 * z * z) * math.sqrt(0.5 / math.pi)
+
+    return _elementwise(value, slope, x)
+
+
+def _elementwise(value, slope, x):
+    """`value(x)` with the derivative `slope(x)`, both computed in float32, in the type of `x`."""
+
     @ops.custom_gradient
     def function(x):
         def gradient(*arguments, upstream=None):
             upstream = arguments[0] if upstream is None else upstream  # a keyword on PyTorch
-            z, square, tanh, share = _parts(x)
-            slope = share * (1 + z * (ROOT + 3 * ROOT * CUBIC * square) * (1 - tanh))
-            return ops.cast(ops.cast(upstream, "float32") * slope, x.dtype)
+            return ops.cast(
+                ops.cast(upstream, "float32") * slope(ops.cast(x, "float32")), x.dtype
+            )
 
-        z, _, _, share = _parts(x)
-        return ops.cast(z * share, x.dtype), gradient
+        return ops.cast(value(ops.cast(x, "float32")), x.dtype), gradient
 
     return function(x)
-
-
-def _parts(x):
-    z = ops.cast(x, "float32")
-    square = z * z
-    tanh = ops.tanh(z * (ROOT + ROOT * CUBIC * square))
-    return z, square, tanh, 0.5 + 0.5 * tanh
 
 
 def norm_dense(x, norm, dense):

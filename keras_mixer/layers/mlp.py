@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_mixer._checks import check_whole
-from keras_mixer.layers.gradients import gelu_tanh
+from keras_mixer.layers.gradients import gelu_erf, gelu_tanh
 
 GELUS = {"tanh": True, "erf": False}  # name -> the `approximate` of keras.ops.gelu
 
@@ -43,8 +43,8 @@ class Mlp(keras.layers.Layer):
         if isinstance(kernel_initializer, keras.initializers.Initializer):
             self.kernel_initializer = keras.initializers.serialize(kernel_initializer)
         self.activation = partial(ops.gelu, approximate=GELUS[gelu])
-        if gelu == "tanh" and self.compute_dtype == "bfloat16":
-            self.activation = gelu_tanh  # the same, with a faster gradient on a TPU
+        if self.compute_dtype == "bfloat16":  # the same, with a faster gradient on a TPU
+            self.activation = {"tanh": gelu_tanh, "erf": gelu_erf}[gelu]
 
     def build(self, input_shape):
         def dense(units, name):

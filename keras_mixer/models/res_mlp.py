@@ -33,6 +33,7 @@ from keras_mixer.layers import (
     Residual,
     tokens_first_by_default,
 )
+from keras_mixer.layers.folding import affine_dense, affine_tokens_scale, dense_scale
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, pytorch
 from keras_mixer.weights.layouts import SAME, length_one
@@ -146,10 +147,17 @@ class ResMlpBlock(Residual):
         return self.mix_tokens, self.mix_channels
 
     def mix_tokens(self, x):
+        if self.tokens_first:
+            return affine_tokens_scale(x, self.token_affine, self.token_dense, self.token_scale)
         return self.token_scale(self.across_tokens(self.token_dense, self.token_affine(x)))
 
     def mix_channels(self, x):
-        return self.channel_scale(self.channel_mlp(self.channel_affine(x)))
+        mlp = self.channel_mlp
+        if not self.tokens_first:
+            return self.channel_scale(mlp(self.channel_affine(x)))
+        with keras.name_scope(mlp.name):
+            y = mlp.activation(affine_dense(x, self.channel_affine, mlp.expand))
+            return dense_scale(y, mlp.project, self.channel_scale)
 
     @property
     def token_kernel(self):
