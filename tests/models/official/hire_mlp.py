@@ -36,7 +36,8 @@ with torch.no_grad():
             value += 0.3 * noise
         else:
             value.copy_(noise / value[0].numel() ** 0.5)
-    images = np.random.default_rng(1).standard_normal((2, 76, 148, 3)).astype(np.float32)
-    logits = model(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
 weights = {f"weights/{name}": value.numpy() for name, value in model.state_dict().items()}
+images = np.random.default_rng(1).standard_normal((2, 76, 148, 3)).astype(np.float32)
+with torch.no_grad():  # in float64: float32's logits depend on the number of threads
+    logits = model.double()(torch.from_numpy(images).double().permute(0, 3, 1, 2)).float().numpy()
 np.savez_compressed("hire_mlp.npz", images=images, logits=logits, **weights)
