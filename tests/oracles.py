@@ -157,7 +157,7 @@ def ccs(w, image):
         if "norm/gamma" in w:
             x = x + circulant(layer_norm(x, w, f"block_{i}/token_norm", 1e-6), kernel)
             y = layer_norm(x, w, f"block_{i}/channel_norm", 1e-6)
-            x = x + mlp(y, w, channel_mlp, gelu_tanh)
+            x = x + mlp(y, w, channel_mlp, gelu_erf)
         else:
             y = circulant(affine(x, w, f"block_{i}/token_affine"), kernel)
             x = x + w[f"block_{i}/token_scale/gamma"] * y
