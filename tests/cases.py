@@ -17,9 +17,11 @@ class Case:
 
     Attributes:
         architecture: Its name in `keras_mixer.models.ARCHITECTURES`, and its file's.
-        tiny: A builder with the sizes of a small model, not square and of two blocks; takes what
-            builders take.
+        tiny: A builder with the sizes of a small model, not square and of two blocks or more; takes
+            what builders take.
+        shallow: Sizes with which it has fewer blocks, for what takes long.
         oracle: Its forward pass in NumPy, from weights by path and images to logits, in float64.
+        grows: Whether there is a model with the same weights for larger images.
         timm: What timm's `MlpMixer` takes besides sizes to be the tiny model, classes by name; None
             where timm has no such model.
         timm_names: Some of timm's models -> our builders.
@@ -28,6 +30,8 @@ class Case:
     architecture: str
     tiny: partial
     oracle: Callable
+    shallow: dict = field(default_factory=lambda: {"depth": 1})
+    grows: bool = True
     timm: dict | None = None
     timm_names: dict = field(default_factory=dict)
 
@@ -56,18 +60,21 @@ def randomised(model):
     return model
 
 
+def small(builder, **sizes):
+    """A builder with sizes, for images of 16 x 32 and 7 classes unless told otherwise."""
+    return partial(builder, **{"input_shape": (16, 32, 3), "classes": 7} | sizes)
+
+
 CASES = [
     Case(
         architecture="mlp_mixer",
-        tiny=partial(
+        tiny=small(
             keras_mixer.MlpMixer,
             patch_size=4,
             width=24,
             depth=2,
             token_mlp_dim=20,
             channel_mlp_dim=48,
-            input_shape=(16, 32, 3),
-            classes=7,
         ),
         oracle=oracles.mlp_mixer,
         timm={"mlp_ratio": (20 / 24, 2)},
@@ -75,18 +82,94 @@ CASES = [
     ),
     Case(
         architecture="res_mlp",
-        tiny=partial(
+        tiny=small(
             keras_mixer.ResMlp,
             patch_size=4,
             width=24,
             depth=2,
             channel_mlp_dim=48,
             layer_scale=0.1,
-            input_shape=(16, 32, 3),
-            classes=7,
         ),
         oracle=oracles.res_mlp,
         timm={"mlp_ratio": 2, "block_layer": "ResBlock", "norm_layer": "Affine"},
         timm_names={"resmlp_12_224": keras_mixer.ResMlpS12},
+    ),
+    Case(
+        architecture="g_mlp",
+        tiny=small(keras_mixer.GMlp, patch_size=4, width=24, depth=2, hidden_dim=40),
+        oracle=oracles.g_mlp,
+        timm={
+            "mlp_ratio": 40 / 24,
+            "block_layer": "SpatialGatingBlock",
+            "mlp_layer": "GatedMlp",
+        },
+        timm_names={"gmlp_s16_224": keras_mixer.GMlpS},
+    ),
+    Case(
+        architecture="g_mixer",
+        tiny=small(
+            keras_mixer.GMixer,
+            patch_size=4,
+            width=24,
+            depth=2,
+            token_mlp_dim=10,
+            channel_mlp_dim=24,
+        ),
+        oracle=oracles.g_mixer,
+        timm={"mlp_ratio": (20 / 24, 2), "mlp_layer": "GluMlp", "act_layer": "SiLU"},
+        timm_names={"gmixer_24_224": keras_mixer.GMixer24},
+    ),
+    Case(
+        architecture="ccs",
+        tiny=small(
+            keras_mixer.Ccs,
+            patch_size=4,
+            width=24,
+            depth=2,
+            groups=3,
+            channel_mlp_dim=48,
+            backbone="mixer",
+        ),
+        oracle=oracles.ccs,
+        grows=False,
+    ),
+    Case(
+        architecture="s2_mlp",
+        tiny=small(
+            keras_mixer.S2Mlp,
+            patch_size=4,
+            width=24,
+            depth=2,
+            channel_mlp_dim=48,
+            norm="layer_norm",
+        ),
+        oracle=oracles.s2_mlp,
+    ),
+    Case(
+        architecture="s2_mlp_v2",
+        tiny=small(
+            keras_mixer.S2MlpV2,
+            patch_sizes=(4, 2),
+            widths=(16, 24),
+            depths=(1, 2),
+            channel_mlp_ratio=2,
+        ),
+        oracle=oracles.s2_mlp_v2,
+        shallow={"depths": (1, 1)},
+    ),
+    Case(
+        architecture="hire_mlp",
+        tiny=small(
+            keras_mixer.HireMlp,
+            widths=(8, 16),
+            depths=(2, 3),
+            regions=(4, 3),
+            shift_cycles=(2, 3),
+            shift_steps=(2, 1),
+            channel_mlp_ratio=2,
+            input_shape=(36, 56, 3),
+        ),
+        oracle=partial(oracles.hire_mlp, regions=(4, 3), strides=(2, 3), dilations=(2, 1)),
+        shallow={"depths": (1, 2)},
     ),
 ]

@@ -19,10 +19,11 @@ class PatchEmbed(keras.layers.Layer):
         tokens_first: Whether to compute in [S, B, C], as the following blocks do, see `Residual`.
         kernel_initializer, bias_initializer: By name or a Keras initializer; by default LeCun's
             truncated normal of variance 1 / fan_in, and zeros, as in Flax.
+        as_map: Whether tokens stay a map.
 
     Input shape: `[B, H, W, C_in]`, channels last for any image data format of Keras; `H` and `W`
     static multiples of `patch_size`.
-    Output shape: `[B, S, width]`.
+    Output shape: `[B, S, width]`, or, as a map, `[B, H / patch_size, W / patch_size, width]`.
 
     Weights: `kernel` [patch_size, patch_size, C_in, width], `bias` [width].
 
@@ -37,6 +38,7 @@ class PatchEmbed(keras.layers.Layer):
         tokens_first=False,
         kernel_initializer="lecun_normal",
         bias_initializer="zeros",
+        as_map=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -44,6 +46,7 @@ class PatchEmbed(keras.layers.Layer):
         self.width = width
         self.patch_size = patch_size
         self.tokens_first = tokens_first
+        self.as_map = as_map
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
@@ -63,6 +66,8 @@ class PatchEmbed(keras.layers.Layer):
         patch = self.patch_size
         x = ops.conv(image, self.kernel, patch, "valid", data_format="channels_last")
         x = x + self.bias
+        if self.as_map:
+            return x
         tokens = x.shape[1] * x.shape[2]
         if not self.tokens_first:
             return ops.reshape(x, (-1, tokens, self.width))  # [B, h, w, C] -> [B, S, C]
@@ -78,13 +83,15 @@ class PatchEmbed(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         height, width = self.grid(input_shape)
-        return input_shape[0], height * width, self.width
+        grid = (height, width) if self.as_map else (height * width,)
+        return input_shape[0], *grid, self.width
 
     def get_config(self):
         return super().get_config() | {
             "width": self.width,
             "patch_size": self.patch_size,
             "tokens_first": self.tokens_first,
+            "as_map": self.as_map,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }

@@ -21,8 +21,8 @@ class Residual(keras.layers.Layer):
             def branches(self):
                 return self.mix_tokens, self.mix_channels
 
-    A branch takes and gives [B, S, C], or [S, B, C] with `tokens_first`. `across_tokens` and
-    `norm_mlp` are the same for both.
+    A branch takes and gives [B, S, C], or [S, B, C] with `tokens_first`. `across_tokens`,
+    `norm_dense` and `norm_mlp` are the same for both.
 
     Args:
         drop_path_rate: Probability with which each branch is dropped in training, in [0, 1).
@@ -42,10 +42,13 @@ class Residual(keras.layers.Layer):
             are, `"tokens"` or `"units"`: hidden units of which every tile of a larger image has its
             own. `keras_mixer.resize` follows it.
         token_sizes: Arguments of the block that count such units.
+        size_is_fixed: Why there is no block for another number of tokens, in a sentence; empty
+            where there is.
     """
 
     token_axes: ClassVar[dict[str, tuple[str, ...]]] = {}
     token_sizes: ClassVar[tuple[str, ...]] = ()
+    size_is_fixed: ClassVar[str] = ""
 
     def __init__(self, drop_path_rate=0.0, remat=False, tokens_first=False, **kwargs):
         super().__init__(**kwargs)
@@ -56,6 +59,11 @@ class Residual(keras.layers.Layer):
     def branches(self):
         """The functions that the block adds to its input, one after the other."""
         raise NotImplementedError
+
+    @property
+    def of_one_size(self):
+        """Whether weights of the block belong to positions of tokens."""
+        return bool(self.token_axes or self.size_is_fixed)
 
     @property
     def token_kernel(self):
@@ -128,13 +136,16 @@ class Residual(keras.layers.Layer):
         there, back = ((1, 2, 0), (2, 0, 1)) if self.tokens_first else ((0, 2, 1), (0, 2, 1))
         return ops.transpose(function(ops.transpose(x, there)), back)
 
+    def norm_dense(self, norm, dense, x):
+        """`dense(norm(x))`; with tokens first as one matrix multiplication."""
+        return norm_dense(x, norm, dense) if self.tokens_first else dense(norm(x))
+
     def norm_mlp(self, norm, mlp, x):
         """`mlp(norm(x))`; with tokens first the norm is part of the MLP's first product."""
         if not self.tokens_first:
             return mlp(norm(x))
         with keras.name_scope(mlp.name):
-            y = norm_dense(x, norm, mlp.expand)
-            return mlp.project(mlp.activation(y))
+            return mlp.project(mlp.activation(self.norm_dense(norm, mlp.expand, x)))
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import Parameter
 from numbers import Integral, Real
 from types import UnionType
@@ -25,8 +25,9 @@ def checked(
     Args:
         who: The builder's name.
         values: Name -> value.
-        parameters: Parameters with the hints int, float, bool or Literal, or one of them or None.
-            An int is a size or a count, and so at least 1.
+        parameters: Parameters with the hints int, float, bool, Literal or tuple[int, ...], or one
+            of them or None. An int is a size or a count, and so at least 1; a tuple has one for
+            each stage of the model.
         **checks: Name -> `(what is needed, function)` for other values. The function returns the
             value, or raises a ValueError whose text, if any, is the cure.
 
@@ -50,6 +51,26 @@ def whole(value):
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError
     return int(value)
+
+
+def per_stage(value):
+    """`[64, np.int64(128)]` -> `(64, 128)`; not `()`."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
+        raise ValueError
+    numbers = tuple(map(whole, value))
+    if not numbers:
+        raise ValueError
+    return numbers
+
+
+def check_stages(who, sizes):
+    """Raises ValueError unless all tuples among a builder's sizes have the same length."""
+    tuples = {name: value for name, value in sizes.items() if isinstance(value, tuple)}
+    if len({*map(len, tuples.values())}) > 1:
+        got = listed(f"{name}={value}" for name, value in tuples.items())
+        raise ValueError(
+            f"{who} needs {listed(tuples)} of one length, a number for each stage; got {got}."
+        )
 
 
 def switch(value):
@@ -139,6 +160,8 @@ def _check(name, hint):
     if get_origin(hint) in (Union, UnionType):
         (inner,) = (kind for kind in get_args(hint) if kind is not type(None))
         return or_none(*_check(name, inner))
+    if hint == tuple[int, ...]:
+        return "whole numbers from 1 up, one for each stage", per_stage
     if get_origin(hint) is Literal:
         return one_of(get_args(hint))
     if name in RATES:

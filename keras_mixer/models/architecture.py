@@ -19,7 +19,14 @@ from keras_mixer._runs import model_file
 from keras_mixer._text import did_you_mean, listed
 from keras_mixer.images import Preprocessing
 from keras_mixer.layers import ImagePreprocessing
-from keras_mixer.models._arguments import activation, checked, image_shape, model_name, or_none
+from keras_mixer.models._arguments import (
+    activation,
+    check_stages,
+    checked,
+    image_shape,
+    model_name,
+    or_none,
+)
 from keras_mixer.models._arguments import include_top as check_include_top
 from keras_mixer.weights import (
     Checkpoint,
@@ -54,9 +61,9 @@ class Architecture:
         layouts: How other code bases name and lay out the weights, the official one first.
         preprocessing: What images a model takes where no weights say it.
         head_initializer: Of the classifier head's kernel, a Keras initializer or its name.
-        parameters: A function from the number of tokens, the channels of an image and the sizes to
-            the number of parameters of the kernels, which are nearly all. A model that this
-            machine cannot hold is refused by it before it is built.
+        parameters: A function from the shape of an image, `(height, width, channels)`, and the
+            sizes to the number of parameters of the kernels, which are nearly all. A model that
+            this machine cannot hold is refused by it before it is built.
         imagenet: What `weights="imagenet"` means: names of releases for the 1,000 classes of
             ImageNet, of which a builder takes the first that it has.
         input_shape: Of an image, when nothing else is said.
@@ -218,6 +225,7 @@ def assemble(
     )
     include_top, classes = arguments["include_top"], arguments["classes"]
     options = {key: arguments[key] for key in options}
+    check_stages(who, {p.name: arguments[p.name] for p in architecture.sizes})
     image = _image(input_tensor, input_shape, builder)
     _check_memory(builder, image.shape, {p.name: arguments[p.name] for p in architecture.sizes})
     weights = named_release(builder, weights)
@@ -424,16 +432,14 @@ def _image(input_tensor, input_shape, builder):
 
 def _check_memory(builder, image, sizes):
     """Raises ValueError for a model whose parameters alone are more than this machine's memory."""
-    _, height, width, channels = image
-    tokens = (height // sizes["patch_size"]) * (width // sizes["patch_size"])
-    count = builder.architecture.parameters(tokens, channels, **sizes)
+    height, width, _ = image = tuple(image[1:])
+    count = builder.architecture.parameters(image, **sizes)
     there = None if in_stateless_scope() else machine_memory()  # `preflight` takes no memory
     if there and 4 * count > there:
         raise ValueError(
             f"{builder.__name__} would have about {count:.2g} parameters for {height} x {width} "
-            f"pixels, {tokens:,} tokens and depth {sizes['depth']:,}: {4 * count / 2**30:,.0f} GiB "
-            f"in float32, and this machine has {there / 2**30:,.0f} GiB. Take smaller images, "
-            "larger patches or fewer blocks."
+            f"pixels: {4 * count / 2**30:,.0f} GiB in float32, and this machine has "
+            f"{there / 2**30:,.0f} GiB. Take smaller images or fewer, narrower blocks."
         )
 
 

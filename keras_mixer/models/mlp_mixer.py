@@ -214,7 +214,9 @@ def mlp_mixer(
     return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
-def parameters(tokens, channels, patch_size, width, depth, token_mlp_dim, channel_mlp_dim):
+def parameters(image, patch_size, width, depth, token_mlp_dim, channel_mlp_dim):
+    height, columns, channels = image
+    tokens = (height // patch_size) * (columns // patch_size)
     block = 2 * (tokens * token_mlp_dim + width * channel_mlp_dim)
     return patch_size**2 * channels * width + depth * block
 

@@ -211,7 +211,9 @@ def res_mlp(
     return keras.layers.Reshape((rows, columns, width), name="map")(x)
 
 
-def parameters(tokens, channels, patch_size, width, depth, channel_mlp_dim, layer_scale):
+def parameters(image, patch_size, width, depth, channel_mlp_dim, layer_scale):
+    height, columns, channels = image
+    tokens = (height // patch_size) * (columns // patch_size)
     block = tokens**2 + 2 * width * channel_mlp_dim
     return patch_size**2 * channels * width + depth * block
 

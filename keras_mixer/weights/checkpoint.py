@@ -54,7 +54,12 @@ class Checkpoint:
             if self.path.suffix == ".keras":
                 self._read_configs(files.configs(path), known)
             return
-        self.layout = layouts.choose(known, self.arrays)
+        self.layout = layouts.choose(known, self.arrays) if known else None
+        if not known:
+            raise ValueError(
+                f"{path} is a file of other code, and no other code has weights of this "
+                "architecture. Take one of Keras's own files, .keras or .weights.h5."
+            )
         if self.layout is None:
             some = ", ".join([*self.arrays][:5]) or "no array at all"
             raise ValueError(
@@ -355,7 +360,14 @@ def layouts_of(model):
 
 
 def _foreign(model, path, who):
-    """The error for a model of another package, of whose weights there is no layout."""
+    """The error for a model of whose weights there is no layout."""
+    layer = carrier(model)
+    if layer is not None and layer.architecture in LAYOUTS:
+        return ValueError(
+            f"{who} takes files of other code such as {str(path)!r}, and no other code has weights "
+            f"of the architecture of '{model.name}', {layer.architecture}. Use Keras's own files: "
+            "model.save and model.save_weights, or keras_mixer.load_weights with these."
+        )
     some = [name for name, _ in named_weights(model)][:3]
     return ValueError(
         f"{who} needs a model of this package for {str(path)!r}, because it knows the names of no "
@@ -393,7 +405,10 @@ def _differing(model, settings, every_layer=True):
 
 def _check_image_size(model, checkpoint, who):
     """Warns where a file's tokens are as many as the model's, in a grid of another shape."""
-    stems = [layer for layer in inner_layers(model) if isinstance(layer, PatchEmbed)]
+    inner = inner_layers(model)
+    if not any(isinstance(layer, Residual) and layer.of_one_size for layer in inner):
+        return
+    stems = [layer for layer in inner if isinstance(layer, PatchEmbed)]
     ours = [tuple(stem.get_build_config()["input_shape"][1:3]) for stem in stems]
     theirs = checkpoint.image_size
     if theirs and len(ours) == 1 and ours[0] != theirs:

@@ -134,6 +134,9 @@ def resize(model: keras.Model, size: int | Sequence[int]) -> keras.Model:
     Right after it, the feature map is that of the old model on each tile, side by side, and the
     scores before the activation are the mean of the tiles'.
 
+    A model whose blocks have no weights of their own for each token, such as an S2-MLP, is rebuilt
+    with the same weights for any size that its layers take.
+
     Layers in front of the stem come along with their state: rescaling, an adapted `Normalization`,
     augmentation, `Resizing` to a size that grows with the image's.
 
@@ -141,7 +144,7 @@ def resize(model: keras.Model, size: int | Sequence[int]) -> keras.Model:
         model: A functional model for images of a fixed size, whose layers mix tokens in the ways of
             this package. It stays as it is.
         size: Height and width in pixels, or a pair `(height, width)`, each a whole multiple of the
-            model's.
+            model's if its blocks have weights for each token.
 
     Returns:
         A new `keras.Model`, not compiled, of the same name and data type.
@@ -155,6 +158,8 @@ def resize(model: keras.Model, size: int | Sequence[int]) -> keras.Model:
     """
     old = _image_size(model, "resize")
     new = _pair(size)
+    if not any(block.of_one_size for block in _blocks(model)):
+        return _rebuilt("resize", model, _pixels(size, "resize"), Interpolation)
     rows, columns = _factors(model, old, new)
     return _rebuilt("resize", model, new, lambda grid, _: Tiles(*grid, rows, columns))
 
@@ -188,10 +193,7 @@ def resize_by_interpolation(model: keras.Model, size: int | Sequence[int]) -> ke
     """
     who = "resize_by_interpolation"
     _image_size(model, who)
-    new = _pair(size)
-    if len(new) != 2 or not all(map(_is_whole, new)):
-        raise ValueError(f"{who} needs size to be a height and a width in pixels; got {size!r}.")
-    return _rebuilt(who, model, new, Interpolation)
+    return _rebuilt(who, model, _pixels(size, who), Interpolation)
 
 
 def _rebuilt(who, model, size, mixing):
@@ -347,8 +349,19 @@ def _pair(size):
     return tuple(size) if isinstance(size, tuple | list) else (size, size)
 
 
+def _pixels(size, who):
+    pair = _pair(size)
+    if len(pair) != 2 or not all(map(_is_whole, pair)):
+        raise ValueError(f"{who} needs size to be a height and a width in pixels; got {size!r}.")
+    return pair
+
+
 def _is_whole(number):
     return isinstance(number, Integral) and not isinstance(number, bool) and number > 0
+
+
+def _blocks(model):
+    return [layer for layer in inner_layers(model) if isinstance(layer, Residual)]
 
 
 def _image_size(model, who):
@@ -372,6 +385,9 @@ def _image_size(model, who):
             f"{who} needs weights in floating point; model.quantize has made integers of those of "
             f"'{model.name}', in {listed(quantised[:3])}. Resize the model first, then quantise it."
         )
+    for block in _blocks(model):
+        if block.size_is_fixed:
+            raise ValueError(_unknown(who, block, block.size_is_fixed))
     return shapes[0][1:3]
 
 

@@ -20,7 +20,9 @@ from tests.cases import CASES  # noqa: E402
 folder = Path(sys.argv[1])
 for case in CASES:
     weights = folder / f"{case.architecture}.weights.h5"
-    model = case.tiny(depth=1, classifier_activation=None, drop_path_rate=0.1, weights=weights)
+    model = case.tiny(
+        **case.shallow, classifier_activation=None, drop_path_rate=0.1, weights=weights
+    )
     np.save(folder / f"{case.architecture}.npy", model.predict(case.images(), verbose=0))
     model.compile("sgd", "mse")
     loss = model.train_on_batch(case.images(), np.ones((4, 7)))

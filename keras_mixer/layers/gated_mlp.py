@@ -1,0 +1,53 @@
+"""The gated multilayer perceptron of gMixer."""
+
+import keras
+from keras import ops
+
+from keras_mixer._checks import check_whole
+
+NEAR_ZERO = {"class_name": "RandomNormal", "config": {"stddev": 1e-6}}
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class GatedMlp(keras.layers.Layer):
+    """`project(expand(x) * silu(gate(x)))`, three dense layers over the last axis.
+
+    Args:
+        hidden_dim: Width between the layers.
+
+    Input shape: `[..., C]`, any rank from 2 up; `C` static.
+    Output shape: the input's.
+
+    Weights: `expand/kernel`, `gate/kernel` [C, hidden_dim], `project/kernel` [hidden_dim, C], and
+    their biases. The gate's kernel starts near zero and its bias at one, other kernels by Glorot's
+    uniform distribution and other biases at zero.
+
+    Source: Shazeer 2020 (arXiv 2002.05202), SwiGLU; `GluMlp` in timm.
+    """
+
+    def __init__(self, hidden_dim, **kwargs):
+        super().__init__(**kwargs)
+        check_whole(f"GatedMlp '{self.name}'", 1, hidden_dim=hidden_dim)
+        self.hidden_dim = hidden_dim
+
+    def build(self, input_shape):
+        def dense(name, units, shape, **initializers):
+            layer = keras.layers.Dense(units, dtype=self.dtype_policy, name=name, **initializers)
+            layer.build(shape)
+            layer.trainable = self.trainable  # as in `Residual`
+            return layer
+
+        near_one = {"kernel_initializer": NEAR_ZERO, "bias_initializer": "ones"}
+        self.expand = dense("expand", self.hidden_dim, input_shape)
+        self.gate = dense("gate", self.hidden_dim, input_shape, **near_one)
+        hidden = *input_shape[:-1], self.hidden_dim
+        self.project = dense("project", input_shape[-1], hidden)
+
+    def call(self, x):
+        return self.project(self.expand(x) * ops.silu(self.gate(x)))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"hidden_dim": self.hidden_dim}

@@ -1,0 +1,73 @@
+"""Split attention: a weighted sum of several branches."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class SplitAttention(keras.layers.Layer):
+    """Weighs branches for each channel and adds them, K x [B, h, w, C] -> [B, h, w, C].
+
+        a = mean over cells of the sum of the branches
+        A = softmax over branches of the K x C numbers excite(gelu(squeeze(a)))
+        y = sum over branches k of A_k * x_k
+
+    Args:
+        use_bias: Whether the two dense layers have biases.
+        kernel_initializer: Of both kernels, by name or a Keras initializer; by default LeCun's
+            truncated normal of variance 1 / fan_in.
+
+    Input shape: a list of K maps `[B, h, w, C]`; 4 divides `C`.
+    Output shape: that of one of them.
+
+    Weights: `squeeze/kernel` [C, C / 4], `excite/kernel` [C / 4, K C], the channels of the first
+    branch first, and their biases if any.
+
+    Source: Hou et al. 2021 (Vision Permutator, arXiv 2106.12368), weighted Permute-MLP; S2-MLPv2
+    (arXiv 2108.01072), eq. 2 to 4, which writes the sum over cells and says its average.
+    """
+
+    def __init__(self, use_bias=True, kernel_initializer="lecun_normal", **kwargs):
+        super().__init__(**kwargs)
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        if isinstance(kernel_initializer, keras.initializers.Initializer):
+            self.kernel_initializer = keras.initializers.serialize(kernel_initializer)
+
+    def build(self, input_shape):
+        count, (*_, channels) = len(input_shape), input_shape[0]
+
+        def dense(name, units, width):
+            layer = keras.layers.Dense(
+                units,
+                use_bias=self.use_bias,
+                kernel_initializer=keras.initializers.get(self.kernel_initializer),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            layer.build((None, width))
+            layer.trainable = self.trainable  # as in `Residual`
+            return layer
+
+        self.squeeze = dense("squeeze", channels // 4, channels)
+        self.excite = dense("excite", count * channels, channels // 4)
+
+    def call(self, branches):
+        count, channels = len(branches), branches[0].shape[-1]
+        total = sum(branches[1:], branches[0])
+        mean = ops.mean(total, axis=(1, 2))
+        weights = self.excite(ops.gelu(self.squeeze(mean), approximate=False))
+        weights = ops.softmax(ops.reshape(weights, (-1, count, channels)), axis=1)
+        weights = ops.split(ops.reshape(weights, (-1, 1, count, channels)), count, axis=2)
+        return sum(w * x for w, x in zip(weights[1:], branches[1:], strict=True)) + (
+            weights[0] * branches[0]
+        )
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        return super().get_config() | {
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer,
+        }
