@@ -1,13 +1,14 @@
-"""Estimates of the TPU compiler for every model and for the official Flax code.
+"""Estimates of the TPU compiler for our models and for plain Flax programs of the same networks.
 
     python -m benchmarks.tpu_estimates
-    python -m benchmarks.tpu_estimates --model MixerB16 --model MixerS16
+    python -m benchmarks.tpu_estimates --model MixerB16 --model ResMlpS24
 
 Train step and forward pass on v3 and v5e, of our models (`keras_mixer.tpu.preflight`) and of the
-official Flax models (`benchmarks.flax_mixer`), with Adam, activations in bfloat16 and parameters in
-float32. The number of images per core is the largest that fits both, up to 128. Needs the extra
-[preflight] and no TPU; all models take an hour or two. Writes `results/tpu_estimates.csv`, where
-rows of other models stay, and from it `docs/tpu.png`. Estimates do not depend on this machine.
+programs in `benchmarks.flax_models`, the official one for MLP-Mixer, with Adam, activations in
+bfloat16 and parameters in float32. The number of images per core is the largest that fits both, up
+to 128. Needs the extra [preflight] and no TPU; all models take some hours. Writes
+`results/tpu_estimates.csv`, where rows of other models stay, and from it `docs/tpu.png`. Estimates
+do not depend on this machine.
 """
 
 import csv
@@ -22,7 +23,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.measure import RESULTS, write_csv
-from keras_mixer.models import list_models
+from keras_mixer.models import BUILDERS, list_models
 from keras_mixer.tpu import SLICES, preflight
 from keras_mixer.tpu.preflight import ENVIRONMENT
 
@@ -40,11 +41,13 @@ PAPER = {
     "MixerL16": 419,
     "MixerH14": 194,
 }
+# Architectures that `benchmarks.flax_models` has; it needs JAX, and this process does not.
+ARCHITECTURES = "mlp_mixer", "res_mlp", "g_mlp"
 OURS, FLAX, MEASURED, INK = "#1668b8", "#8a8f98", "#c8501e", "#30343b"
 
 
 def flax(model, tpu, batch, step):
-    """The compiler's figures for the official program, as a dict."""
+    """The compiler's figures for the plain Flax program, as a dict."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.flax_models", model, tpu, str(batch), step],
         stdout=subprocess.PIPE,
@@ -87,6 +90,11 @@ def row(model, chip, step):
     }
 
 
+def models():
+    """Names of all models that have a Flax program."""
+    return [name for name in list_models() if BUILDERS[name].architecture.name in ARCHITECTURES]
+
+
 def table():
     """The rows of the file: (model, TPU, step) -> row."""
     file = RESULTS / "tpu_estimates.csv"
@@ -118,11 +126,11 @@ def draw(path=None):
     from matplotlib.figure import Figure
 
     rows = table()
-    models = [m for m in list_models() if any(key[0] == m for key in rows)]
-    figure = Figure(figsize=(10, 2.2 + 0.55 * len(models)), layout="constrained")
+    names = [m for m in models() if any(key[0] == m for key in rows)]
+    figure = Figure(figsize=(10, 2.2 + 0.55 * len(names)), layout="constrained")
     panels = figure.subplots(2, len(TPUS), sharey=True, sharex="col", squeeze=False)
     marks = (
-        ("flax_images_per_second_per_core", "official Flax model", FLAX, "o"),
+        ("flax_images_per_second_per_core", "plain Flax", FLAX, "o"),
         ("ours_images_per_second_per_core", "keras_mixer", OURS, "o"),
         ("paper_measured", "measured on TPUv3 in the paper", MEASURED, "|"),
     )
@@ -139,7 +147,7 @@ def draw(path=None):
             for key, label, color, mark in marks:
                 found = [
                     (float(rows[model, chip, step][key]), place)
-                    for place, model in enumerate(models)
+                    for place, model in enumerate(names)
                     if rows.get((model, chip, step), {}).get(key)
                 ]
                 axis.plot(
@@ -150,13 +158,13 @@ def draw(path=None):
                     markeredgewidth=2,
                     label=label,
                 )
-            for place, model in enumerate(models):
+            for place, model in enumerate(names):
                 if (model, chip, step) in rows:
                     ratio = float(rows[model, chip, step]["ratio"])
                     axis.text(1.06, place, f"{ratio:.3f}", **beside(axis), va="center")
             axis.text(1.06, -0.9, "cycles ÷\nFlax's", **beside(axis), va="bottom")
-            axis.set_yticks(range(len(models)), models)
-            axis.set_ylim(len(models) - 0.4, -0.6)
+            axis.set_yticks(range(len(names)), names)
+            axis.set_ylim(len(names) - 0.4, -0.6)
             axis.grid(axis="x", which="both", linewidth=0.3)
             for side in ("top", "right", "left"):
                 axis.spines[side].set_visible(False)
@@ -173,7 +181,8 @@ def main(
         list[str] | None, typer.Option(help="Models to compile; may be repeated. By default all.")
     ] = None,
 ):
-    for name in model or list_models():
+    """Compiles the models, writes their rows and draws the picture."""
+    for name in model or models():
         for chip in TPUS:
             for step in STEPS:
                 found = row(name, chip, step)
@@ -184,7 +193,7 @@ def main(
                     flush=True,
                 )
                 rows = table() | {(name, chip, step): found}
-                order = [(m, c, s) for m in list_models() for c in TPUS for s in STEPS]
+                order = [(m, c, s) for m in models() for c in TPUS for s in STEPS]
                 write_csv("tpu_estimates", [rows[key] for key in order if key in rows])
     print(draw())
 

@@ -16,6 +16,13 @@ ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 
 
+def gelu(x, approximate):
+    """`keras.ops.gelu`, [...] -> [...]; in bfloat16 with a gradient that is faster on TPUs."""
+    if keras.backend.standardize_dtype(x.dtype) != "bfloat16":
+        return ops.gelu(x, approximate)
+    return gelu_tanh(x) if approximate else gelu_erf(x)
+
+
 def gelu_tanh(x):
     """GELU in its tanh form, [...] -> [...], computed in float32 for any input type.
 
@@ -69,9 +76,7 @@ def _elementwise(value, slope, x):
     def function(x):
         def gradient(*arguments, upstream=None):
             upstream = arguments[0] if upstream is None else upstream  # a keyword on PyTorch
-            return ops.cast(
-                ops.cast(upstream, "float32") * slope(ops.cast(x, "float32")), x.dtype
-            )
+            return ops.cast(ops.cast(upstream, "float32") * slope(ops.cast(x, "float32")), x.dtype)
 
         return ops.cast(value(ops.cast(x, "float32")), x.dtype), gradient
 

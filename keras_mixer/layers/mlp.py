@@ -3,10 +3,9 @@
 from functools import partial
 
 import keras
-from keras import ops
 
 from keras_mixer._checks import check_whole
-from keras_mixer.layers.gradients import gelu_erf, gelu_tanh
+from keras_mixer.layers import gradients
 
 GELUS = {"tanh": True, "erf": False}  # name -> the `approximate` of keras.ops.gelu
 
@@ -42,9 +41,7 @@ class Mlp(keras.layers.Layer):
         self.kernel_initializer = kernel_initializer
         if isinstance(kernel_initializer, keras.initializers.Initializer):
             self.kernel_initializer = keras.initializers.serialize(kernel_initializer)
-        self.activation = partial(ops.gelu, approximate=GELUS[gelu])
-        if self.compute_dtype == "bfloat16":  # the same, with a faster gradient on a TPU
-            self.activation = {"tanh": gelu_tanh, "erf": gelu_erf}[gelu]
+        self.activation = partial(gradients.gelu, approximate=GELUS[gelu])
 
     def build(self, input_shape):
         def dense(units, name):

@@ -26,6 +26,7 @@ from keras import ops
 
 from keras_mixer.images import Preprocessing
 from keras_mixer.layers import LayerNorm, PatchEmbed, Residual, tokens_first_by_default
+from keras_mixer.layers.gradients import gelu
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, pytorch
 
@@ -83,7 +84,7 @@ class GMlpBlock(Residual):
                 f"even; got {hidden_dim}."
             )
         self.hidden_dim = hidden_dim
-        self.activation = partial(ops.gelu, approximate=False)
+        self.activation = partial(gelu, approximate=False)
 
     def build(self, input_shape):
         batch, tokens, width = input_shape

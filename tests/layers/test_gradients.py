@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_mixer.layers import LayerNorm
-from keras_mixer.layers.gradients import gelu_tanh, norm_dense
+from keras_mixer.layers import Affine, LayerNorm, LayerScale
+from keras_mixer.layers.folding import affine_dense, affine_tokens_scale, dense_scale
+from keras_mixer.layers.gradients import gelu, gelu_erf, gelu_tanh, norm_dense
 from keras_mixer.models.mlp_mixer import MixerBlock
+from keras_mixer.models.res_mlp import ResMlpBlock
 from tests.cases import randomised
 
 
@@ -35,10 +37,43 @@ def assert_near(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("size", [0.1, 3, 30])
-def test_gelu_and_its_gradient(size):
+@pytest.mark.parametrize("function", [gelu_tanh, gelu_erf])
+def test_gelu_and_its_gradient(function, size):
     x = size * values(64, 8)
-    expected = gradients(lambda x: ops.gelu(x, approximate=True), x)
-    assert_near(gradients(gelu_tanh, x), expected, 3e-6)  # float32 rounding
+    expected = gradients(partial(ops.gelu, approximate=function is gelu_tanh), x)
+    assert_near(gradients(function, x), expected, 3e-6)  # float32 rounding
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_in_bfloat16_gelu_is_that_of_float32_rounded_once(approximate):
+    x = ops.cast(3 * values(64, 8), "bfloat16")
+    exact = np.asarray(ops.gelu(ops.cast(x, "float32"), approximate=approximate))
+    error = np.abs(np.asarray(ops.cast(gelu(x, approximate), "float32")) - exact)
+    # Half of a last digit of 8 bits; far below zero, float32's rounding of 1 - erf, times x.
+    assert np.all(error <= 2**-8 * np.abs(exact) + 1e-6)
+
+
+def test_scales_and_shifts_in_a_product_and_their_gradients():
+    shape = (5, 3, 12)  # [S, B, C]
+    affine, scale = Affine(), LayerScale(0.1)
+    over_channels, over_tokens = keras.layers.Dense(12), keras.layers.Dense(5)
+    for layer, of in ((affine, 12), (scale, 12), (over_channels, 12), (over_tokens, 5)):
+        layer.build((None, of))
+        randomised(layer)
+
+    def across_tokens(x):
+        y = ops.transpose(affine(x), (1, 2, 0))
+        return scale(ops.transpose(over_tokens(y), (2, 0, 1)))
+
+    x = values(*shape)
+    for function, layers, expected in (
+        (affine_dense, (affine, over_channels), lambda x: over_channels(affine(x))),
+        (dense_scale, (over_channels, scale), lambda x: scale(over_channels(x))),
+        (affine_tokens_scale, (affine, over_tokens, scale), across_tokens),
+    ):
+        weights = [w.value for layer in layers for w in layer.weights]
+        found = gradients(lambda x, f=function, of=layers: f(x, *of), x, weights=weights)
+        assert_near(found, gradients(expected, x, weights=weights), 2e-6)  # float32 rounding
 
 
 @pytest.mark.parametrize("mean", [0, 10])
@@ -111,10 +146,11 @@ def test_in_16_bits_a_norm_in_a_product_is_as_good_as_before_it(mean):
 @pytest.mark.parametrize("drop_path_rate", [0, 0.5])
 @pytest.mark.parametrize("remat", [False, True, "nested"])
 @pytest.mark.parametrize("tokens_first", [False, True])
-def test_a_block_is_one_function_in_all_its_forms(tokens_first, remat, drop_path_rate):
+@pytest.mark.parametrize("kind", [partial(MixerBlock, 6, 20), partial(ResMlpBlock, 20, 0.1)])
+def test_a_block_is_one_function_in_all_its_forms(kind, tokens_first, remat, drop_path_rate):
     def made(**arguments):
         keras.utils.set_random_seed(0)
-        block = MixerBlock(6, 20, drop_path_rate, **arguments)
+        block = kind(drop_path_rate, **arguments)
         block.build((None, 5, 8))
         return randomised(block)
 

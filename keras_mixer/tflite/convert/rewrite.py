@@ -21,11 +21,10 @@ from keras_mixer.layers import (
     DropPath,
     ImagePreprocessing,
     LayerNorm,
-    Mlp,
     PatchEmbed,
     Residual,
 )
-from keras_mixer.layers.mlp import GELUS
+from keras_mixer.layers.gradients import gelu
 from keras_mixer.tflite.convert.graph import Graph, having
 
 INACTIVE = images.INACTIVE | {DropPath}  # layers whose output is their input in inference
@@ -87,17 +86,9 @@ def _(layer: LayerNorm, arithmetic):
 
 
 @deployed.register
-def _(layer: Mlp, arithmetic):
-    gelu = partial(ops.gelu, approximate=GELUS[layer.gelu])  # bfloat16 has its own
-    forms = {"batch_first": {"activation": gelu}}
-    if arithmetic == "integer":
-        forms["gelu_in_steps"] = {"activation": gelu_in_steps}
-    return forms
-
-
-@deployed.register
 def _(layer: Residual, arithmetic):
-    return {"batch_first": {"tokens_first": False}}
+    activation = deployed.dispatch(object)(layer, arithmetic)  # that some blocks have themselves
+    return {"batch_first": {"tokens_first": False}, **activation}
 
 
 @deployed.register
@@ -108,8 +99,8 @@ def _(layer: PatchEmbed, arithmetic):
 
 
 def is_gelu(activation):
-    """Whether an activation is Keras's GELU, in either form."""
-    return getattr(activation, "func", activation) in (keras.activations.gelu, ops.gelu)
+    """Whether an activation is Keras's GELU or ours, in either form."""
+    return getattr(activation, "func", activation) in (keras.activations.gelu, ops.gelu, gelu)
 
 
 def gelu_in_steps(x, approximate=True):
