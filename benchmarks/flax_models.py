@@ -149,7 +149,7 @@ def g_mlp_block(x, weights):
     y = layer_norm(x, weights["norm"])
     y = gelu(dense(y, weights["expand"]), approximate=False)
     u, v = jnp.split(y, 2, axis=-1)
-    v = across_tokens(layer_norm(v, weights["gate_norm"], GATE_EPSILON), weights["gate_dense"])
+    v = across_tokens(layer_norm(v, weights["gate_norm"], GATE_EPSILON), weights["token_dense"])
     return x + dense(u * v, weights["project"])
 
 
@@ -166,7 +166,7 @@ def g_mlp_weights(tokens, *, patch_size, width, depth, hidden_dim):
         "norm": _norm(width),
         "expand": _dense(width, hidden_dim),
         "gate_norm": _norm(hidden_dim // 2),
-        "gate_dense": _dense(tokens, tokens),
+        "token_dense": _dense(tokens, tokens),
         "project": _dense(hidden_dim // 2, width),
     }
     return {

@@ -123,10 +123,9 @@ def load_litert(file, threads):
 # ------------------------------------------------------------------------------------------ PyTorch
 
 
-def torch_model(folder, weights="timm.safetensors", dtype="float32"):
-    """timm's Mixer of the same sizes, with the same weights and the same GELU."""
+def timm_mlp_mixer():
+    """The module `timm.models.mlp_mixer`."""
     import torch
-    from safetensors.torch import load_file
 
     try:
         import torchvision  # noqa: F401
@@ -135,10 +134,18 @@ def torch_model(folder, weights="timm.safetensors", dtype="float32"):
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    from timm.models.mlp_mixer import MlpMixer
+    from timm.models import mlp_mixer
+
+    return mlp_mixer
+
+
+def torch_model(folder, weights="timm.safetensors", dtype="float32"):
+    """timm's Mixer of the same sizes, with the same weights and the same GELU."""
+    import torch
+    from safetensors.torch import load_file
 
     sizes = json.loads((folder / "sizes.json").read_text())
-    model = MlpMixer(
+    model = timm_mlp_mixer().MlpMixer(
         num_classes=sizes["classes"],
         img_size=sizes["image_size"],
         patch_size=sizes["patch_size"],

@@ -17,7 +17,8 @@ from benchmarks import (
     arm,
     edge,
     edge_plot,
-    flax_mixer,
+    flax_models,
+    gpu,
     input_pipeline,
     measure,
     peers,
@@ -248,12 +249,12 @@ def state(process):
     return found
 
 
-def flattened(weights, prefix=""):
-    """Nested weights of the Flax model -> arrays by the names of its checkpoints."""
+def flattened(weights, prefix="", block="MixerBlock_"):
+    """Nested weights of a Flax program -> arrays by the names of a checkpoint."""
     for name, value in weights.items():
         if name == "blocks":
-            for i, block in enumerate(value):
-                yield from flattened(block, f"MixerBlock_{i}/")
+            for i, inner in enumerate(value):
+                yield from flattened(inner, f"{block}{i}/")
         elif isinstance(value, dict):
             yield from flattened(value, f"{prefix}{name}/")
         else:
@@ -263,27 +264,92 @@ def flattened(weights, prefix=""):
 def test_what_tpu_estimates_compares_with_is_the_official_network(monkeypatch):
     sizes = {"patch_size": 4, "width": 16, "depth": 2, "token_mlp_dim": 6, "channel_mlp_dim": 20}
     random = np.random.default_rng(0)
-    shapes = flax_mixer.parameters(8, **sizes)
+    shapes = flax_models.parameters("mlp_mixer", 8, **sizes)
     weights = jax.tree.map(lambda s: random.normal(size=s.shape).astype(np.float32) / 3, shapes)
     image = random.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
     expected = oracles.official_mlp_mixer(dict(flattened(weights)), image.astype(float))
 
     def logits():  # of a new function each time, or JAX takes the program with the other HALF
-        return np.asarray(jax.jit(partial(flax_mixer.mlp_mixer))(weights, image), float)
+        return np.asarray(jax.jit(partial(flax_models.mlp_mixer))(weights, image), float)
 
     half = logits()
-    monkeypatch.setattr(flax_mixer, "HALF", np.float32)
+    monkeypatch.setattr(flax_models, "HALF", np.float32)
     full = logits()
     largest = np.abs(expected).max()
     assert np.abs(full - expected).max() < 1e-5 * largest  # float32 rounding
     assert 1e-4 * largest < np.abs(half - expected).max() < 0.1 * largest  # it was in bfloat16
 
 
-@pytest.mark.parametrize("name", ["MixerS32", "MixerB16"])
+TINY = {
+    "res_mlp": {"patch_size": 4, "width": 16, "depth": 2, "channel_mlp_dim": 20, "layer_scale": 1},
+    "g_mlp": {"patch_size": 4, "width": 16, "depth": 2, "hidden_dim": 20},
+}
+FLAX_NAMES = {"scale": "gamma", "bias": "beta"}  # of a norm's weights, and Keras's
+
+
+@pytest.mark.parametrize("architecture", TINY)
+def test_the_other_flax_programs_are_the_networks_of_our_models(architecture, monkeypatch):
+    network, _ = flax_models.NETWORKS[architecture]
+    builder = {"res_mlp": keras_mixer.ResMlp, "g_mlp": keras_mixer.GMlp}[architecture]
+    sizes, random = TINY[architecture], np.random.default_rng(0)
+    shapes = flax_models.parameters(architecture, 8, **sizes)
+    weights = jax.tree.map(lambda s: random.normal(size=s.shape).astype(np.float32) / 3, shapes)
+    model = builder(**sizes, input_shape=(8, 8, 3), classifier_activation=None)
+    paths = {weight.path: weight for weight in model.weights}
+    for path, value in flattened(weights, block="block_"):
+        layer, _, name = path.rpartition("/")
+        if "norm" in layer:
+            path = f"{layer}/{FLAX_NAMES.get(name, name)}"
+        paths.pop(path).assign(value)
+    assert not paths
+    image = random.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
+    expected = model.predict(image, verbose=0)
+    half = np.asarray(jax.jit(partial(network))(weights, image), float)
+    monkeypatch.setattr(flax_models, "HALF", np.float32)
+    full = np.asarray(jax.jit(partial(network))(weights, image), float)
+    largest = np.abs(expected).max()
+    assert np.abs(full - expected).max() < 1e-5 * largest  # float32 rounding
+    assert 1e-4 * largest < np.abs(half - expected).max() < 0.1 * largest  # it was in bfloat16
+
+
+@pytest.mark.parametrize("name", ["MixerS32", "MixerB16", "ResMlpS24", "GMlpS"])
 def test_it_has_the_parameters_of_the_model(name):
     builder = getattr(keras_mixer, name)
-    shapes = jax.tree.leaves(flax_mixer.parameters(224, **builder.sizes))
-    assert sum(np.prod(s.shape) for s in shapes) == builder.params
+    shapes = flax_models.parameters(builder.architecture.name, 224, **builder.sizes)
+    assert sum(np.prod(s.shape) for s in jax.tree.leaves(shapes)) == builder.params
+
+
+def test_the_models_with_a_flax_program_are_estimated():
+    assert set(tpu_estimates.ARCHITECTURES) == set(flax_models.NETWORKS)
+    assert {"MixerS16", "ResMlpS24", "GMlpS"} <= {*tpu_estimates.models()}
+
+
+@pytest.mark.parametrize("model", ["ResMlpS24", "GMlpS"])
+def test_a_train_step_takes_no_more_cycles_than_plain_flax(model):
+    rows = [row for key, row in tpu_estimates.table().items() if key[::2] == (model, "train")]
+    assert {row["tpu"] for row in rows} == set(tpu_estimates.TPUS)
+    assert max(float(row["ratio"]) for row in rows) <= 1
+
+
+def test_the_gpu_benchmark_has_the_sizes_of_the_models():
+    for name, (builder, sizes) in gpu.MODELS.items():
+        model = getattr(keras_mixer, name)
+        assert sizes == model.sizes
+        assert getattr(keras_mixer, builder).architecture is model.architecture
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    rows = gpu.main(tiny=True)
+    assert len(rows) == 18
+    kinds = {(row["model"], row["step"], row["candidate"]) for row in rows}
+    assert len(kinds) == len(rows)
+    assert {row["model"] for row in rows} == set(gpu.TINY)
+    assert all(float(row["median_ms"]) > 0 for row in rows)
+    assert {row["device"] for row in rows} == {measure.machine()}
+    assert {row["ratio"] for row in rows if row["candidate"].startswith("timm")} == {1}
+    assert not [*tmp_path.iterdir()]
 
 
 def test_what_preflight_says_of_its_estimates_is_in_the_table():
