@@ -67,6 +67,7 @@ class Architecture:
         imagenet: What `weights="imagenet"` means: names of releases for the 1,000 classes of
             ImageNet, of which a builder takes the first that it has.
         input_shape: Of an image, when nothing else is said.
+        padded_stem: Whether the stem is a convolution that pads images.
 
     Attributes:
         name: The body's name. A model carries it, and a saved model remembers it.
@@ -84,6 +85,7 @@ class Architecture:
         head_initializer: str | keras.Initializer = "zeros",
         imagenet: Sequence[str] = ("imagenet1k",),
         input_shape: tuple[int, ...] = (224, 224, 3),
+        padded_stem: bool = False,
     ):
         self.name = body.__name__
         self.body = body
@@ -94,6 +96,7 @@ class Architecture:
         self.parameters = parameters
         self.imagenet = imagenet
         self.input_shape = input_shape
+        self.padded_stem = padded_stem
         self.variants = {}
         _, *keywords = inspect.signature(body).parameters.values()
         self.sizes = [p for p in keywords if p.default is p.empty]
@@ -376,10 +379,13 @@ def _for_channels(channels, preprocessing, checkpoint, builder):
         return preprocessing  # an error of the first layer's
     grey = preprocessing.grey()
     checkpoint.sum_channels(preprocessing, grey)
+    scores = "the scores that it had with three equal channels"
+    if builder.architecture.padded_stem and np.size(preprocessing.mean) > 1:
+        scores = f"nearly {scores}: around an image the stem adds the mean, here of all channels"
     warnings.warn(
         f"{who}: {checkpoint} is for images in colour. The stem's three channels are summed, so a "
-        "grey image gets the scores that it had with three equal channels. Images are normalised "
-        f"by mean {grey.mean:.4g} and deviation {grey.std:.4g}.",
+        f"grey image gets {scores}. Images are normalised by mean {grey.mean:.4g} and deviation "
+        f"{grey.std:.4g}.",
         stacklevel=4,
     )
     return grey

@@ -389,6 +389,7 @@ HIRE_MLP = Architecture(
     preprocessing=PREPROCESSING,
     parameters=parameters,
     head_initializer=NORMAL,
+    padded_stem=True,
 )
 
 
