@@ -84,7 +84,9 @@ class S2MlpBlock(Residual):
 
     def mix_tokens(self, x):
         mlp = self.spatial_mlp
-        return self.spatial_norm(mlp.project(self.shift(mlp.activation(mlp.expand(x)))))
+        with keras.name_scope(mlp.name):
+            x = mlp.project(self.shift(mlp.activation(mlp.expand(x))))
+        return self.spatial_norm(x)
 
     def mix_channels(self, x):
         return self.channel_norm(self.channel_mlp(x))
