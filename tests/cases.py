@@ -179,8 +179,7 @@ CASES = [
         shallow={"depths": (1, 2)},
     ),
 ]
-# By name, as in `CASE["mlp_mixer"]`.
-CASE = {case.architecture: case for case in CASES}
+BY_NAME = {case.architecture: case for case in CASES}
 TILED = [case for case in CASES if case.resized == "tiles"]
 ISOTROPIC = [case for case in CASES if "depth" in case.shallow]
 WITH_LAYOUTS = [case for case in CASES if ARCHITECTURES[case.architecture].layouts]

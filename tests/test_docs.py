@@ -13,7 +13,7 @@ import keras_mixer
 from benchmarks.arm import WITH_FLOAT16
 from keras_mixer import cli, training
 from keras_mixer.tflite import RECIPES
-from tests.cases import CASES
+from tests.cases import BY_NAME
 from tests.conftest import ROOT
 from tests.marks import slow
 from tests.pictures import class_folders, encoded, noise
@@ -182,7 +182,7 @@ def test_the_commands_of_a_page_run_after_quickstart(page, here, quickstarted):
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_on_deployment_run(here, tmp_path):
-    mixer = next(case for case in CASES if case.architecture == "mlp_mixer")
+    mixer = BY_NAME["mlp_mixer"]
     mixer.trained(classes=2).save(tmp_path / "model.keras")
     class_folders(tmp_path / "test")
     class_folders(tmp_path / "pictures")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import keras_mixer
-from tests.cases import CASES
+from tests.cases import BY_NAME
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 
 
 def test_features_are_what_lies_on_the_way(case):

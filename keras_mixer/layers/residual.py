@@ -133,7 +133,8 @@ class Residual(keras.layers.Layer):
 
     def _rematerialised(self, function):
         """`keras.remat(function)`, which updates the statistics of batch norms only once."""
-        updated = [v for v in self.non_trainable_variables if not _is_seed(v)]
+        drawn = {id(v) for v in self.drop_path.variables}  # of which nothing is drawn within
+        updated = [v for v in self.non_trainable_variables if id(v) not in drawn]
         if not updated:
             return keras.remat(function)
         # TensorFlow finds the gradients of the variables that are read within. JAX has their values
@@ -172,10 +173,6 @@ class Residual(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-
-def _is_seed(variable):
-    return variable.path.endswith("seed_generator_state")
 
 
 def _inside(layer, prefix=""):

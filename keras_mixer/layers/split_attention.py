@@ -62,9 +62,8 @@ class SplitAttention(keras.layers.Layer):
         weights = self.excite(self.activation(self.squeeze(mean)))
         weights = ops.softmax(ops.reshape(weights, (-1, count, channels)), axis=1)
         weights = ops.split(ops.reshape(weights, (-1, 1, count, channels)), count, axis=2)
-        return sum(w * x for w, x in zip(weights[1:], branches[1:], strict=True)) + (
-            weights[0] * branches[0]
-        )
+        first, *others = (w * x for w, x in zip(weights, branches, strict=True))
+        return sum(others, first)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

@@ -9,11 +9,11 @@ from keras_mixer.models import ARCHITECTURES
 from keras_mixer.weights import Checkpoint, files
 from keras_mixer.weights.checkpoint import layouts_of
 from keras_mixer.weights.names import named_weights
-from tests.cases import CASES, ISOTROPIC, TILED, WITH_LAYOUTS
+from tests.cases import BY_NAME, ISOTROPIC, TILED, WITH_LAYOUTS
 from tests.weights import official
 from tests.weights.unchanged import unchanged
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 HALF = {"patch_size": 4, "width": 24, "depth": 2, "token_mlp_dim": 20, "channel_mlp_dim": 48}
 
 

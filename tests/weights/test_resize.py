@@ -9,10 +9,10 @@ import pytest
 import keras_mixer
 from keras_mixer import data, training
 from keras_mixer.weights.resize import Interpolation
-from tests.cases import CASES, TILED, randomised
+from tests.cases import BY_NAME, CASES, TILED, randomised
 from tests.pictures import SHARED
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 TOLERANCE = 1e-5  # float32 in two orders of summation, relative to the largest value
 
 

@@ -128,12 +128,12 @@ def test_layers_that_are_kept_compute_in_float(recipe):
     assert np.abs(everything - floats).max() < 1e-5
 
 
-@pytest.mark.cases([case for case in CASES if not ARCHITECTURES[case.architecture].padded_stem])
 def test_what_can_go_into_a_neighbour_s_weights_is_not_computed(case):
     plain = inspect(tiny_file(case=case)).counts
     pixels = case.trained(classifier_activation=None, include_preprocessing=True)
     content = convert(pixels)
-    assert inspect(content).counts == plain  # the rescaling of pixels is in the stem
+    if not ARCHITECTURES[case.architecture].padded_stem:  # around an image there are zeros
+        assert inspect(content).counts == plain  # the rescaling of pixels is in the stem
     image = np.random.default_rng(0).integers(0, 256, case.images().shape[1:]).astype(np.float32)
     expected = np.asarray(pixels(image[None]))[0]
     assert np.abs(expected).max() > 0.1
