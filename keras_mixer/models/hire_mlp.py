@@ -75,6 +75,8 @@ class RegionMlp(keras.layers.Layer):
 
     def build(self, input_shape):
         *outer, channels = input_shape
+        padded = list(input_shape)  # a map may be smaller than a region
+        padded[self.axis] += -padded[self.axis] % self.size
         window = (self.size, 1) if self.axis == 1 else (1, self.size)
         hidden = *outer, channels // 2
         dense = partial(keras.layers.Dense, kernel_initializer=NORMAL)
@@ -86,7 +88,7 @@ class RegionMlp(keras.layers.Layer):
             return layer
 
         self.squeeze = built(
-            *(keras.layers.Conv2D, "squeeze", input_shape, channels // 2, window, window),
+            *(keras.layers.Conv2D, "squeeze", tuple(padded), channels // 2, window, window),
             use_bias=False,
             kernel_initializer=NORMAL,
             data_format="channels_last",

@@ -403,5 +403,7 @@ def test_a_saved_model_remembers_its_architecture(case, tmp_path):
     if case.resized:
         height, width, _ = again.input_shape[1:]
         copies.append(keras_mixer.resize(again, (2 * height, 2 * width)))
+    if layouts:  # an early file says nothing: the names of weights tell
+        again.get_layer("preprocessing").architecture = None
     for model in copies:
         assert layouts_of(model) is layouts

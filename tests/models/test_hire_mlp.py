@@ -7,6 +7,8 @@ from safetensors.numpy import save_file
 
 import keras_mixer
 from keras_mixer.models.hire_mlp import EVALUATION, HIRE_MLP, RegionMlp, circular
+from tests import oracles
+from tests.cases import randomised
 from tests.conftest import ROOT
 
 TOLERANCE = 1e-5  # float32 in another order of summation, relative to the largest logit
@@ -78,6 +80,19 @@ def test_a_cell_reaches_its_region_and_no_other(axis):
     moved = np.any(keras.ops.convert_to_numpy(layer(image)) != before, axis=(0, 3))
     cells = np.argwhere(moved if axis == 1 else moved.T)
     assert {tuple(cell) for cell in cells.tolist()} == {(i, 4) for i in range(3, 7)}
+
+
+@pytest.mark.parametrize("size", [(3, 3), (7, 100), (33, 5), (47, 64)])
+def test_it_takes_images_of_any_size_as_the_oracle_does(size):
+    model = randomised(
+        keras_mixer.HireMlp(
+            **OFFICIAL | {"input_shape": (*size, 3), "classes": 7}, classifier_activation=None
+        )
+    )
+    images = np.random.default_rng(1).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
+    weights = {w.path: keras.ops.convert_to_numpy(w).astype(np.float64) for w in model.weights}
+    expected = oracles.hire_mlp(weights, images.astype(np.float64))
+    assert np.abs(model(images) - expected).max() < TOLERANCE * np.abs(expected).max()
 
 
 def test_its_released_weights_are_evaluated_as_their_authors_do():

@@ -361,6 +361,7 @@ def within(model, depth=1):
     return model
 
 
+@pytest.mark.cases(WITH_LAYOUTS)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_model_that_only_wraps_ours_is_saved_and_loaded_as_ours(case, depth, tmp_path):
     for layout in layouts_of(case.tiny()):
@@ -478,6 +479,7 @@ def test_what_is_no_built_model_is_an_error(function, model):
         function(model, "x.npz")
 
 
+@pytest.mark.cases(TILED)
 def test_as_many_tokens_in_a_grid_of_another_shape_are_warned_of(case, tmp_path):
     model = case.trained()  # of 4 x 8 tokens
     model.save(tmp_path / "model.keras")
