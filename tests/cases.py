@@ -115,11 +115,11 @@ CASES = [
             patch_size=4,
             width=24,
             depth=2,
-            token_mlp_dim=10,
-            channel_mlp_dim=24,
+            token_mlp_dim=20,
+            channel_mlp_dim=48,
         ),
         oracle=oracles.g_mixer,
-        timm={"mlp_ratio": (20 / 24, 2), "mlp_layer": "GluMlp", "act_layer": "SiLU"},
+        timm={"mlp_ratio": (40 / 24, 4), "mlp_layer": "GluMlp", "act_layer": "SiLU"},
         timm_names={"gmixer_24_224": keras_mixer.GMixer24},
     ),
     Case(
@@ -166,7 +166,7 @@ CASES = [
         architecture="hire_mlp",
         tiny=small(
             keras_mixer.HireMlp,
-            widths=(8, 16),
+            widths=(16, 24),
             depths=(2, 3),
             regions=(4, 3),
             shift_cycles=(2, 3),
