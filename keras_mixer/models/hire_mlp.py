@@ -30,7 +30,7 @@ import numpy as np
 from keras import ops
 
 from keras_mixer.images import IMAGENET, Preprocessing
-from keras_mixer.layers import Level, Mlp, Residual, SplitAttention, drop_path_rates
+from keras_mixer.layers import Dense, Level, Mlp, Residual, SplitAttention, drop_path_rates
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, pytorch
 from keras_mixer.weights.layouts import Conversion, MisfitError, Rule, permuted, single
@@ -79,7 +79,7 @@ class RegionMlp(keras.layers.Layer):
         padded[self.axis] += -padded[self.axis] % self.size
         window = (self.size, 1) if self.axis == 1 else (1, self.size)
         hidden = *outer, channels // 2
-        dense = partial(keras.layers.Dense, kernel_initializer=NORMAL)
+        dense = partial(Dense, kernel_initializer=NORMAL)
 
         def built(kind, name, shape, *arguments, **options):
             layer = kind(*arguments, dtype=self.dtype_policy, name=name, **options)
@@ -162,7 +162,7 @@ class HireBlock(Residual):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        dense = partial(keras.layers.Dense, width, kernel_initializer=NORMAL)
+        dense = partial(Dense, width, kernel_initializer=NORMAL)
         attention = partial(SplitAttention, kernel_initializer=NORMAL)
         self.spatial_norm = self.sublayer(BATCH_NORM, "spatial_norm", input_shape)
         for axis, name in (1, "height_mlp"), (2, "width_mlp"):

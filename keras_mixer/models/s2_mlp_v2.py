@@ -31,6 +31,7 @@ from keras import ops
 
 from keras_mixer.images import IMAGENET, Preprocessing
 from keras_mixer.layers import (
+    Dense,
     LayerNorm,
     Level,
     Mlp,
@@ -70,7 +71,7 @@ class S2MlpV2Block(Residual):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        dense = partial(keras.layers.Dense, kernel_initializer="lecun_normal")
+        dense = partial(Dense, kernel_initializer="lecun_normal")
         self.spatial_norm = self.sublayer(LayerNorm, "spatial_norm", input_shape, EPSILON)
         self.spatial_expand = self.sublayer(dense, "spatial_expand", input_shape, 3 * width)
         self.shift = self.sublayer(SpatialShift, "shift", input_shape)
