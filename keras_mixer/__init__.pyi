@@ -13,6 +13,7 @@ from keras_mixer import tflite as tflite
 from keras_mixer import tpu as tpu
 from keras_mixer import training as training
 from keras_mixer import weights as weights
+from keras_mixer.complexity import count_macs as count_macs
 from keras_mixer.imagenet import decode_predictions as decode_predictions
 from keras_mixer.imagenet import preprocess_input as preprocess_input
 from keras_mixer.images import Preprocessing as Preprocessing

@@ -241,9 +241,11 @@ def test_the_accuracies_of_other_image_sizes_are_the_measured_ones():
 def test_the_models_of_readme_are_the_package_s():
     found = table("README.md", "model", "parameters")
     assert [row[0] for row in found] == keras_mixer.list_models()
-    for name, parameters, weights, published in found:
+    for name, parameters, gmacs, weights, published in found:
         builder = getattr(keras_mixer, name)
         assert (parameters, weights) == (f"{builder.params:,}", ", ".join(builder.releases))
+        assert gmacs == f"{builder.macs / 1e9:.2f}"
+        assert not isinstance(builder.top1, float) or published.startswith(str(builder.top1))
         of = re.findall(r"\d+\.\d+ \((\w+)", published)
         assert of == [release for release in builder.releases if release in of], name
 

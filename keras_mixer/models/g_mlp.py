@@ -162,6 +162,7 @@ G_MLP = Architecture(
     preprocessing=PREPROCESSING,
     parameters=parameters,
     imagenet=("ra3_in1k",),
+    top1={"GMlpTi": 72.3, "GMlpS": 79.6, "GMlpB": 81.6},  # table 2
 )
 
 # timm's own training; it has released no other weights, and the authors none.

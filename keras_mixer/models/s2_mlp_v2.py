@@ -154,6 +154,7 @@ S2_MLP_V2 = Architecture(
     layouts=(),
     preprocessing=Preprocessing(MEAN, STD),
     parameters=parameters,
+    top1={"S2MlpV2Small7": 82.0, "S2MlpV2Medium7": 83.6},
 )
 
 # The paper's table 1, with the exact number of parameters with 1,000 classes.
