@@ -16,6 +16,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "Preprocessing",
+    "count_macs",
     "create_model",
     "data",
     "decode_predictions",
@@ -50,6 +51,7 @@ if Path(*sys.argv[:1]).name not in ("keras-mixer", "keras-mixer.exe"):
         raise ImportError(cure(_error)) from _error
 
     from keras_mixer import imagenet, layers, models, weights
+    from keras_mixer.complexity import count_macs
     from keras_mixer.imagenet import decode_predictions, preprocess_input
     from keras_mixer.images import Preprocessing, preprocessing
     from keras_mixer.loading import load_model

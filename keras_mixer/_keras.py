@@ -4,11 +4,14 @@ tests/test_keras.py fails first when an upgrade of Keras moves one of them.
 """
 
 import copy
+from contextlib import contextmanager
 
 import keras
 from keras import ops
 from keras.src.backend import AutocastScope
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.layers.layer import CallContext
 from keras.src.models.functional import Functional, operation_fn
 from keras.src.ops.core import Cast
 from keras.src.ops.nn import Gelu
@@ -29,6 +32,7 @@ __all__ = [
     "graph_of",
     "in_inference",
     "in_stateless_scope",
+    "in_training",
     "inner_layers",
     "is_quantised",
     "last_operation",
@@ -36,6 +40,7 @@ __all__ = [
 ]
 
 POLICY = "_dtype_policy"  # the attribute of a layer that holds its dtype policy
+CALL = "current_call_ctx"  # the global attribute that holds what layers within a call get
 ACTIVATIONS = "softmax", "sigmoid", "linear"  # of the scores of usual models
 
 
@@ -86,6 +91,23 @@ def activation_of(operation):
 def in_inference(operation):
     """The operation as a functional model calls it with `training=False`."""
     return operation_fn(operation, training=False)
+
+
+@contextmanager
+def in_training():
+    """A context in which layers are called with `training=True` unless told otherwise.
+
+    Within a layer's call Keras provides it; a function that is rematerialised is called once more
+    when that call is over.
+    """
+    before = global_state.get_global_attribute(CALL)
+    context = CallContext(entry_layer=None)
+    context.set_value("training", True)
+    global_state.set_global_attribute(CALL, context)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(CALL, before)
 
 
 def inner_layers(layer, recursive=True):

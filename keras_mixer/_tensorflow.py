@@ -14,6 +14,11 @@ def converter_error():
     return ConverterError
 
 
+def called(operation):
+    """The graph of the function that an operation of a graph calls, such as a PartitionedCall."""
+    return operation.graph._get_function(operation.get_attr("f").name).graph
+
+
 def reason_of(error):
     """Why the converter refused a model, in a sentence, from its error.
 

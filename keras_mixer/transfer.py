@@ -3,7 +3,7 @@
 import keras
 
 from keras_mixer._checks import check_model
-from keras_mixer.layers import Residual
+from keras_mixer.layers import Level, Residual
 
 
 def features(model: keras.Model) -> keras.Model:
@@ -33,12 +33,10 @@ def features(model: keras.Model) -> keras.Model:
             f"{_inside(layers.values())}"
         )
     last = layers["map"].output
-    # A pyramid has a layer `level_...` at the end of each earlier stage; a Mixer has none.
+    # A pyramid has a `Level` at the end of each stage. Patches divide a Mixer's image.
     levels = {
-        model.input.shape[1] // layer.output.shape[1]: layer.output
-        for name, layer in layers.items()
-        if name == "map" or name.startswith("level_")
-    }
+        layer.stride: layer.output for layer in layers.values() if isinstance(layer, Level)
+    } or {model.input.shape[1] // last.shape[1]: last}
     blocks = {
         name: _as_map(layer.output, last.shape[1:3], f"{name}_map")
         for name, layer in layers.items()

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from inspect import signature
 
 import keras
 import numpy as np
 
 import keras_mixer
+from keras_mixer.models import ARCHITECTURES
 from tests import oracles
 
 
@@ -21,7 +23,8 @@ class Case:
             what builders take.
         shallow: Sizes with which it has fewer blocks, for what takes long.
         oracle: Its forward pass in NumPy, from weights by path and images to logits, in float64.
-        grows: Whether there is a model with the same weights for larger images.
+        resized: How `resize` makes a model for larger images: `"tiles"`, `"rebuilt"` with the same
+            weights, or None where there is none.
         timm: What timm's `MlpMixer` takes besides sizes to be the tiny model, classes by name; None
             where timm has no such model.
         timm_names: Some of timm's models -> our builders.
@@ -31,7 +34,7 @@ class Case:
     tiny: partial
     oracle: Callable
     shallow: dict = field(default_factory=lambda: {"depth": 1})
-    grows: bool = True
+    resized: str | None = "tiles"
     timm: dict | None = None
     timm_names: dict = field(default_factory=dict)
 
@@ -112,11 +115,11 @@ CASES = [
             patch_size=4,
             width=24,
             depth=2,
-            token_mlp_dim=10,
-            channel_mlp_dim=24,
+            token_mlp_dim=20,
+            channel_mlp_dim=48,
         ),
         oracle=oracles.g_mixer,
-        timm={"mlp_ratio": (20 / 24, 2), "mlp_layer": "GluMlp", "act_layer": "SiLU"},
+        timm={"mlp_ratio": (40 / 24, 4), "mlp_layer": "GluMlp", "act_layer": "SiLU"},
         timm_names={"gmixer_24_224": keras_mixer.GMixer24},
     ),
     Case(
@@ -131,7 +134,7 @@ CASES = [
             backbone="mixer",
         ),
         oracle=oracles.ccs,
-        grows=False,
+        resized=None,
     ),
     Case(
         architecture="s2_mlp",
@@ -144,6 +147,7 @@ CASES = [
             norm="layer_norm",
         ),
         oracle=oracles.s2_mlp,
+        resized="rebuilt",
     ),
     Case(
         architecture="s2_mlp_v2",
@@ -155,13 +159,14 @@ CASES = [
             channel_mlp_ratio=2,
         ),
         oracle=oracles.s2_mlp_v2,
+        resized="rebuilt",
         shallow={"depths": (1, 1)},
     ),
     Case(
         architecture="hire_mlp",
         tiny=small(
             keras_mixer.HireMlp,
-            widths=(8, 16),
+            widths=(16, 24),
             depths=(2, 3),
             regions=(4, 3),
             shift_cycles=(2, 3),
@@ -170,6 +175,12 @@ CASES = [
             input_shape=(36, 56, 3),
         ),
         oracle=partial(oracles.hire_mlp, regions=(4, 3), strides=(2, 3), dilations=(2, 1)),
+        resized="rebuilt",
         shallow={"depths": (1, 2)},
     ),
 ]
+BY_NAME = {case.architecture: case for case in CASES}
+TILED = [case for case in CASES if case.resized == "tiles"]
+ISOTROPIC = [case for case in CASES if "depth" in case.shallow]
+WITH_LAYOUTS = [case for case in CASES if ARCHITECTURES[case.architecture].layouts]
+WITH_TOKENS_FIRST = [case for case in CASES if "tokens_first" in signature(case.tiny).parameters]

@@ -45,11 +45,13 @@ def short_garbage_collections():
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes a `case` runs for every architecture."""
+    """A test that takes a `case` runs for every architecture, or for those in its mark `cases`."""
     if "case" in metafunc.fixturenames:
         from tests.cases import CASES
 
-        metafunc.parametrize("case", CASES, ids=[case.architecture for case in CASES])
+        mark = metafunc.definition.get_closest_marker("cases")
+        cases = mark.args[0] if mark else CASES
+        metafunc.parametrize("case", cases, ids=[case.architecture for case in cases])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -153,16 +153,12 @@ def ccs(w, image):
     """Yu et al. 2021, eq. 6 and 7, in MLP-Mixer or in ResMLP, whichever the weights belong to."""
     x = patches(image, w, "stem")
     for i in range(blocks(w)):
-        kernel, channel_mlp = w[f"block_{i}/token_mixing/kernel"], f"block_{i}/channel_mlp"
-        if "norm/gamma" in w:
-            x = x + circulant(layer_norm(x, w, f"block_{i}/token_norm", 1e-6), kernel)
-            y = layer_norm(x, w, f"block_{i}/channel_norm", 1e-6)
-            x = x + mlp(y, w, channel_mlp, gelu_erf)
-        else:
-            y = circulant(affine(x, w, f"block_{i}/token_affine"), kernel)
-            x = x + w[f"block_{i}/token_scale/gamma"] * y
-            y = mlp(affine(x, w, f"block_{i}/channel_affine"), w, channel_mlp, gelu_erf)
-            x = x + w[f"block_{i}/channel_scale/gamma"] * y
+        y = norm_or_affine(x, w, f"block_{i}/token_norm")
+        y = circulant(y, w[f"block_{i}/token_mixing/kernel"])
+        x = x + w.get(f"block_{i}/token_scale/gamma", 1) * y
+        y = norm_or_affine(x, w, f"block_{i}/channel_norm")
+        y = mlp(y, w, f"block_{i}/channel_mlp", gelu_erf)
+        x = x + w.get(f"block_{i}/channel_scale/gamma", 1) * y
     return dense(norm_or_affine(x, w, "norm").mean(axis=1), w, "head")
 
 

@@ -46,9 +46,45 @@ def test_models_lists_exact_sizes(here, tmp_path):
     done = here("models", cwd=tmp_path)
     for name in keras_mixer.list_models():
         [row] = [line for line in done.stdout.splitlines() if f" {name} " in line]
-        assert f" {getattr(keras_mixer, name).params:,} " in row
+        builder = getattr(keras_mixer, name)
+        assert [f"{builder.params:,}", f"{builder.macs / 1e9:.2f}"] == row.partition(name)[
+            2
+        ].split()[:2]
     assert done.stderr == ""
-    assert "MixerS16" not in here("models", "*b16", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["*b16"], {"MixerB16", "CcsMixerB16"}),
+        (["--family", "g_mlp"], {"GMlpTi", "GMlpS", "GMlpB"}),
+        (["--family", "g_mlp", "--max-params", "20"], {"GMlpTi", "GMlpS"}),
+        (["--max-gmacs", "1.33"], {"MixerS32", "MixerTi4", "GMlpTi"}),
+        (["--family", "ccs", "--image-size", "224"], {"CcsMixerB16", "CcsResMlpS36"}),
+        (["*Wide", "--image-size", "240"], {"S2MlpWide"}),
+        (["Hire*y", "--image-size", "241"], {"HireMlpTiny"}),
+        (["MixerB*", "--image-size", "448"], {"MixerB16", "MixerB32"}),
+    ],
+)
+def test_models_are_listed_by_family_and_by_size(here, tmp_path, arguments, expected):
+    done = here("models", *arguments, cwd=tmp_path)
+    words = set(done.stdout.split())
+    assert words & {*keras_mixer.list_models()} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--family", "gmlp"], "'g_mlp'"),
+        (["no*"], "MixerS32"),
+        (["MixerB16", "--max-gmacs", "1"], "None of 1 models"),
+        (["MixerB16", "--image-size", "256"], "Leave out"),
+    ],
+)
+def test_models_that_are_not_there_are_an_error(here, tmp_path, arguments, said):
+    done = here("models", *arguments, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
 
 
 def test_export_writes_a_file_that_verify_confirms(here, quickstarted, held_out, tmp_path):

@@ -13,7 +13,7 @@ import keras_mixer
 from benchmarks.arm import WITH_FLOAT16
 from keras_mixer import cli, training
 from keras_mixer.tflite import RECIPES
-from tests.cases import CASES
+from tests.cases import BY_NAME
 from tests.conftest import ROOT
 from tests.marks import slow
 from tests.pictures import class_folders, encoded, noise
@@ -182,7 +182,7 @@ def test_the_commands_of_a_page_run_after_quickstart(page, here, quickstarted):
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_on_deployment_run(here, tmp_path):
-    mixer = next(case for case in CASES if case.architecture == "mlp_mixer")
+    mixer = BY_NAME["mlp_mixer"]
     mixer.trained(classes=2).save(tmp_path / "model.keras")
     class_folders(tmp_path / "test")
     class_folders(tmp_path / "pictures")
@@ -241,27 +241,48 @@ def test_the_accuracies_of_other_image_sizes_are_the_measured_ones():
 def test_the_models_of_readme_are_the_package_s():
     found = table("README.md", "model", "parameters")
     assert [row[0] for row in found] == keras_mixer.list_models()
-    for name, parameters, weights, published in found:
+    for name, parameters, gmacs, weights, published in found:
         builder = getattr(keras_mixer, name)
         assert (parameters, weights) == (f"{builder.params:,}", ", ".join(builder.releases))
+        assert gmacs == f"{builder.macs / 1e9:.2f}"
+        assert not isinstance(builder.top1, float) or published.startswith(str(builder.top1))
         of = re.findall(r"\d+\.\d+ \((\w+)", published)
         assert of == [release for release in builder.releases if release in of], name
 
 
+FAMILIES = {
+    **{"mlp_mixer": "Mixer", "res_mlp": "ResMLP", "hire_mlp": "Hire-MLP"},
+    **{"g_mlp": "gMLP", "g_mixer": "gMixer"},
+}
+
+
+def builder_family(name):
+    return getattr(keras_mixer, name).architecture.name
+
+
 def test_the_crops_of_released_weights_are_the_package_s():
-    found = {}
+    found = set()
     for name in keras_mixer.list_models():
         for release, file in getattr(keras_mixer, name).releases.items():
             p = file.preprocessing
-            family = "ResMLP" if name.startswith("ResMlp") else "Mixer"
-            models = name if release == "cifar10" else family
+            models = name if release == "cifar10" else FAMILIES[builder_family(name)]
             share = "all" if p.crop == "resize" else f"{p.crop_share:g}"
             interpolation = (
                 f"{p.interpolation}`, by Pillow" if p.library == "pillow" else p.interpolation
             )
-            found.setdefault((models, p.crop, share, interpolation), set()).add(release)
+            crop = p.crop, share, interpolation
+            found |= {(model, release, *crop) for model in [models.strip("`")]}
     rows = table("docs/models.md", "crop of released weights")
-    assert {tuple(row[1:]): set(row[0].split("`, `")) for row in rows} == found
+    listed = {
+        (model, release, *row[2:])
+        for row in rows
+        for release in row[0].split("`, `")
+        for model in row[1].split(", ")
+    }
+    assert found <= listed
+    for model, release, *crop in listed:  # a row of several models has the weights of all of them
+        assert any((model, *crop) == (f[0], *f[2:]) for f in found)
+        assert any((release, *crop) == (f[1], *f[2:]) for f in found)
     assert keras_mixer.preprocessing(keras_mixer.MixerTi4()).crop == "resize"
 
 
@@ -275,16 +296,16 @@ def test_readme_says_of_our_own_model_what_was_measured():
 
 
 def test_the_sizes_of_models_are_the_package_s():
-    listed = []
+    tables = {}  # architectures of the same sizes share a table
     for architecture in keras_mixer.models.ARCHITECTURES.values():
-        builders = {n: b for n, b in architecture.variants.items() if b.sizes}
-        sizes = [size.name.replace("_", " ") for size in architecture.sizes]
-        assert table("docs/models.md", "model", *sizes) == [
-            [name, *map(str, builder.sizes.values()), f"{builder.params:,}"]
-            for name, builder in builders.items()
-        ]
-        listed += builders
-    assert listed == keras_mixer.list_models()
+        sizes = tuple(size.name.replace("_", " ") for size in architecture.sizes)
+        tables.setdefault(sizes, []).extend(
+            [f"{name}", *map(str, builder.sizes.values()), f"{builder.params:,}"]
+            for name, builder in architecture.variants.items()
+            if builder.sizes
+        )
+    for sizes, rows in tables.items():
+        assert table("docs/models.md", "model", *sizes) == rows
 
 
 def test_every_release_is_explained():

@@ -21,6 +21,7 @@ SHARED = {
 MAY = {
     "__init__": {
         "_backend",
+        "complexity",
         "imagenet",
         "images",
         "layers",
@@ -35,6 +36,7 @@ MAY = {
     "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
     "models": {"images", "layers", "weights", "_keras", "_memory", "_runs", "_text"},
     "imagenet": {"images", "layers", "_arrays"},
+    "complexity": {"_tensorflow"},
     "transfer": {"layers", "_checks"},
     "visualize": {"layers", "_checks", "_extras"},
     "loading": {"imagenet", "models", "weights", "_runs"},
@@ -91,7 +93,10 @@ MAY = {
         *("web", "_accelerators", "_arrays", "_backend", "_files", "_quiet", "_runs", "_text"),
     },
 }
-TENSORFLOW = {"data", "_keras", "training", "_tensorflow", "tflite/convert", "tflite/reading"}
+TENSORFLOW = {
+    *("complexity", "data", "training", "tflite/convert", "tflite/reading"),
+    *("_keras", "_tensorflow"),
+}
 LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "tasks", "transfer", "weights"}
 READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine
 LIGHT = {"keras", "numpy", *READERS, *sys.stdlib_module_names}

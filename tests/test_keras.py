@@ -45,6 +45,13 @@ def test_the_graph_of_a_model_is_that_of_what_it_computes():
     assert _keras.graph_of(layers.Dense(2)) is None
 
 
+def test_layers_called_in_training_are_told_so():
+    dropout = layers.Dropout(0.5)
+    with _keras.in_training():
+        assert not np.all(dropout(np.ones((8, 8))))
+    assert np.all(dropout(np.ones((8, 8))))
+
+
 def test_the_calls_of_a_graph_are_in_order_with_arguments_and_outputs():
     model = functional()
     calls = [*_keras.calls_of(model)]

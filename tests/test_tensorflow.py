@@ -47,3 +47,14 @@ def test_the_converter_s_error_says_which_op_litert_lacks(op):
 
 def test_any_other_error_of_the_converter_is_quoted():
     assert _tensorflow.reason_of(ValueError(" out of memory\n")) == "out of memory"
+
+
+def test_the_function_that_an_operation_calls_is_found():
+    inner = tf.function(lambda x: tf.matmul(x, x), jit_compile=True)
+    outer = tf.function(lambda x: inner(x)).get_concrete_function(tf.TensorSpec((2, 2)))
+    [call] = [o for o in outer.graph.get_operations() if o.type.endswith("PartitionedCall")]
+    try:
+        graph = _tensorflow.called(call)
+    except AttributeError as error:
+        pytest.fail(f"{MEND} ({error})")
+    assert "MatMul" in [operation.type for operation in graph.get_operations()]

@@ -5,9 +5,9 @@ import pytest
 
 import keras_mixer
 from keras_mixer.visualize import paired_order
-from tests.cases import CASES
+from tests.cases import BY_NAME
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 
 
 def wave(frequency, phase=1):

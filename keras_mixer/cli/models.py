@@ -9,7 +9,7 @@ from rich.table import Table
 
 from keras_mixer._files import check_new, whole_file
 from keras_mixer._quiet import quiet
-from keras_mixer._text import printable
+from keras_mixer._text import did_you_mean, listed, printable
 from keras_mixer.cli.errors import is_mistake, report
 from keras_mixer.cli.options import (
     InputRange,
@@ -25,35 +25,92 @@ from keras_mixer.cli.output import beside, console, file_of, load
 
 def models(
     pattern: Annotated[str, typer.Argument(help="The names to list, such as 'Mixer*16'.")] = "*",
+    family: Annotated[
+        str | None, typer.Option(help="Only the models of an architecture, such as g_mlp.")
+    ] = None,
+    max_params: Annotated[
+        float | None, typer.Option(min=0, help="Only models of at most so many million parameters.")
+    ] = None,
+    max_gmacs: Annotated[
+        float | None,
+        typer.Option(min=0, help="Only models of at most so many billion multiplications."),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only models whose weights fit square images of this side."),
+    ] = None,
 ):
-    """List the models: sizes, parameters with 1,000 classes, and released weights."""
+    """List the models: parameters with 1,000 classes, cost, accuracy and released weights."""
     with quiet():
-        from keras_mixer.models import ARCHITECTURES, list_models
+        from keras_mixer.models import ARCHITECTURES, BUILDERS, list_models
 
+    if family is not None and family not in ARCHITECTURES:
+        hint = did_you_mean(family, ARCHITECTURES) or f"There are {', '.join(ARCHITECTURES)}."
+        raise ValueError(f"There is no architecture called {family!r}. {hint}")
     names = list_models(pattern)
     if not names:
         raise ValueError(
             f"No model's name matches {pattern!r}. There are {', '.join(list_models())}."
         )
-    for architecture in ARCHITECTURES.values():
-        builders = [builder for name, builder in architecture.variants.items() if name in names]
-        if builders:
-            console.print(_table(architecture, builders))
+    builders = [
+        builder
+        for builder in map(BUILDERS.get, names)
+        if family in (None, builder.architecture.name)
+        and (max_params is None or builder.params <= max_params * 1e6)
+        and (max_gmacs is None or builder.macs <= max_gmacs * 1e9)
+        and (image_size is None or _fits(builder.image_sizes, image_size))
+    ]
+    if not builders:
+        raise ValueError(
+            f"None of {len(names)} models is in the family, is as small and takes images of the "
+            "size that you ask for. Leave out one of the options."
+        )
+    console.print(_table(builders))
+    others = sorted({builder.top1[1] for builder in builders if isinstance(builder.top1, tuple)})
+    star = f" * also trained with {listed(others)}." if others else ""
+    console.print(
+        "GMACs: billion multiply-accumulate operations for an image. top-1: accuracy on "
+        f"ImageNet-1k in percent, as published.{star} images: the sides of square images that "
+        "weights fit, as they are or by keras_mixer.resize; 'k' stands for multiples."
+    )
 
 
-def _table(architecture, builders):
-    """The rows of an architecture's table; it fits 80 columns."""
+def _fits(sizes, side):
+    """Whether a builder's `image_sizes` have square images of a side."""
+    if sizes == "any":
+        return True
+    number, *multiples = sizes.split()
+    return side % int(number) == 0 if multiples else side == int(number)
+
+
+def _table(builders):
+    """A row for each model; it fits 80 columns."""
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("model", no_wrap=True)
-    for size in architecture.sizes:
-        table.add_column(size.name.replace("_", " "), justify="right")
-    table.add_column("parameters", justify="right", no_wrap=True)
+    for column in "family", "model":
+        table.add_column(column, no_wrap=True)
+    for column in "parameters", "GMACs", "top-1", "images":
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("released weights", min_width=12)
+    family = None
     for builder in builders:
-        sizes = map(str, builder.sizes.values())
-        releases = ", ".join(builder.releases)
-        table.add_row(builder.__name__, *sizes, f"{builder.params:,}", releases)
+        before, family = family, builder.architecture.name
+        table.add_row(
+            family if family != before else "",
+            builder.__name__,
+            f"{builder.params:,}",
+            f"{builder.macs / 1e9:.2f}",
+            _accuracy(builder.top1),
+            builder.image_sizes,
+            ", ".join(builder.releases),
+        )
     return table
+
+
+def _accuracy(top1):
+    """A builder's `top1` as a cell; a star stands for other images than ImageNet-1k's."""
+    if top1 is None:
+        return ""
+    return f"*{top1[0]:.1f}" if isinstance(top1, tuple) else f"{top1:.1f}"
 
 
 def predict(

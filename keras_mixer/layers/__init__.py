@@ -2,6 +2,7 @@
 
 from keras_mixer.layers.affine import Affine, LayerScale
 from keras_mixer.layers.circulant import Circulant
+from keras_mixer.layers.dense import Dense
 from keras_mixer.layers.drop_path import DropPath, drop_path_rates
 from keras_mixer.layers.gated_mlp import GatedMlp
 from keras_mixer.layers.level import Level
@@ -16,6 +17,7 @@ from keras_mixer.layers.split_attention import SplitAttention
 __all__ = [
     "Affine",
     "Circulant",
+    "Dense",
     "DropPath",
     "GatedMlp",
     "ImagePreprocessing",

@@ -18,8 +18,7 @@ class Circulant(keras.layers.Layer):
     Args:
         groups: Number of groups `G`, which divides the channels.
         fft: Whether to multiply in the frequency domain, in float32, instead of by matrices. The
-            result is the same up to rounding. On CPUs it is faster from some hundred tokens; TPUs
-            take ten times as long at 196. benchmarks/rewrites.py compares the two.
+            result is the same up to rounding. Its cost grows with N log N instead of N^2.
 
     Input shape: `[B, C, N]`, tokens last; `C` and `N` static.
     Output shape: the input's.

@@ -6,6 +6,7 @@ import keras
 
 from keras_mixer._checks import check_whole
 from keras_mixer.layers import gradients
+from keras_mixer.layers.dense import Dense
 
 GELUS = {"tanh": True, "erf": False}  # name -> the `approximate` of keras.ops.gelu
 
@@ -46,9 +47,7 @@ class Mlp(keras.layers.Layer):
     def build(self, input_shape):
         def dense(units, name):
             initializer = keras.initializers.get(self.kernel_initializer)  # each with its own seed
-            return keras.layers.Dense(
-                units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
-            )
+            return Dense(units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name)
 
         self.expand = dense(self.hidden_dim, "expand")
         self.expand.build(input_shape)

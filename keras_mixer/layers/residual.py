@@ -6,7 +6,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from keras_mixer._keras import inner_layers, is_quantised
+from keras_mixer._keras import in_training, inner_layers, is_quantised
 from keras_mixer.layers.drop_path import DropPath
 from keras_mixer.layers.gradients import norm_dense
 
@@ -118,7 +118,7 @@ class Residual(keras.layers.Layer):
         factors = [self.drop_path.draw(x) for _ in branches] if drops else []
         if self.remat == "nested" and training:
             *most, last = branches
-            branches = *map(keras.remat, most), last
+            branches = *map(self._rematerialised, most), last
 
         def mix(x, *factors):
             for branch, factor in zip_longest(branches, factors):
@@ -126,10 +126,34 @@ class Residual(keras.layers.Layer):
                 x = x + (y if factor is None else factor * y)
             return x
 
-        x = (keras.remat(mix) if self.remat and training else mix)(x, *factors)
+        x = (self._rematerialised(mix) if self.remat and training else mix)(x, *factors)
         if self.tokens_first:
             x = ops.transpose(x, (1, 0, 2))  # and back, which the next block undoes
         return x
+
+    def _rematerialised(self, function):
+        """`keras.remat(function)`, which updates the statistics of batch norms only once."""
+        drawn = {id(v) for v in self.drop_path.variables}  # of which nothing is drawn within
+        updated = [v for v in self.non_trainable_variables if id(v) not in drawn]
+        if not updated:
+            return keras.remat(function)
+        # TensorFlow finds the gradients of the variables that are read within. JAX has their values
+        # in a scope of the caller's, which the scope here would hide.
+        read = self.variables if keras.backend.backend() == "jax" else updated
+
+        def pure(*arguments):
+            values = [(v, v.value) for v in read]
+            with in_training(), keras.StatelessScope(values) as scope:
+                y = function(*arguments)
+            return y, [scope.get_current_value(v) for v in updated]
+
+        def call(*arguments):
+            y, values = keras.remat(pure)(*arguments)
+            for variable, value in zip(updated, values, strict=True):
+                variable.assign(value)
+            return y
+
+        return call
 
     def across_tokens(self, function, x):
         """Applies a function of [B, C, S] to each channel's tokens; `x` keeps its order of axes."""

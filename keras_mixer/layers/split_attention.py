@@ -1,5 +1,7 @@
 """Split attention: a weighted sum of several branches."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
@@ -33,6 +35,7 @@ class SplitAttention(keras.layers.Layer):
         self.kernel_initializer = kernel_initializer
         if isinstance(kernel_initializer, keras.initializers.Initializer):
             self.kernel_initializer = keras.initializers.serialize(kernel_initializer)
+        self.activation = partial(ops.gelu, approximate=False)
 
     def build(self, input_shape):
         count, (*_, channels) = len(input_shape), input_shape[0]
@@ -56,12 +59,11 @@ class SplitAttention(keras.layers.Layer):
         count, channels = len(branches), branches[0].shape[-1]
         total = sum(branches[1:], branches[0])
         mean = ops.mean(total, axis=(1, 2))
-        weights = self.excite(ops.gelu(self.squeeze(mean), approximate=False))
+        weights = self.excite(self.activation(self.squeeze(mean)))
         weights = ops.softmax(ops.reshape(weights, (-1, count, channels)), axis=1)
         weights = ops.split(ops.reshape(weights, (-1, 1, count, channels)), count, axis=2)
-        return sum(w * x for w, x in zip(weights[1:], branches[1:], strict=True)) + (
-            weights[0] * branches[0]
-        )
+        first, *others = (w * x for w, x in zip(weights, branches, strict=True))
+        return sum(others, first)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

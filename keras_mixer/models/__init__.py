@@ -15,7 +15,8 @@ from keras_mixer.models.architecture import (
     release_name,
 )
 
-for _module in iter_modules(__path__):
+# MLP-Mixer first, because the others build on it.
+for _module in sorted(iter_modules(__path__), key=lambda module: module.name != "mlp_mixer"):
     import_module(f"{__name__}.{_module.name}")  # adds its architecture to ARCHITECTURES
 BUILDERS = {
     name: builder

@@ -1,5 +1,6 @@
 """What a paper is to the rest of the house: an architecture, and builders of its variants."""
 
+import csv
 import inspect
 import os
 import re
@@ -44,6 +45,10 @@ POOLINGS = {
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
 }
+# What `python -m tests.counted` counts in each variant's graph.
+COUNTED = Path(__file__).with_name("counted.csv")
+with COUNTED.open(newline="", encoding="utf-8") as _file:
+    _ROWS = {row["model"]: row for row in csv.DictReader(_file)}
 # Name -> `Architecture`, in the order of their definition.
 ARCHITECTURES: dict[str, "Architecture"] = {}
 
@@ -67,6 +72,10 @@ class Architecture:
         imagenet: What `weights="imagenet"` means: names of releases for the 1,000 classes of
             ImageNet, of which a builder takes the first that it has.
         input_shape: Of an image, when nothing else is said.
+        padded_stem: Whether the stem is a convolution that pads images.
+        top1: Name of a variant -> its top-1 accuracy on ImageNet-1k in percent, as published, for
+            images of its input shape. A pair names, after the accuracy, the other images that it
+            was trained with.
 
     Attributes:
         name: The body's name. A model carries it, and a saved model remembers it.
@@ -84,6 +93,8 @@ class Architecture:
         head_initializer: str | keras.Initializer = "zeros",
         imagenet: Sequence[str] = ("imagenet1k",),
         input_shape: tuple[int, ...] = (224, 224, 3),
+        padded_stem: bool = False,
+        top1: Mapping[str, float | tuple[float, str]] | None = None,
     ):
         self.name = body.__name__
         self.body = body
@@ -94,6 +105,8 @@ class Architecture:
         self.parameters = parameters
         self.imagenet = imagenet
         self.input_shape = input_shape
+        self.padded_stem = padded_stem
+        self.top1 = top1 or {}
         self.variants = {}
         _, *keywords = inspect.signature(body).parameters.values()
         self.sizes = [p for p in keywords if p.default is p.empty]
@@ -125,8 +138,11 @@ class Architecture:
 
         Returns:
             A function that returns a `keras.Model`. Its attribute `sizes` is the row as a dict;
-            `params`, `releases` and `input_shape` are the arguments of this method, and
-            `architecture` is this object.
+            `params`, `releases` and `input_shape` are the arguments of this method, `top1` is the
+            accuracy of that name, and `architecture` is this object. `macs` are the multiply-
+            accumulate operations for an image of the input shape, and `image_sizes` says for which
+            square images `keras_mixer.resize` makes a model with the same weights: those of one
+            side (`"224"`), of its multiples (`"224 k"`) or of any side (`"any"`).
         """
         row = dict(zip([p.name for p in self.sizes], sizes, strict=True)) if sizes else {}
         asked = [] if row else self.sizes
@@ -155,6 +171,9 @@ class Architecture:
         builder.params = params
         builder.releases = releases or {}
         builder.input_shape = input_shape or self.input_shape
+        builder.top1 = self.top1.get(name)
+        builder.macs = int(_ROWS[name]["macs"]) if name in _ROWS else None
+        builder.image_sizes = _ROWS[name]["image_sizes"] if name in _ROWS else None
         builder.__doc__ = _docstring(builder)
         self.variants[name] = builder
         return builder
@@ -376,10 +395,13 @@ def _for_channels(channels, preprocessing, checkpoint, builder):
         return preprocessing  # an error of the first layer's
     grey = preprocessing.grey()
     checkpoint.sum_channels(preprocessing, grey)
+    scores = "the scores that it had with three equal channels"
+    if builder.architecture.padded_stem and np.size(preprocessing.mean) > 1:
+        scores = f"nearly {scores}: around an image the stem adds the mean, here of all channels"
     warnings.warn(
         f"{who}: {checkpoint} is for images in colour. The stem's three channels are summed, so a "
-        "grey image gets the scores that it had with three equal channels. Images are normalised "
-        f"by mean {grey.mean:.4g} and deviation {grey.std:.4g}.",
+        f"grey image gets {scores}. Images are normalised by mean {grey.mean:.4g} and deviation "
+        f"{grey.std:.4g}.",
         stacklevel=4,
     )
     return grey

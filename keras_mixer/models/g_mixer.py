@@ -185,6 +185,7 @@ G_MIXER = Architecture(
     preprocessing=PREPROCESSING,
     parameters=parameters,
     imagenet=("ra3_in1k",),
+    top1={"GMixer24": 78.05},  # timm's own measurement of its weights
 )
 
 URL = "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights"

@@ -225,6 +225,8 @@ RES_MLP = Architecture(
     preprocessing=PREPROCESSING,
     parameters=parameters,
     head_initializer=NORMAL,
+    # Table 1 and, for B24 at patch 8, table 2; with labels alone.
+    top1={"ResMlpS12": 76.6, "ResMlpS24": 79.4, "ResMlpS36": 79.7, "ResMlpB24": 81.0},
 )
 
 

@@ -84,7 +84,9 @@ class S2MlpBlock(Residual):
 
     def mix_tokens(self, x):
         mlp = self.spatial_mlp
-        return self.spatial_norm(mlp.project(self.shift(mlp.activation(mlp.expand(x)))))
+        with keras.name_scope(mlp.name):
+            x = mlp.project(self.shift(mlp.activation(mlp.expand(x))))
+        return self.spatial_norm(x)
 
     def mix_channels(self, x):
         return self.channel_norm(self.channel_mlp(x))
@@ -136,6 +138,7 @@ S2_MLP = Architecture(
     layouts=(),
     preprocessing=Preprocessing(MEAN, STD),
     parameters=parameters,
+    top1={"S2MlpWide": 80.0, "S2MlpDeep": 80.7},
 )
 
 # The paper's table 2, with the exact number of parameters with 1,000 classes.

@@ -16,11 +16,11 @@ There is no official code.
     pool, head       [B, classes]      mean over the map, then one dense layer
 
 The split attention's hidden width is C / 4 and its layers have no bias: the published numbers of
-parameters allow no other width (public ports have C, and 27 % more parameters). Its numbers are the
-mean over cells, as the paper's text and the code of Vision Permutator have it, from which it is
-taken; equation 2 writes the sum. The paper says nothing of a last norm (here a layer norm, as in
-Vision Permutator), how layers start (here LeCun's normal distribution), the epsilon of norms (here
-1e-6), nor what images are normalised by (here ImageNet's mean and deviation). Small/14, of an
+parameters allow no other width (public ports have C, and a quarter more parameters). Its numbers
+are the mean over cells, as the paper's text and the code of Vision Permutator have it, from which
+it is taken; equation 2 writes the sum. The paper says nothing of a last norm (here a layer norm, as
+in Vision Permutator), how layers start (here LeCun's normal distribution), the epsilon of norms
+(here 1e-6), nor what images are normalised by (here ImageNet's mean and deviation). Small/14, of an
 ablation, is not offered: no reading of it has the published operations.
 """
 
@@ -31,6 +31,7 @@ from keras import ops
 
 from keras_mixer.images import IMAGENET, Preprocessing
 from keras_mixer.layers import (
+    Dense,
     LayerNorm,
     Level,
     Mlp,
@@ -70,7 +71,7 @@ class S2MlpV2Block(Residual):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        dense = partial(keras.layers.Dense, kernel_initializer="lecun_normal")
+        dense = partial(Dense, kernel_initializer="lecun_normal")
         self.spatial_norm = self.sublayer(LayerNorm, "spatial_norm", input_shape, EPSILON)
         self.spatial_expand = self.sublayer(dense, "spatial_expand", input_shape, 3 * width)
         self.shift = self.sublayer(SpatialShift, "shift", input_shape)
@@ -153,6 +154,7 @@ S2_MLP_V2 = Architecture(
     layouts=(),
     preprocessing=Preprocessing(MEAN, STD),
     parameters=parameters,
+    top1={"S2MlpV2Small7": 82.0, "S2MlpV2Medium7": 83.6},
 )
 
 # The paper's table 1, with the exact number of parameters with 1,000 classes.

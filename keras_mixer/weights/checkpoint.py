@@ -353,10 +353,12 @@ def layouts_of(model):
         return LAYOUTS[layer.architecture]
     prefix = _prefix(model)
     paths = {name.removeprefix(prefix): None for name, _ in named_weights(model)}
+    candidates = [own for own in LAYOUTS.values() if own]
     known = [
-        sum(len(o) for r in own[0].rules for o, _ in r.of_ours(paths)) for own in LAYOUTS.values()
+        sum(len(o) for r in own[0].rules for o, _ in r.of_ours(paths) if {*o} <= paths.keys())
+        for own in candidates
     ]
-    return [*LAYOUTS.values()][known.index(max(known))] if any(known) else ()
+    return candidates[known.index(max(known))] if any(known) else ()
 
 
 def _foreign(model, path, who):

@@ -4,12 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixer.layers import DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
+from keras_mixer.layers import Dense, DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
 from keras_mixer.layers.norm import FORMS
 from tests import oracles
 from tests.cases import randomised
 
 LAYERS = {
+    "Dense": (lambda **dtype: Dense(6, **dtype), (2, 1, 25, 8)),
     "DropPath": (lambda **dtype: DropPath(0.3, seed=1, **dtype), (2, 5, 8)),
     "LayerNorm": (lambda **dtype: LayerNorm(1e-5, **dtype), (2, 5, 8)),
     "Mlp": (lambda **dtype: Mlp(6, "erf", **dtype), (2, 5, 8)),
@@ -197,3 +198,13 @@ def test_the_ramp_of_one_block_does_not_drop():
 def test_mlp_refuses_a_gelu_that_it_does_not_know():
     with pytest.raises(ValueError, match="'tanh' or 'erf'; got 'gelu'"):
         Mlp(8, "gelu")
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 25, 8), (3, 25, 1, 8), (1, 1, 1, 8), (2, 25, 8), (2, 8)])
+def test_a_dense_layer_is_right_on_a_map_of_one_row(shape):
+    """TensorFlow reads beyond the kernel there; its answers are noise, and often it ends."""
+    layer = Dense(64)
+    layer.build(shape)
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    kernel, bias = layer.get_weights()
+    assert np.allclose(layer(x), x @ kernel + bias, atol=1e-5)

@@ -6,9 +6,9 @@ import pytest
 
 import keras_mixer
 from tests import oracles
-from tests.cases import CASES
+from tests.cases import BY_NAME
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 
 
 def test_the_erf_gelu_is_the_exact_one():

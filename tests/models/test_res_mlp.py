@@ -8,10 +8,10 @@ from safetensors.numpy import save_file
 import keras_mixer
 from keras_mixer.models.res_mlp import EVALUATION, RES_MLP
 from keras_mixer.weights import Release
-from tests.cases import CASES
+from tests.cases import BY_NAME
 from tests.conftest import ROOT
 
-RESMLP = next(case for case in CASES if case.architecture == "res_mlp")
+RESMLP = BY_NAME["res_mlp"]
 TOLERANCE = 1e-5  # float32 in another order of summation, relative to the largest logit
 
 

@@ -29,9 +29,8 @@ SIZES = {"img_size": (16, 32), "patch_size": 4, "embed_dim": 24, "num_blocks": 2
 
 
 def tiny(arguments):
-    classes = {
-        key: getattr(mlp_mixer, value) for key, value in arguments.items() if isinstance(value, str)
-    }
+    known = vars(torch.nn) | vars(mlp_mixer)
+    classes = {key: known[value] for key, value in arguments.items() if isinstance(value, str)}
     return mlp_mixer.MlpMixer(**SIZES, **arguments | classes)
 
 

@@ -114,6 +114,8 @@ IMAGENET = {
     **dict.fromkeys(("MixerB16", "MixerL16"), "imagenet1k"),
     **dict.fromkeys(("MixerS32", "MixerS16", "MixerS8", "MixerB32"), "gsam"),
     **dict.fromkeys(("ResMlpS12", "ResMlpS24", "ResMlpS36", "ResMlpB24"), "imagenet1k"),
+    **dict.fromkeys(("GMlpS", "GMixer24"), "ra3_in1k"),
+    **dict.fromkeys(("HireMlpTiny", "HireMlpSmall", "HireMlpBase"), "imagenet1k"),
 }
 
 

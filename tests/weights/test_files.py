@@ -12,10 +12,10 @@ import pytest
 import keras_mixer
 from keras_mixer import Preprocessing
 from keras_mixer._backend import settings
-from tests.cases import CASES
+from tests.cases import BY_NAME
 from tests.weights.unchanged import unchanged
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from keras_mixer.weights.layouts import (
     squeezed_to,
 )
 from keras_mixer.weights.names import named_weights
-from tests.cases import CASES
+from tests.cases import BY_NAME
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 CONVERSIONS = {
     "same": SAME,
     "transposed": TRANSPOSED,
@@ -193,7 +193,7 @@ def test_every_kind_of_layer_is_written_and_read_back(kind, ours, shapes):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_rule_of_every_architecture_runs_both_ways(architecture):
-    case = next(case for case in CASES if case.architecture == architecture)
+    case = BY_NAME[architecture]
     random = np.random.default_rng(0)
     arrays = {name: random.normal(size=w.shape) for name, w in named_weights(case.tiny())}
     for layout in ARCHITECTURES[architecture].layouts:
@@ -255,7 +255,7 @@ def test_affines_with_the_axes_of_another_code_base_are_one_line_that_names_thei
     from safetensors.numpy import load_file, save_file
 
     path = tmp_path / "model.safetensors"
-    res_mlp = next(case for case in CASES if case.architecture == "res_mlp")
+    res_mlp = BY_NAME["res_mlp"]
     keras_mixer.save_weights(res_mlp.trained(), path, "timm")
     arrays = {
         name: array.reshape(-1) if name.endswith("norm2.alpha") else array

@@ -10,13 +10,13 @@ import pytest
 import keras_mixer
 from keras_mixer.models import BUILDERS
 from tests import oracles
-from tests.cases import CASES
+from tests.cases import BY_NAME, CASES
 from tests.conftest import ROOT
 from tests.weights import official
 
 # float32 against float64 or another order of summation, relative to the largest logit
 TOLERANCE = 1e-5
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 SIZES = "patch_size", "width", "depth", "token_mlp_dim", "channel_mlp_dim"
 
 

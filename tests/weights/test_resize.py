@@ -9,10 +9,10 @@ import pytest
 import keras_mixer
 from keras_mixer import data, training
 from keras_mixer.weights.resize import Interpolation
-from tests.cases import CASES, randomised
+from tests.cases import BY_NAME, CASES, TILED, randomised
 from tests.pictures import SHARED
 
-MIXER = next(case for case in CASES if case.architecture == "mlp_mixer")
+MIXER = BY_NAME["mlp_mixer"]
 TOLERANCE = 1e-5  # float32 in two orders of summation, relative to the largest value
 
 
@@ -22,6 +22,7 @@ def tiles(images, rows, columns):
     return np.concatenate(lines, 0)[None]
 
 
+@pytest.mark.cases(TILED)
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (3, 3), (1, 2)])
 def test_copies_of_one_tile_are_answered_as_the_tile_is(case, rows, columns):
     model = case.trained(classifier_activation=None)
@@ -32,6 +33,7 @@ def test_copies_of_one_tile_are_answered_as_the_tile_is(case, rows, columns):
     assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
 
 
+@pytest.mark.cases(TILED)
 def test_different_tiles_give_their_own_maps_side_by_side_after_every_block(case):
     """Also between blocks: the next norm would hide a bias that stood at a wrong token."""
     model = case.trained(include_top=False)
@@ -52,12 +54,34 @@ def maps(model, images):
     return {name: np.array(x) for name, x in {**found["blocks"], "map": model(images)}.items()}
 
 
+@pytest.mark.cases(TILED)
 def test_scores_of_different_tiles_are_averaged(case):
     model = case.trained(classifier_activation=None)
     images = case.images()
     expected = np.asarray(model(images)).mean(0)
     logits = np.asarray(keras_mixer.resize(model, (32, 64))(tiles(images, 2, 2)))[0]
     assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.cases([case for case in CASES if case.resized == "rebuilt"])
+def test_a_model_without_weights_of_tokens_is_built_anew_for_any_size(case):
+    model, size = case.trained(classifier_activation=None), (24, 40)
+    direct = case.tiny(classifier_activation=None, input_shape=(*size, 3))
+    direct.set_weights(model.get_weights())
+    images = np.random.default_rng(2).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
+    for resize in (keras_mixer.resize, keras_mixer.resize_by_interpolation):
+        resized = resize(model, size)
+        assert [w.path for w in resized.weights] == [w.path for w in model.weights]
+        assert np.array_equal(resized(images), direct(images))
+
+
+@pytest.mark.cases([case for case in CASES if case.resized is None])
+@pytest.mark.parametrize("resize", [keras_mixer.resize, keras_mixer.resize_by_interpolation])
+def test_a_model_of_one_size_alone_says_why(case, resize):
+    model = case.tiny()
+    for size in ((32, 64), (20, 36)):
+        with pytest.raises(ValueError, match=r"cannot resize 'block_0' \(CcsBlock\)\. Its circul"):
+            resize(model, size)
 
 
 def test_the_token_mlps_grow_as_the_paper_says():
@@ -309,6 +333,7 @@ def test_an_operation_that_cannot_grow_is_an_error(operation, message):
 
 
 # -------------------------------------------------------------------------------- by interpolation
+@pytest.mark.cases(TILED)
 def test_interpolation_to_the_same_size_is_the_identity(case):
     model = case.trained()
     same = keras_mixer.resize_by_interpolation(model, (16, 32))
@@ -317,6 +342,7 @@ def test_interpolation_to_the_same_size_is_the_identity(case):
         assert np.array_equal(old, new)
 
 
+@pytest.mark.cases(TILED)
 @pytest.mark.parametrize("size", [(12, 24), (20, 40), (24, 32), (32, 64), (8, 48)])
 def test_tokens_that_are_weighed_alike_give_the_same_scores_in_any_resolution(case, size):
     """Of an image of one colour, which is the same picture in every resolution."""

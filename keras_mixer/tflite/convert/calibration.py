@@ -8,7 +8,7 @@ import numpy as np
 from keras_mixer.tflite.convert.checks import check_ranges
 from keras_mixer.tflite.examples import batches, in_memory
 from keras_mixer.tflite.file.interpreter import every_tensor
-from keras_mixer.tflite.file.ops import ops_of
+from keras_mixer.tflite.file.ops import ops_of, parts_of
 
 # The share of an activation's values that may lie outside its range on each side, and saturate.
 # One in ten thousand: a few outliers would otherwise make the quantisation of all others coarse.
@@ -63,6 +63,8 @@ def checked_ranges(content, images, recipe, layers, who):
             "Build that layer with unroll=True, or take recipe 'dynamic_int8' or 'float16'."
         )
     found = ranges(content, images)
+    # Parts of a tensor keep its scale; with others each would be rounded once more.
+    found |= {part: found[whole] for part, whole in parts_of(content).items() if whole in found}
     check_ranges(found, layers, who)
     return found
 

@@ -55,9 +55,10 @@ def _innermost(op, paths):
         # The model's own name stands first, or the names of models around a model.
         for start in range(1, len(steps) - len(parts)):
             if all(map(_same, steps[start:], parts)):
-                best = max(best or (0, ""), (start + len(parts), path))
+                # Of a last `norm` and a `block_1/norm`, which end alike, it is the longer.
+                best = max(best or (0, 0, ""), (start + len(parts), len(parts), path))
                 break
-    return best and best[1]
+    return best and best[-1]
 
 
 def layers_by_tensor(interpreter, model):

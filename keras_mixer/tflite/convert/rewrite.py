@@ -18,16 +18,19 @@ from keras_mixer import images
 from keras_mixer._keras import Cast, Gelu, inner_layers
 from keras_mixer.layers import (
     Affine,
+    Circulant,
     DropPath,
     ImagePreprocessing,
     LayerNorm,
+    Level,
     PatchEmbed,
     Residual,
 )
+from keras_mixer.layers.circulant import circulant_matrices
 from keras_mixer.layers.gradients import gelu
 from keras_mixer.tflite.convert.graph import Graph, having
 
-INACTIVE = images.INACTIVE | {DropPath}  # layers whose output is their input in inference
+INACTIVE = images.INACTIVE | {DropPath, Level}  # layers whose output is their input in inference
 # Layers that cast pixels to floats first.
 ON_PIXELS = {ImagePreprocessing, layers.Rescaling, layers.Normalization, layers.CenterCrop} | {
     kind for kind in INACTIVE if kind.__name__.startswith("Random")
@@ -72,6 +75,11 @@ def deployed(layer, arithmetic):
 
     `arithmetic` is a key of `NORM_FORMS`.
     """
+    return gelu_of(layer, arithmetic)
+
+
+def gelu_of(layer, arithmetic):
+    """The form of a layer's activation, if that is GELU."""
     if arithmetic == "integer" and is_gelu(getattr(layer, "activation", None)):
         return {"gelu_in_steps": {"activation": gelu_in_steps}}
     return {}
@@ -87,8 +95,13 @@ def _(layer: LayerNorm, arithmetic):
 
 @deployed.register
 def _(layer: Residual, arithmetic):
-    activation = deployed.dispatch(object)(layer, arithmetic)  # that some blocks have themselves
-    return {"batch_first": {"tokens_first": False}, **activation}
+    return gelu_of(layer, arithmetic) | {"batch_first": {"tokens_first": False}}
+
+
+@deployed.register
+def _(layer: Circulant, arithmetic):
+    matrices = ops.convert_to_numpy(circulant_matrices(layer.kernel))
+    return {"dense_circulant": {"call": partial(dense_circulant, matrices)}}
 
 
 @deployed.register
@@ -118,7 +131,7 @@ def gelu_in_steps(x, approximate=True):
 
 
 def dense_patches(stem, image):
-    """A `PatchEmbed` as one matrix multiplication, [B, H, W, C_in] -> [B, S, C].
+    """A `PatchEmbed` as one matrix multiplication, [B, H, W, C_in] -> [B, S, C], or the map.
 
     In int8, LiteRT runs a convolution of three channels far slower than a matrix multiplication.
     """
@@ -128,7 +141,21 @@ def dense_patches(stem, image):
     rows = ops.reshape(image, (-1, patch, width // patch, patch * channels))
     tokens = (height // patch) * (width // patch)
     patches = ops.reshape(ops.transpose(rows, (0, 2, 1, 3)), (-1, tokens, patch**2 * channels))
-    return ops.matmul(patches, ops.reshape(stem.kernel, (-1, stem.width))) + stem.bias
+    x = ops.matmul(patches, ops.reshape(stem.kernel, (-1, stem.width))) + stem.bias
+    if not stem.as_map:
+        return x
+    return ops.reshape(x, (-1, height // patch, width // patch, stem.width))
+
+
+def dense_circulant(matrices, x):
+    """A `Circulant` of matrices [G, N, N] as a dense layer a group, [B, C, N] -> [B, C, N].
+
+    LiteRT has no quantised kernel for a product of two tensors of which one holds weights.
+    """
+    groups = ops.split(x, len(matrices), axis=1)
+    return ops.concatenate(
+        [ops.matmul(x, matrix.T) for x, matrix in zip(groups, matrices, strict=True)], axis=1
+    )
 
 
 # Passes: rewrites of several calls
@@ -170,7 +197,7 @@ def fold_rescaling(graph, arithmetic):
 
 
 def fold_last_norm(graph, arithmetic):
-    """Folds the scale and shift of the last norm, or of the last affine, into the dense head.
+    """Folds the last norm's scale and shift, or an affine or batch norm, into the dense head.
 
     Between the two only pooling and reshapes may stand, which do not mix channels.
     """
@@ -187,6 +214,12 @@ def fold_last_norm(graph, arithmetic):
     elif type(norm) is Affine:
         scale, shift = _array(norm.alpha), _array(norm.beta)
         call.instead = partial(ops.cast, dtype="float32")
+    elif type(norm) is layers.BatchNormalization and norm.axis in (
+        -1,
+        len(call.inputs[0].shape) - 1,
+    ):
+        scale, shift = _scale_and_shift(norm)
+        call.instead = lambda x, mask=None: ops.cast(x, "float32")
     else:
         return
     kernel = _array(layer.kernel)  # [C, classes]
@@ -207,7 +240,7 @@ PASSES = {
     "fold_last_norm": fold_last_norm,
     "gelu_in_steps": gelu_operations,
 }
-REWRITES = *PASSES, "dense_stem", "norm_form", "batch_first"
+REWRITES = *PASSES, "dense_stem", "dense_circulant", "norm_form", "batch_first"
 
 
 def _rescaling(operation, channels):
@@ -232,6 +265,15 @@ def _rescaling(operation, channels):
             return None
         by_channel.append(np.broadcast_to(values.reshape(-1), channels))
     return by_channel
+
+
+def _scale_and_shift(norm):
+    """What a batch norm multiplies each channel by and adds in inference, float64 `[C]`."""
+    scale = 1 / np.sqrt(_array(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        scale = scale * _array(norm.gamma)
+    shift = -_array(norm.moving_mean) * scale
+    return scale, shift + _array(norm.beta) if norm.center else shift
 
 
 def _is_inactive(operation):

@@ -17,6 +17,27 @@ def ops_of(content):
             yield op["op_name"], details[outputs[0]], inputs
 
 
+def parts_of(content):
+    """Tensors that hold parts of one tensor, cut out and perhaps joined again: name -> its name."""
+    interpreter, details = _loaded(content)
+    whole = {}
+    for op in op_details(interpreter):
+        kind, inputs = op["op_name"], [i for i in op["inputs"] if i >= 0]
+        if kind in ("SLICE", "STRIDED_SLICE"):
+            sources = inputs[:1]
+        elif kind == "SPLIT":  # its first input is the axis
+            sources = inputs[1:]
+        elif kind == "CONCATENATION":
+            sources = inputs
+        else:
+            continue
+        names = {whole.get(name, name) for name in (details[i]["name"] for i in sources)}
+        if len(names) == 1:
+            [name] = names
+            whole |= {details[i]["name"]: name for i in op["outputs"]}
+    return whole
+
+
 def outputs_of(content, kinds=None):
     """Names of the output tensors of a file's ops, or of ops of some kinds."""
     return {output["name"] for kind, output, _ in ops_of(content) if kinds is None or kind in kinds}

@@ -10,6 +10,7 @@ from ai_edge_litert.schema_py_generated import ModelT
 
 import keras_mixer
 from keras_mixer.layers import LayerNorm, Mlp, PatchEmbed
+from keras_mixer.models import ARCHITECTURES
 from keras_mixer.tflite import RECIPES, convert, inspect
 from keras_mixer.tflite.convert.calibration import calibration_images
 from keras_mixer.tflite.convert.rewrite import gelu_in_steps
@@ -72,15 +73,18 @@ def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
     assert found.problem is None
     assert not [name for name in counts if name.startswith(("Flex", "CUSTOM", "NEG", "SQUARED"))]
     assert not {"SHAPE", "PACK", "GATHER"} & set(counts)  # signs of a batch that is not static
-    assert (counts["GELU"] == 0) == RECIPES[recipe].every_op
+    has_gelu = case.architecture != "g_mixer"  # which has SiLU
+    assert (counts["GELU"] > 0) == (has_gelu and not RECIPES[recipe].every_op)
     if not RECIPES[recipe].every_op:
         assert len(found.partitions) == 1
         assert not found.outside
     else:
         assert (counts["QUANTIZE"], counts["DEQUANTIZE"]) == (1, 1)  # at the two ends, not between
-        # XNNPACK has no int16. In int8 it has no RSQRT, which a norm is made of.
+        # XNNPACK has no int16. In int8 it has no RSQRT, which a norm is made of, and no SOFTMAX.
         assert bool(found.partitions) == (recipe == "int8")
-        assert (len(found.partitions) > 1) == (recipe == "int8" and "RSQRT" in counts)
+        assert (len(found.partitions) > 1) == (
+            recipe == "int8" and {"RSQRT", "SOFTMAX"} & {*counts} != set()
+        )
 
 
 @pytest.mark.parametrize("recipe", ["float16", "dynamic_int8"])
@@ -128,7 +132,8 @@ def test_what_can_go_into_a_neighbour_s_weights_is_not_computed(case):
     plain = inspect(tiny_file(case=case)).counts
     pixels = case.trained(classifier_activation=None, include_preprocessing=True)
     content = convert(pixels)
-    assert inspect(content).counts == plain  # the rescaling of pixels is in the stem
+    if not ARCHITECTURES[case.architecture].padded_stem:  # around an image there are zeros
+        assert inspect(content).counts == plain  # the rescaling of pixels is in the stem
     image = np.random.default_rng(0).integers(0, 256, case.images().shape[1:]).astype(np.float32)
     expected = np.asarray(pixels(image[None]))[0]
     assert np.abs(expected).max() > 0.1
@@ -137,7 +142,8 @@ def test_what_can_go_into_a_neighbour_s_weights_is_not_computed(case):
     backbone = inspect(convert(case.trained(include_top=False))).counts
     # The norm before the head has no scale and offset of its own when a head follows.
     assert plain - backbone == Counter(FULLY_CONNECTED=1, MEAN=1)
-    assert backbone - plain == Counter(MUL=1, ADD=1)
+    has_last_norm = "norm" in {layer.name for layer in pixels.layers}
+    assert backbone - plain == (Counter(MUL=1, ADD=1) if has_last_norm else Counter())
 
 
 @pytest.mark.parametrize(
@@ -210,9 +216,9 @@ def test_the_stem_is_a_dense_layer_which_is_faster_in_int8():
 
 
 def test_a_mixed_bfloat16_model_is_converted_in_float32(case, mixed_bfloat16):
-    half = case.trained(classifier_activation=None, depth=1)
+    half = case.trained(classifier_activation=None, **case.shallow)
     keras.config.set_dtype_policy("float32")
-    full = case.trained(classifier_activation=None, depth=1)
+    full = case.trained(classifier_activation=None, **case.shallow)
     half.set_weights(full.get_weights())
     images = case.images()
     from_half, in_full = Runner(convert(half))(images[0]), np.asarray(full(images))[0]

@@ -14,6 +14,7 @@ from tests.cases import CASES
 from tests.tflite.files import tiny_file, tiny_model
 
 PATHS = ["stem", "block_1", "block_1/token_mlp", "block_1/token_mlp/expand", "block_11", "norm"]
+PATHS.append("block_11/norm")
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,8 @@ PATHS = ["stem", "block_1", "block_1/token_mlp", "block_1/token_mlp/expand", "bl
         ("mixer/stem/convolution", "stem"),
         ("mixer_1/block_1_1/add", "block_1"),
         ("mixer_1/block_11_1/add", "block_11"),
+        ("mixer_1/block_11_1/norm_1/add", "block_11/norm"),
+        ("mixer_1/norm_1/add", "norm"),
         ("mixer_1/block_1_2/token_mlp_1/Gelu/mul_3;;mixer_1/x", None),
         ("mixer_1/block_1_2/token_mlp_1/Gelu/mul_3;", "block_1/token_mlp"),
         # A norm's scale in the weights of the dense layer: the file has only the latter's output.
