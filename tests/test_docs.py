@@ -423,7 +423,8 @@ def test_the_table_of_cycles_on_tpus_is_the_one_measured():
     found = results("tpu_estimates", "model", "tpu", "step")
     kinds = [(tpu, step) for step in ("train", "predict") for tpu in ("v3", "v5e")]
     assert table("docs/tpu.md", "model") == [
-        [name, *(f"{float(found[name, *kind]['ratio']):.2f}" for kind in kinds)] for name in MIXERS
+        [name, *(f"{float(found[name, *kind]['ratio']):.2f}" for kind in kinds)]
+        for name in dict.fromkeys(name for name, *_ in found)
     ]
 
 
