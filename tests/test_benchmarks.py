@@ -17,10 +17,12 @@ from benchmarks import (
     arm,
     edge,
     edge_plot,
+    emulator,
     flax_models,
     gpu,
     input_pipeline,
     measure,
+    ops,
     peers,
     rewrites,
     tpu_estimates,
@@ -31,6 +33,7 @@ from keras_mixer.layers import LayerNorm
 from keras_mixer.models.mlp_mixer import MixerBlock
 from keras_mixer.tpu.preflight import CALIBRATION
 from tests import oracles
+from tests.cases import randomised
 from tests.children import abort, double, refuse
 from tests.conftest import ROOT
 
@@ -48,7 +51,7 @@ def test_the_rewrites_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rewrites, "RUNS", {"MixerTi4": 2})
     monkeypatch.setattr(rewrites, "RECIPE_NAMES", ("int8",))  # for which there is every rewrite
     monkeypatch.setattr(keras_mixer, "MixerTi4", one_block)
-    rewrites.main()
+    rewrites.main("models")
     tables = [tmp_path / "rewrites.csv", ROOT / "benchmarks/results/rewrites.csv"]
     ours, committed = ([*csv.DictReader(path.read_text().splitlines())] for path in tables)
     committed = [row for row in committed if (row["model"], row["recipe"]) == ("MixerTi4", "int8")]
@@ -67,6 +70,44 @@ def test_the_model_with_the_norms_of_keras_has_the_same_function_and_no_norm_of_
     kinds = {type(layer) for layer in other.layers}
     assert keras.layers.LayerNormalization in kinds
     assert not kinds & {MixerBlock, LayerNorm}
+
+
+@pytest.mark.parametrize("operation", ops.OPERATIONS)
+def test_all_forms_of_an_operation_compute_the_same(operation):
+    shape, forms = ops.OPERATIONS[operation]
+    small = (7, 8, 16) if len(shape) == 3 else (6, 16)
+    models = [ops.network(operation, form, 2, small) for form in forms]
+    models = [keras.Model(m.input, m.get_layer("head").input) for m in models]
+    first = randomised(models[0])
+    random = np.random.default_rng(0)
+    for weight in first.weights:
+        if "variance" in weight.path:
+            weight.assign(random.uniform(0.5, 2, weight.shape))
+    images = random.normal(size=(2, *small)).astype(np.float32)
+    expected = np.asarray(first(images))
+    for model in models[1:]:
+        for weight, other in zip(model.weights, first.weights, strict=True):
+            weight.assign(np.reshape(other, weight.shape))
+        assert np.abs(model(images) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+def test_the_table_of_forms_is_written(tmp_path, monkeypatch):
+    if missing := emulator.missing():
+        pytest.skip(missing)
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    small = partial(ops.network, depth=1, shape=(8, 16))
+    monkeypatch.setattr(rewrites, "network", small)
+    monkeypatch.setattr(rewrites, "OPERATIONS", {"gate": ops.OPERATIONS["gate"]})
+    monkeypatch.setattr(rewrites, "FORM_RUNS", 2)
+    rewrites.main("ops")
+    tables = [tmp_path / "ops.csv", ROOT / "benchmarks/results/ops.csv"]
+    ours, committed = ([*csv.DictReader(path.read_text().splitlines())] for path in tables)
+    assert ours[0].keys() == committed[0].keys()
+    forms = [(name, form) for name, (_, forms) in ops.OPERATIONS.items() for form in forms]
+    assert [(row["operation"], row["form"]) for row in committed] == forms
+    assert [row["form"] for row in ours] == ["transposing", "einsum"]
+    assert all(float(row[key]) > 0 for row in ours for key in row if key.startswith("tpu"))
 
 
 def test_the_input_pipeline_benchmark_writes_its_table(tmp_path, monkeypatch, capsys):
