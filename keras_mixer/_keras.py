@@ -19,6 +19,7 @@ from keras.src.ops.nn import Gelu
 __all__ = [
     "ACTIVATIONS",
     "POLICY",
+    "AveragesMoments",
     "AveragesUpdates",
     "Cast",
     "ClipsTheSum",
@@ -163,6 +164,27 @@ class ClipsTheSum:
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars
+
+
+class AveragesMoments:
+    """A base for a batch norm that takes the moments of the whole batch under `tf.distribute`.
+
+    Replicas have parts of the same size. Keras's `synchronized=True` is refused by other backends,
+    and its variance, a difference of two means, loses digits.
+    """
+
+    def _moments(self, inputs, mask):
+        mean, variance = super()._moments(inputs, mask)
+        if keras.backend.backend() != "tensorflow":
+            return mean, variance
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        if not replica or replica.num_replicas_in_sync == 1:
+            return mean, variance
+        whole = replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        spread = variance + ops.square(mean - whole)
+        return whole, replica.all_reduce(tf.distribute.ReduceOp.MEAN, spread)
 
 
 def generator_in_tf_data(layer):

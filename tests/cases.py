@@ -13,6 +13,30 @@ from keras_mixer.models import ARCHITECTURES
 from tests import oracles
 
 
+def everywhere(block, cell, size):
+    """Each token is mixed with each."""
+    return {*np.ndindex(*size)}
+
+
+def neighbours(block, cell, size):
+    """A quarter of the channels moves by a cell in each direction, and none beyond the border."""
+    moved = {tuple(np.add(cell, step)) for step in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))}
+    return moved & {*np.ndindex(*size)}
+
+
+def regions(block, cell, size):
+    """A region of rows, and one of columns; what fills the last regions is from the beginning."""
+
+    def along(axis):
+        length, step, region = size[axis], block.step, block.region
+        order = [(i - step) % length for i in range(-(-length // region) * region)]
+        parts = [order[i : i + region] for i in range(0, len(order), region)]
+        return [j for j in range(length) if cell[axis] in parts[(j + step) % length // region]]
+
+    row, column = cell
+    return {(i, column) for i in along(0)} | {(row, j) for j in along(1)} | {cell}
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """What the property tests need to know of an architecture.
@@ -25,6 +49,8 @@ class Case:
         oracle: Its forward pass in NumPy, from weights by path and images to logits, in float64.
         resized: How `resize` makes a model for larger images: `"tiles"`, `"rebuilt"` with the same
             weights, or None where there is none.
+        reach: A function from a block, a cell and the size of the map to the cells that the cell
+            moves in that block, beside the weights of a split attention, which come from all.
         timm: What timm's `MlpMixer` takes besides sizes to be the tiny model, classes by name; None
             where timm has no such model.
         timm_names: Some of timm's models -> our builders.
@@ -35,6 +61,7 @@ class Case:
     oracle: Callable
     shallow: dict = field(default_factory=lambda: {"depth": 1})
     resized: str | None = "tiles"
+    reach: Callable = everywhere
     timm: dict | None = None
     timm_names: dict = field(default_factory=dict)
 
@@ -148,6 +175,7 @@ CASES = [
         ),
         oracle=oracles.s2_mlp,
         resized="rebuilt",
+        reach=neighbours,
     ),
     Case(
         architecture="s2_mlp_v2",
@@ -160,6 +188,7 @@ CASES = [
         ),
         oracle=oracles.s2_mlp_v2,
         resized="rebuilt",
+        reach=neighbours,
         shallow={"depths": (1, 1)},
     ),
     Case(
@@ -176,6 +205,7 @@ CASES = [
         ),
         oracle=partial(oracles.hire_mlp, regions=(4, 3), strides=(2, 3), dilations=(2, 1)),
         resized="rebuilt",
+        reach=regions,
         shallow={"depths": (1, 2)},
     ),
 ]

@@ -1,6 +1,7 @@
 """Keras layers, one idea a file. Each is usable alone and takes plain arguments."""
 
 from keras_mixer.layers.affine import Affine, LayerScale
+from keras_mixer.layers.batch_norm import BatchNorm
 from keras_mixer.layers.circulant import Circulant
 from keras_mixer.layers.dense import Dense
 from keras_mixer.layers.drop_path import DropPath, drop_path_rates
@@ -16,6 +17,7 @@ from keras_mixer.layers.split_attention import SplitAttention
 
 __all__ = [
     "Affine",
+    "BatchNorm",
     "Circulant",
     "Dense",
     "DropPath",

@@ -30,7 +30,15 @@ import numpy as np
 from keras import ops
 
 from keras_mixer.images import IMAGENET, Preprocessing
-from keras_mixer.layers import Dense, Level, Mlp, Residual, SplitAttention, drop_path_rates
+from keras_mixer.layers import (
+    BatchNorm,
+    Dense,
+    Level,
+    Mlp,
+    Residual,
+    SplitAttention,
+    drop_path_rates,
+)
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, pytorch
 from keras_mixer.weights.layouts import Conversion, MisfitError, Rule, permuted, single
@@ -41,7 +49,7 @@ PREPROCESSING = Preprocessing(MEAN, STD)
 EVALUATION = Preprocessing(MEAN, STD, None, "resmall_crop", 0.875, "bicubic", library="pillow")
 # The official code's trunc_normal_ truncates at -2 and 2, a hundred standard deviations away.
 NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
-BATCH_NORM = partial(keras.layers.BatchNormalization, momentum=0.9, epsilon=1e-5)  # PyTorch's
+BATCH_NORM = partial(BatchNorm, momentum=0.9, epsilon=1e-5)  # PyTorch's
 
 
 @keras.saving.register_keras_serializable("keras_mixer")

@@ -18,6 +18,7 @@ from keras_mixer import images
 from keras_mixer._keras import Cast, Gelu, inner_layers
 from keras_mixer.layers import (
     Affine,
+    BatchNorm,
     Circulant,
     DropPath,
     ImagePreprocessing,
@@ -30,6 +31,7 @@ from keras_mixer.layers.circulant import circulant_matrices
 from keras_mixer.layers.gradients import gelu
 from keras_mixer.tflite.convert.graph import Graph, having
 
+BATCH_NORMS = layers.BatchNormalization, BatchNorm
 INACTIVE = images.INACTIVE | {DropPath, Level}  # layers whose output is their input in inference
 # Layers that cast pixels to floats first.
 ON_PIXELS = {ImagePreprocessing, layers.Rescaling, layers.Normalization, layers.CenterCrop} | {
@@ -214,7 +216,7 @@ def fold_last_norm(graph, arithmetic):
     elif type(norm) is Affine:
         scale, shift = _array(norm.alpha), _array(norm.beta)
         call.instead = partial(ops.cast, dtype="float32")
-    elif type(norm) is layers.BatchNormalization and norm.axis in (
+    elif type(norm) in BATCH_NORMS and norm.axis in (
         -1,
         len(call.inputs[0].shape) - 1,
     ):
