@@ -155,7 +155,7 @@ CASES = [
             keras_mixer.S2MlpV2,
             patch_sizes=(4, 2),
             widths=(16, 24),
-            depths=(1, 2),
+            depths=(1, 1),
             channel_mlp_ratio=2,
         ),
         oracle=oracles.s2_mlp_v2,
@@ -167,7 +167,7 @@ CASES = [
         tiny=small(
             keras_mixer.HireMlp,
             widths=(16, 24),
-            depths=(2, 3),
+            depths=(1, 2),
             regions=(4, 3),
             shift_cycles=(2, 3),
             shift_steps=(2, 1),
@@ -176,7 +176,7 @@ CASES = [
         ),
         oracle=partial(oracles.hire_mlp, regions=(4, 3), strides=(2, 3), dilations=(2, 1)),
         resized="rebuilt",
-        shallow={"depths": (1, 2)},
+        shallow={"depths": (1, 1)},
     ),
 ]
 BY_NAME = {case.architecture: case for case in CASES}

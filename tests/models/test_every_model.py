@@ -260,7 +260,7 @@ def test_a_saved_model_comes_back_bit_equal(case, suffix, tmp_path):
 
 @pytest.mark.usefixtures("mixed_bfloat16")
 def test_a_step_in_mixed_bfloat16_trains_float32_weights(case):
-    model = case.trained(drop_path_rate=0.2)
+    model = case.trained(**case.shallow)
     before = model.get_weights()
     model.compile("sgd", "sparse_categorical_crossentropy")
     loss = model.train_on_batch(case.images(), np.arange(4))
@@ -274,12 +274,12 @@ def test_a_step_in_mixed_bfloat16_trains_float32_weights(case):
 
 def test_without_top_it_gives_a_map_or_its_pooling(case):
     images = case.images()
-    features = case.trained(include_top=False).predict(images, verbose=0)
+    features = keras.ops.convert_to_numpy(case.trained(include_top=False)(images))
     _, height, width, _ = features.shape
     assert (height < width) == (images.shape[1] < images.shape[2])  # it lies as the image does
     assert height != width
     for pooling, reduce in (("avg", np.mean), ("max", np.max)):
-        pooled = case.trained(include_top=False, pooling=pooling).predict(images, verbose=0)
+        pooled = case.trained(include_top=False, pooling=pooling)(images)
         # one mean of float32 in two orders of summation
         assert np.allclose(pooled, reduce(features, axis=(1, 2)), rtol=1e-5, atol=1e-6)
 
