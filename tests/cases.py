@@ -183,7 +183,7 @@ CASES = [
             keras_mixer.S2MlpV2,
             patch_sizes=(4, 2),
             widths=(16, 24),
-            depths=(1, 2),
+            depths=(1, 1),
             channel_mlp_ratio=2,
         ),
         oracle=oracles.s2_mlp_v2,
@@ -196,7 +196,7 @@ CASES = [
         tiny=small(
             keras_mixer.HireMlp,
             widths=(16, 24),
-            depths=(2, 3),
+            depths=(1, 2),
             regions=(4, 3),
             shift_cycles=(2, 3),
             shift_steps=(2, 1),
@@ -206,9 +206,13 @@ CASES = [
         oracle=partial(oracles.hire_mlp, regions=(4, 3), strides=(2, 3), dilations=(2, 1)),
         resized="rebuilt",
         reach=regions,
-        shallow={"depths": (1, 2)},
+        shallow={"depths": (1, 1)},
     ),
 ]
+# What takes seconds a row runs by default for one model of tokens, with layer norms, and one of maps
+# in stages, with batch norms.
+PILOTS = [case for case in CASES if case.architecture in ("mlp_mixer", "hire_mlp")]
+OTHERS = [case for case in CASES if case not in PILOTS]
 BY_NAME = {case.architecture: case for case in CASES}
 TILED = [case for case in CASES if case.resized == "tiles"]
 ISOTROPIC = [case for case in CASES if "depth" in case.shallow]

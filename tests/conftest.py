@@ -30,6 +30,7 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
+from tests.marks import slow
 from tests.pictures import labelled
 
 ROOT = Path(__file__).parents[1]
@@ -45,13 +46,17 @@ def short_garbage_collections():
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes a `case` runs for every architecture, or for those in its mark `cases`."""
+    """A test that takes a `case` runs for every architecture, or for those in its mark `cases`.
+
+    The mark's `slow` are those of them that run with `-m slow`.
+    """
     if "case" in metafunc.fixturenames:
         from tests.cases import CASES
 
         mark = metafunc.definition.get_closest_marker("cases")
-        cases = mark.args[0] if mark else CASES
-        metafunc.parametrize("case", cases, ids=[case.architecture for case in cases])
+        cases, late = (mark.args[0], mark.kwargs.get("slow", ())) if mark else (CASES, ())
+        rows = [slow(case) if case in late else case for case in cases]
+        metafunc.parametrize("case", rows, ids=[case.architecture for case in cases])
 
 
 @pytest.fixture(scope="session", autouse=True)

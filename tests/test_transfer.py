@@ -16,11 +16,11 @@ def test_features_are_what_lies_on_the_way(case):
     blocks = [layer.name for layer in model.layers if "block_" in layer.name]
     assert list(found) == ["levels", "blocks", "pre_logits"]
     assert list(found["blocks"]) == ["stem", *blocks]
-    pooled = case.trained(include_top=False, pooling="avg").predict(images, verbose=0)
+    pooled = case.trained(include_top=False, pooling="avg")(images)
     assert np.allclose(found["pre_logits"], pooled, rtol=1e-5, atol=1e-6)  # float32 sums
     kernel, bias = model.get_layer("head").get_weights()
     logits = np.array(found["pre_logits"]) @ kernel + bias
-    assert np.allclose(logits, model.predict(images, verbose=0), rtol=1e-4, atol=1e-5)
+    assert np.allclose(logits, model(images), rtol=1e-4, atol=1e-5)
     for name, there in found["blocks"].items():
         before = keras.Model(model.input, model.get_layer(name).output)
         assert len(there.shape) == 4

@@ -16,7 +16,7 @@ from keras_mixer import Preprocessing
 from keras_mixer._keras import inner_layers
 from keras_mixer.models import ARCHITECTURES, BUILDERS, architecture
 from keras_mixer.weights.checkpoint import layouts_of
-from tests.cases import CASES, WITH_LAYOUTS, WITH_TOKENS_FIRST
+from tests.cases import CASES, OTHERS, WITH_LAYOUTS, WITH_TOKENS_FIRST
 from tests.conftest import ROOT
 from tests.marks import slow
 
@@ -260,7 +260,7 @@ def test_a_saved_model_comes_back_bit_equal(case, suffix, tmp_path):
 
 @pytest.mark.usefixtures("mixed_bfloat16")
 def test_a_step_in_mixed_bfloat16_trains_float32_weights(case):
-    model = case.trained(drop_path_rate=0.2)
+    model = case.trained(**case.shallow)
     before = model.get_weights()
     model.compile("sgd", "sparse_categorical_crossentropy")
     loss = model.train_on_batch(case.images(), np.arange(4))
@@ -274,12 +274,12 @@ def test_a_step_in_mixed_bfloat16_trains_float32_weights(case):
 
 def test_without_top_it_gives_a_map_or_its_pooling(case):
     images = case.images()
-    features = case.trained(include_top=False).predict(images, verbose=0)
+    features = keras.ops.convert_to_numpy(case.trained(include_top=False)(images))
     _, height, width, _ = features.shape
     assert (height < width) == (images.shape[1] < images.shape[2])  # it lies as the image does
     assert height != width
     for pooling, reduce in (("avg", np.mean), ("max", np.max)):
-        pooled = case.trained(include_top=False, pooling=pooling).predict(images, verbose=0)
+        pooled = case.trained(include_top=False, pooling=pooling)(images)
         # one mean of float32 in two orders of summation
         assert np.allclose(pooled, reduce(features, axis=(1, 2)), rtol=1e-5, atol=1e-6)
 
@@ -300,6 +300,7 @@ def test_images_stay_channels_last_whatever_keras_s_image_data_format(case):
     assert np.array_equal(first(case.images()), last(case.images()))
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_two_trainings_from_one_seed_are_bit_equal(case):
     def weights():
         keras.utils.set_random_seed(3)
@@ -327,6 +328,7 @@ def test_all_run_and_train_on_jax_with_the_same_logits(tmp_path):
         assert np.abs(ours - theirs).max() < 1e-5 * np.abs(ours).max(), case.architecture
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_it_learns_the_same_with_rematerialisation(case):
     images, targets = case.images(), np.ones((4, 7))
 
@@ -367,6 +369,7 @@ def test_a_quantised_model_computes_the_same_with_tokens_first(case):
     assert np.abs(found[True] - found[False]).max() < 1e-2 * np.abs(found[False]).max()
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 @pytest.mark.parametrize("mode", ["int8", slow("int4"), slow("float8")])
 def test_a_quantised_model_is_saved_and_loaded_and_no_other_takes_its_weights(case, mode, tmp_path):

@@ -49,7 +49,7 @@ SMALLEST = {
     "S2MlpV2Small7": 28,
     "HireMlpTiny": 32,
 }
-STEPS = 60
+STEPS = 40
 
 
 @pytest.mark.parametrize("name", SMALLEST)
@@ -61,7 +61,8 @@ def test_the_smallest_of_each_family_learns_64_images_by_heart(name):
     images = random.uniform(-1, 1, (64, side, side, 3)).astype(np.float32)
     labels = random.integers(0, 10, 64)
     optimizer = keras.optimizers.AdamW(1e-3)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)  # XLA compiles longer
     model.fit(images, labels, batch_size=64, epochs=STEPS, verbose=0)
     loss, accuracy = model.evaluate(images, labels, batch_size=64, verbose=0)
     assert accuracy == 1

@@ -16,7 +16,7 @@ from keras_mixer.tflite.convert.calibration import calibration_images
 from keras_mixer.tflite.convert.rewrite import gelu_in_steps
 from keras_mixer.tflite.file.interpreter import activations, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
-from tests.cases import CASES, randomised
+from tests.cases import CASES, OTHERS, randomised
 from tests.marks import slow
 from tests.tflite.files import tiny_file, tiny_model
 
@@ -128,6 +128,7 @@ def test_layers_that_are_kept_compute_in_float(recipe):
     assert np.abs(everything - floats).max() < 1e-5
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_what_can_go_into_a_neighbour_s_weights_is_not_computed(case):
     plain = inspect(tiny_file(case=case)).counts
     pixels = case.trained(classifier_activation=None, include_preprocessing=True)
@@ -215,6 +216,7 @@ def test_the_stem_is_a_dense_layer_which_is_faster_in_int8():
     assert np.abs(interpreter.get_tensor(output["index"]) - expected).max() < 1e-5  # float32
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_a_mixed_bfloat16_model_is_converted_in_float32(case, mixed_bfloat16):
     half = case.trained(classifier_activation=None, **case.shallow)
     keras.config.set_dtype_policy("float32")
