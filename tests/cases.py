@@ -209,8 +209,8 @@ CASES = [
         shallow={"depths": (1, 1)},
     ),
 ]
-# What takes seconds a row runs by default for one model of tokens, with layer norms, and one of maps
-# in stages, with batch norms.
+# What takes seconds a row runs by default for a model of tokens, with layer norms, and for one of
+# maps in stages, with batch norms.
 PILOTS = [case for case in CASES if case.architecture in ("mlp_mixer", "hire_mlp")]
 OTHERS = [case for case in CASES if case not in PILOTS]
 BY_NAME = {case.architecture: case for case in CASES}

@@ -111,6 +111,17 @@ def test_variables_are_read_in_another_type():
     assert keras.backend.standardize_dtype(weight.kernel.dtype) == "bfloat16"
 
 
+def test_a_batch_norm_calls_the_method_that_we_replace():
+    class Doubles(layers.BatchNormalization):
+        def _moments(self, inputs, mask):
+            mean, variance = super()._moments(inputs, mask)
+            return mean, 4 * variance
+
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype(np.float32)
+    found = ops.convert_to_numpy(Doubles(epsilon=0)(x, training=True))
+    assert np.allclose(found, (x - x.mean(0)) / (2 * x.std(0)), atol=1e-5)
+
+
 def test_an_optimizer_calls_the_methods_that_we_replace():
     called = []
 

@@ -4,12 +4,21 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixer.layers import Dense, DropPath, LayerNorm, Mlp, PatchEmbed, drop_path_rates
+from keras_mixer.layers import (
+    BatchNorm,
+    Dense,
+    DropPath,
+    LayerNorm,
+    Mlp,
+    PatchEmbed,
+    drop_path_rates,
+)
 from keras_mixer.layers.norm import FORMS
 from tests import oracles
 from tests.cases import randomised
 
 LAYERS = {
+    "BatchNorm": (lambda **dtype: BatchNorm(**dtype), (2, 4, 6, 8)),
     "Dense": (lambda **dtype: Dense(6, **dtype), (2, 1, 25, 8)),
     "DropPath": (lambda **dtype: DropPath(0.3, seed=1, **dtype), (2, 5, 8)),
     "LayerNorm": (lambda **dtype: LayerNorm(1e-5, **dtype), (2, 5, 8)),
