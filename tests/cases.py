@@ -218,3 +218,8 @@ TILED = [case for case in CASES if case.resized == "tiles"]
 ISOTROPIC = [case for case in CASES if "depth" in case.shallow]
 WITH_LAYOUTS = [case for case in CASES if ARCHITECTURES[case.architecture].layouts]
 WITH_TOKENS_FIRST = [case for case in CASES if "tokens_first" in signature(case.tiny).parameters]
+# The published model of each family with the fewest parameters, by architecture.
+SMALLEST = {
+    name: min((b for b in it.variants.values() if b.sizes), key=lambda b: b.params).__name__
+    for name, it in ARCHITECTURES.items()
+}

@@ -6,8 +6,8 @@ import keras
 import pytest
 
 import keras_mixer
-from keras_mixer.models import ARCHITECTURES
 from keras_mixer.models.architecture import COUNTED
+from tests.cases import SMALLEST
 from tests.counted import counted
 from tests.marks import slow
 
@@ -35,8 +35,6 @@ PUBLISHED = {
     "HireMlpBase": 8.1,
     "HireMlpLarge": 13.4,
 }
-WITH_SIZES = {a: [b for b in x.variants.values() if b.sizes] for a, x in ARCHITECTURES.items()}
-SMALLEST = [min(builders, key=lambda b: b.params).__name__ for builders in WITH_SIZES.values()]
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +48,13 @@ def check(name, rows):
     assert rows[name] == found, "write the file anew: python -m tests.counted"
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", SMALLEST.values())
 def test_the_file_has_what_is_counted(name, rows):
     check(name, rows)
 
 
 @slow
-@pytest.mark.parametrize("name", sorted({*keras_mixer.list_models()} - {*SMALLEST}))
+@pytest.mark.parametrize("name", sorted({*keras_mixer.list_models()} - {*SMALLEST.values()}))
 def test_the_file_has_what_is_counted_of_larger_models(name, rows):
     check(name, rows)
 

@@ -7,17 +7,25 @@ import keras
 class Affine(keras.layers.Layer):
     """`alpha * x + beta` for each channel, in place of a norm, [..., C] -> [..., C].
 
+    Args:
+        initial: The value that `alpha` starts at: 1, or a small one at the end of a residual
+            branch, as of `LayerScale`.
+
     Input shape: `[..., C]`; `C` static.
     Output shape: the input's.
 
-    Weights: `alpha` [C], ones at first; `beta` [C], zeros.
+    Weights: `alpha` [C]; `beta` [C], zeros at first.
 
     Source: Touvron et al. 2021 (ResMLP, arXiv 2105.03404), eq. 1.
     """
 
+    def __init__(self, initial=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
     def build(self, input_shape):
-        shape = input_shape[-1:]
-        self.alpha = self.add_weight(shape=shape, initializer="ones", name="alpha")
+        shape, start = input_shape[-1:], keras.initializers.Constant(self.initial)
+        self.alpha = self.add_weight(shape=shape, initializer=start, name="alpha")
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
 
     def call(self, x):
@@ -25,6 +33,9 @@ class Affine(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"initial": self.initial}
 
 
 @keras.saving.register_keras_serializable("keras_mixer")

@@ -17,7 +17,9 @@ of S2-MLPv2 that draws this block again; public ports have them in front. The de
 ResMLP's affine layers in place of layer norms. A border cell keeps its value, see `SpatialShift`.
 The paper says neither how layers start (here LeCun's normal distribution) nor the epsilon of layer
 norms (here 1e-6), nor what images are normalised by (here ImageNet's mean and deviation). Its
-51 million parameters of the deep model are in units of 2^20.
+51 million parameters of the deep model are in units of 2^20. Affine layers behind branches start as
+ResMLP's there do, at CaiT's values for the depth: if they started at 1, nothing would keep the map
+of 36 blocks from growing, and the model would not learn.
 """
 
 from functools import partial
@@ -55,6 +57,7 @@ class S2MlpBlock(Residual):
     Args:
         channel_mlp_dim: Hidden width of the second MLP; that of the first is `C`.
         norm: `"layer_norm"` or `"affine"`, see `keras_mixer.layers.Affine`.
+        layer_scale: What affine layers start at.
         drop_path_rate, remat: See `keras_mixer.layers.Residual`.
 
     Input shape: `[B, h, w, C]`; `C` static, divisible by 4.
@@ -63,13 +66,18 @@ class S2MlpBlock(Residual):
     Source: S2-MLP paper, figure 1 and section 3.2.
     """
 
-    def __init__(self, channel_mlp_dim, norm, drop_path_rate=0.0, remat=False, **kwargs):
+    def __init__(
+        self, channel_mlp_dim, norm, layer_scale=0.1, drop_path_rate=0.0, remat=False, **kwargs
+    ):
         super().__init__(drop_path_rate, remat, **kwargs)
         self.channel_mlp_dim = channel_mlp_dim
         self.norm = norm
+        self.layer_scale = layer_scale
 
     def build(self, input_shape):
         width, norm = input_shape[-1], NORMS[self.norm]
+        if norm is Affine:
+            norm = partial(Affine, self.layer_scale)
         self.spatial_mlp = self.sublayer(Mlp, "spatial_mlp", input_shape, width, "erf")
         self.shift = self.sublayer(SpatialShift, "shift", input_shape)
         self.spatial_norm = self.sublayer(norm, "spatial_norm", input_shape)
@@ -121,10 +129,16 @@ def s2_mlp(
     """
     x = PatchEmbed(width, patch_size, as_map=True, name="stem")(image)
     x = NORMS[norm](name="stem_norm")(x)
+    scale = layer_scale(depth)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
         remat_block = remat and ("nested" if i == depth - 1 else True)
-        x = S2MlpBlock(channel_mlp_dim, norm, rate, remat_block, name=f"block_{i}")(x)
+        x = S2MlpBlock(channel_mlp_dim, norm, scale, rate, remat_block, name=f"block_{i}")(x)
     return Level(patch_size, name="map")(x)
+
+
+def layer_scale(depth):
+    """The scale that a branch starts with, by the number of blocks: CaiT, section 2.1; ResMLP's."""
+    return 0.1 if depth <= 18 else 1e-5 if depth <= 24 else 1e-6
 
 
 def parameters(image, patch_size, width, depth, channel_mlp_dim, norm):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_mixer
+from tests.cases import SMALLEST
 from tests.models import on_two_replicas
 from tests.training.forks import fork
 
@@ -37,26 +38,16 @@ def test_a_train_step_is_compiled_by_xla_and_learns_the_same(case):
         assert np.abs(one - other).max() <= 1e-5 * np.abs(one).max()
 
 
-# The smallest model of each family, and the side of images of 2 x 2 patches; Hire-MLP's smallest
-# map is of one cell.
-SMALLEST = {
-    "MixerTi4": 8,
-    "ResMlpS12": 32,
-    "GMlpTi": 32,
-    "GMixer12": 32,
-    "CcsResMlpS36": 32,
-    "S2MlpDeep": 32,
-    "S2MlpV2Small7": 28,
-    "HireMlpTiny": 32,
-}
+# Sides of images: of 2 x 2 patches, or more where a map has a smaller scale.
+SIDES = {"mlp_mixer": 8, "s2_mlp_v2": 28}
 STEPS = 40
 
 
-@pytest.mark.parametrize("name", SMALLEST)
-def test_the_smallest_of_each_family_learns_64_images_by_heart(name):
+@pytest.mark.parametrize("architecture", SMALLEST)
+def test_the_smallest_of_each_family_learns_64_images_by_heart(architecture):
     keras.utils.set_random_seed(0)
-    side = SMALLEST[name]
-    model = getattr(keras_mixer, name)(input_shape=(side, side, 3), classes=10)
+    side = SIDES.get(architecture, 32)
+    model = getattr(keras_mixer, SMALLEST[architecture])(input_shape=(side, side, 3), classes=10)
     random = np.random.default_rng(0)
     images = random.uniform(-1, 1, (64, side, side, 3)).astype(np.float32)
     labels = random.integers(0, 10, 64)

@@ -52,6 +52,19 @@ def test_every_recipe_gives_the_scores_of_x86(trained, cpu):
     assert {name for name, difference in off.items() if difference > BOUNDS[name]} == set()
 
 
+def test_every_architecture_gives_the_logits_of_x86(case):
+    bounds = {name: BOUNDS[name] for name in ("float32", "float16", "dynamic_int8", "int8")}
+    files = {name: tiny_file(name, case) for name in bounds}
+    images = case.images(2)
+    found = emulator.run(files, images, "cortex-a76")
+    for name, bound in bounds.items():
+        runner = Runner(files[name])
+        expected = np.stack([runner(image) for image in images])
+        off = np.abs(found[name] - expected).max() / np.abs(expected).max()
+        print(name, float(f"{off:.2g}"))
+        assert off <= bound, name
+
+
 def test_in_float16_no_op_falls_back_to_float32(case):
     count = emulator.count(tiny_file("float16", case), case.images(1), "cortex-a76")
     assert count["float32 multiply-add"] == 0

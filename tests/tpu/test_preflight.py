@@ -81,6 +81,14 @@ def test_tensorflow_s_train_step_has_the_same_operations(model):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("mixed_bfloat16")
+def test_every_architecture_is_compiled(case):
+    found = preflight(case.tiny(), "v5e-1", 8)
+    assert found.fits
+    assert found.estimated_cycles > 0
+
+
+@pytest.mark.slow
 def test_what_does_not_fit_says_so_with_exit_code_3(here, tmp_path):
     arguments = ("preflight", "MixerTi4", "--tpu", "v5e-1", "--batch", 10_000_000, "--predict")
     done = here(*arguments, "--json", cwd=tmp_path, check=False)
