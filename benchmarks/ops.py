@@ -1,8 +1,8 @@
 """Forms of each paper's own operation: a plain one and others, of which ours is the first.
 
-`benchmarks.rewrites` times them. Each form is the function `form(x, name)` of a symbolic tensor
-`[B, h, w, C]`, or `[B, S, C]` where tokens have no grid. All forms of an operation compute the same
-from the same weights, which a test checks.
+`benchmarks.rewrites` times them. Each form is the function `form(x, name)` of a symbolic map
+`[B, h, w, C]`, or of its tokens `[B, S, C]`. All forms of an operation compute the same from the
+same weights, which a test checks.
 """
 
 from functools import partial
@@ -113,19 +113,20 @@ def gate_by_einsum(x, name):
     return u * layers.EinsumDense("bsc,st->btc", shape, bias_axes="t", name=name)(v)
 
 
-# Operation -> (shape of its input, form -> function). The first form is ours, the last one plain.
+OF_TOKENS = {"circulant", "gate"}
+# Operation -> (shape of its map, form -> function). The first form is ours, the last one plain.
 OPERATIONS = {
     "shift": (
         (14, 14, 384),
         {"slices": shift_by_slices, "padding": shift_by_padding, "rolling": shift_by_rolling},
     ),
-    "circulant": ((196, 768), {"matrices": circulant, "fft": partial(circulant, fft=True)}),
+    "circulant": ((14, 14, 768), {"matrices": circulant, "fft": partial(circulant, fft=True)}),
     "regions": (
         (14, 14, 320),
         {"convolution": regions_by_convolution, "folding": regions_by_folding},
     ),
     "attention": ((14, 14, 384), {"sums": attention_by_sums, "stacked": attention_stacked}),
-    "gate": ((196, 768), {"transposing": gate_by_transposing, "einsum": gate_by_einsum}),
+    "gate": ((14, 14, 768), {"transposing": gate_by_transposing, "einsum": gate_by_einsum}),
 }
 
 
@@ -134,6 +135,8 @@ def network(operation, form, depth=BLOCKS, shape=None):
     default, forms = OPERATIONS[operation]
     x = image = keras.Input(shape or default)
     channels = x.shape[-1]
+    if operation in OF_TOKENS:
+        x = ops.reshape(x, (-1, x.shape[1] * x.shape[2], channels))
     for i in range(depth):
         y = Dense(channels, name=f"block_{i}_expand")(x)
         y = forms[form](y, f"block_{i}_op")
