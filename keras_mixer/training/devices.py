@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from typing import Any
 
 import keras
@@ -12,7 +13,8 @@ from keras_mixer._accelerators import gpus, tpu_address, tpu_chips
 from keras_mixer._backend import is_for_tpus, jit_compile
 from keras_mixer._extras import install
 from keras_mixer._keras import inner_layers
-from keras_mixer._text import say
+from keras_mixer._text import listed, say
+from keras_mixer.layers import BatchNorm
 
 KINDS = ("auto", "tpu", "gpu", "cpu")
 PLAIN_TENSORFLOW = (
@@ -95,6 +97,31 @@ def replicas(strategy):
     if isinstance(strategy, keras.distribution.DataParallel):
         return strategy.device_mesh.devices.size
     return strategy.num_replicas_in_sync
+
+
+def warn_of_batch_norms(model, replicas):
+    """Says which batch norms of Keras keep other statistics on each replica.
+
+    TensorFlow's replicas each have a part of the batch. A file gets what the first one keeps, and
+    an evaluation on all of them uses all.
+    """
+    if replicas == 1 or keras.backend.backend() != "tensorflow":
+        return
+    names = [
+        layer.name
+        for layer in inner_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and not isinstance(layer, BatchNorm)
+        and not layer.synchronized
+    ]
+    if names:
+        some = f"{listed(names[:3])}{' and more' if names[3:] else ''}"
+        warnings.warn(
+            f"train: batch norms of '{model.name}' ({some}) keep other statistics on each of "
+            f"{replicas} replicas, of which the saved model gets the first one's. Build them with "
+            "synchronized=True, or as keras_mixer.layers.BatchNorm.",
+            stacklevel=3,
+        )
 
 
 def on_a_tpu(strategy):

@@ -32,6 +32,7 @@ from keras_mixer.training.devices import (
     process,
     replicas,
     wait_for_all,
+    warn_of_batch_norms,
 )
 from keras_mixer.training.devices import strategy as find
 from keras_mixer.training.heads import for_use, give_logits
@@ -163,6 +164,7 @@ def train(
             drop_path_rate=recipe.drop_path_rate,
         )
         _check_model(model, recipe, images)
+        warn_of_batch_norms(model, replicas(strategy))
         if on_the_cpu(strategy) and process()[0] == 0:
             warn(model, plan.batch_size)
         give_logits(model, recipe.head_bias)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_mixer
 from keras_mixer import training
 from keras_mixer._backend import LOAD, jit_compile
-from keras_mixer.training.devices import jit_compile_for_training
+from keras_mixer.training.devices import jit_compile_for_training, warn_of_batch_norms
 from tests.conftest import ROOT
 from tests.marks import slow
 from tests.training import on_two_replicas
@@ -88,6 +89,23 @@ def test_a_cpu_is_divided_before_it_computes_and_nothing_else_is():
         RuntimeError, match=r"divided into 2 only before .* TensorFlow. Start Python again"
     ):
         training.strategy("cpu", replicas=2)
+
+
+def test_batch_norms_that_replicas_keep_apart_are_warned_of(recwarn):
+    def model(norm):
+        return keras.Sequential([keras.Input((4,)), norm, keras.layers.Dense(2)], name="mine")
+
+    keras_own = model(keras.layers.BatchNormalization(name="bn"))
+    for quiet in (
+        keras_mixer.layers.BatchNorm(),
+        keras.layers.BatchNormalization(synchronized=True),
+        keras.layers.LayerNormalization(),
+    ):
+        warn_of_batch_norms(model(quiet), 2)
+    warn_of_batch_norms(keras_own, 1)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"'mine' \(bn\) keep other .* of 2 replicas"):
+        warn_of_batch_norms(keras_own, 2)
 
 
 def test_the_best_that_is_there_is_found_and_said(capsys, monkeypatch):
