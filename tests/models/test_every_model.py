@@ -258,6 +258,7 @@ def test_a_saved_model_comes_back_bit_equal(case, suffix, tmp_path):
     assert np.array_equal(model(images), again(images))
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 @pytest.mark.usefixtures("mixed_bfloat16")
 def test_a_step_in_mixed_bfloat16_trains_float32_weights(case):
     model = case.trained(**case.shallow)
@@ -357,7 +358,7 @@ def test_tokens_first_is_another_order_of_the_same_arithmetic(case):
     assert np.abs(ours - theirs).max() < 1e-5 * np.abs(ours).max()
 
 
-@pytest.mark.cases(WITH_TOKENS_FIRST)
+@pytest.mark.cases(WITH_TOKENS_FIRST, slow=OTHERS)
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 def test_a_quantised_model_computes_the_same_with_tokens_first(case):
     images, found = case.images(), {}

@@ -10,7 +10,7 @@ from keras_mixer.tflite._litert import Float16Runner
 from keras_mixer.tflite.file.content import with_entries
 from keras_mixer.tflite.file.precision import ENTRY, FLOAT16, computes_in_float16
 from keras_mixer.tflite.run.runner import Runner
-from tests.cases import CASES
+from tests.cases import CASES, OTHERS
 from tests.tflite.files import tiny_file
 
 MIXER = CASES[0]
@@ -42,6 +42,7 @@ def test_any_recipe_with_float_ops_can_be_computed_in_float16_or_not():
             convert(model, recipe, float16_arithmetic=True, calibration=MIXER.images(8))
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_in_float16_the_scores_stay_near(case):
     content, images = tiny_file("float16", case), case.images(8)
     assert computes_in_float16(content)
