@@ -77,8 +77,11 @@ def test_models_are_listed_by_family_and_by_size(here, tmp_path, arguments, expe
     [
         (["--family", "gmlp"], "'g_mlp'"),
         (["no*"], "MixerS32"),
-        (["MixerB16", "--max-gmacs", "1"], "None of 1 models"),
-        (["MixerB16", "--image-size", "256"], "Leave out"),
+        (["MixerB16", "--max-gmacs", "1"], "the models MixerB16 has at most 1.0 GMACs. Leave"),
+        (
+            ["Mixer*16", "--max-params", "60", "--image-size", "256"],
+            "has at most 60.0 million parameters and has weights that fit images of 256 x 256",
+        ),
     ],
 )
 def test_models_that_are_not_there_are_an_error(here, tmp_path, arguments, said):

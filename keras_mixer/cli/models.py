@@ -61,10 +61,14 @@ def models(
         and (image_size is None or _fits(builder.image_sizes, image_size))
     ]
     if not builders:
-        raise ValueError(
-            f"None of {len(names)} models is in the family, is as small and takes images of the "
-            "size that you ask for. Leave out one of the options."
-        )
+        asked = {
+            f"is in {family}": family,
+            f"has at most {max_params} million parameters": max_params,
+            f"has at most {max_gmacs} GMACs": max_gmacs,
+            f"has weights that fit images of {image_size} x {image_size}": image_size,
+        }
+        wanted = listed(words for words, value in asked.items() if value is not None)
+        raise ValueError(f"None of the models {listed(names)} {wanted}. Leave out an option.")
     console.print(_table(builders))
     others = sorted({builder.top1[1] for builder in builders if isinstance(builder.top1, tuple)})
     star = f" * also trained with {listed(others)}." if others else ""
