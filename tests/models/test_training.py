@@ -40,7 +40,7 @@ def test_a_train_step_is_compiled_by_xla_and_learns_the_same(case):
 
 # Sides of images: of 2 x 2 patches, or more where a map has a smaller scale.
 SIDES = {"mlp_mixer": 8, "s2_mlp_v2": 28}
-STEPS = 40
+STEPS = 60
 
 
 @pytest.mark.parametrize("architecture", SMALLEST)

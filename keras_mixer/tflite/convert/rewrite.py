@@ -154,10 +154,12 @@ def dense_circulant(matrices, x):
 
     LiteRT has no quantised kernel for a product of two tensors of which one holds weights.
     """
-    groups = ops.split(x, len(matrices), axis=1)
-    return ops.concatenate(
-        [ops.matmul(x, matrix.T) for x, matrix in zip(groups, matrices, strict=True)], axis=1
-    )
+    width = x.shape[1] // len(matrices)
+    groups = [x[:, i * width : (i + 1) * width] for i in range(len(matrices))]
+    parts = [ops.matmul(x, matrix.T) for x, matrix in zip(groups, matrices, strict=True)]
+    while len(parts) > 1:  # XNNPACK splits and concatenates a few tensors at a time
+        parts = [ops.concatenate(parts[i : i + 4], axis=1) for i in range(0, len(parts), 4)]
+    return parts[0]
 
 
 # Passes: rewrites of several calls

@@ -17,7 +17,7 @@ from keras_mixer.tflite.convert.calibration import calibration_images
 from keras_mixer.tflite.convert.rewrite import gelu_in_steps
 from keras_mixer.tflite.file.interpreter import activations, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
-from tests.cases import CASES, OTHERS, SMALLEST, randomised
+from tests.cases import BY_NAME, CASES, OTHERS, SMALLEST, randomised
 from tests.marks import slow
 from tests.tflite.files import tiny_file, tiny_model
 
@@ -237,6 +237,17 @@ def test_calibration_is_an_array_a_data_set_or_batches_and_all_give_the_same_fil
         found = calibration_images(RECIPES["int8"], kind, images.shape[1:], "test", takes)
         assert np.array_equal(np.stack([*found]), images)
     assert convert(tiny_model(), "int8", calibration=dataset) == tiny_file("int8")
+
+
+@pytest.mark.parametrize("groups", [1, 8, 24])
+def test_any_number_of_groups_of_channels_is_one_partition(groups):
+    case = BY_NAME["ccs"].but(groups=groups)
+    model = case.trained(classifier_activation=None, **case.shallow)
+    content, image = convert(model), case.images()[0]
+    found = inspect(content)
+    assert (len(found.partitions), found.outside) == (1, Counter())
+    expected = np.asarray(model(image[None]))[0]
+    assert np.abs(Runner(content)(image) - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.slow
