@@ -60,6 +60,36 @@ def stem(image, weights):
     return x.reshape(x.shape[0], -1, x.shape[-1])
 
 
+def classifier(block, norm, name):
+    """A network of blocks and, before the mean and the head, a norm of that name."""
+
+    def network(weights, image):
+        x = stem(image, weights["stem"])
+        for each in weights["blocks"]:
+            x = block(x, each)
+        return dense(jnp.mean(norm(x, weights[name]), axis=1), weights["head"])
+
+    return network
+
+
+def _array(*shape):
+    return jax.ShapeDtypeStruct(shape, FULL)
+
+
+def _dense(*shape):
+    return {"kernel": _array(*shape), "bias": _array(shape[-1])}
+
+
+def _norm(width):
+    return {"scale": _array(width), "bias": _array(width)}
+
+
+def _classifier(patch_size, width, blocks, **norm):
+    """Shapes of the weights of a `classifier`."""
+    stem, head = _dense(patch_size, patch_size, 3, width), _dense(width, CLASSES)
+    return {"stem": stem, "blocks": blocks, **norm, "head": head}
+
+
 # --------------------------------------------------------------------------------------- MLP-Mixer
 
 
@@ -75,12 +105,7 @@ def mixer_block(x, weights):
     return x + mlp_block(y, weights["channel_mixing"])
 
 
-def mlp_mixer(weights, image):
-    x = stem(image, weights["stem"])
-    for block in weights["blocks"]:
-        x = mixer_block(x, block)
-    x = layer_norm(x, weights["pre_head_layer_norm"])
-    return dense(jnp.mean(x, axis=1), weights["head"])
+mlp_mixer = classifier(mixer_block, layer_norm, "pre_head_layer_norm")
 
 
 def mlp_mixer_weights(tokens, *, patch_size, width, depth, token_mlp_dim, channel_mlp_dim):
@@ -93,12 +118,7 @@ def mlp_mixer_weights(tokens, *, patch_size, width, depth, token_mlp_dim, channe
         "LayerNorm_1": _norm(width),
         "channel_mixing": mlp(width, channel_mlp_dim),
     }
-    return {
-        "stem": _dense(patch_size, patch_size, 3, width),
-        "blocks": [block] * depth,
-        "pre_head_layer_norm": _norm(width),
-        "head": _dense(width, CLASSES),
-    }
+    return _classifier(patch_size, width, [block] * depth, pre_head_layer_norm=_norm(width))
 
 
 # ------------------------------------------------------------------------------------------ ResMLP
@@ -113,12 +133,7 @@ def res_mlp_block(x, weights):
     return x + weights["channel_scale"]["gamma"].astype(HALF) * y
 
 
-def res_mlp(weights, image):
-    x = stem(image, weights["stem"])
-    for block in weights["blocks"]:
-        x = res_mlp_block(x, block)
-    x = affine(x, weights["norm"])
-    return dense(jnp.mean(x, axis=1), weights["head"])
+res_mlp = classifier(res_mlp_block, affine, "norm")
 
 
 def res_mlp_weights(tokens, *, patch_size, width, depth, channel_mlp_dim, layer_scale):
@@ -134,12 +149,7 @@ def res_mlp_weights(tokens, *, patch_size, width, depth, channel_mlp_dim, layer_
         },
         "channel_scale": {"gamma": _array(width)},
     }
-    return {
-        "stem": _dense(patch_size, patch_size, 3, width),
-        "blocks": [block] * depth,
-        "norm": affine,
-        "head": _dense(width, CLASSES),
-    }
+    return _classifier(patch_size, width, [block] * depth, norm=affine)
 
 
 # -------------------------------------------------------------------------------------------- gMLP
@@ -153,12 +163,7 @@ def g_mlp_block(x, weights):
     return x + dense(u * v, weights["project"])
 
 
-def g_mlp(weights, image):
-    x = stem(image, weights["stem"])
-    for block in weights["blocks"]:
-        x = g_mlp_block(x, block)
-    x = layer_norm(x, weights["norm"])
-    return dense(jnp.mean(x, axis=1), weights["head"])
+g_mlp = classifier(g_mlp_block, layer_norm, "norm")
 
 
 def g_mlp_weights(tokens, *, patch_size, width, depth, hidden_dim):
@@ -169,27 +174,10 @@ def g_mlp_weights(tokens, *, patch_size, width, depth, hidden_dim):
         "token_dense": _dense(tokens, tokens),
         "project": _dense(hidden_dim // 2, width),
     }
-    return {
-        "stem": _dense(patch_size, patch_size, 3, width),
-        "blocks": [block] * depth,
-        "norm": _norm(width),
-        "head": _dense(width, CLASSES),
-    }
+    return _classifier(patch_size, width, [block] * depth, norm=_norm(width))
 
 
 # ---------------------------------------------------------------------------------------- programs
-
-
-def _array(*shape):
-    return jax.ShapeDtypeStruct(shape, FULL)
-
-
-def _dense(*shape):
-    return {"kernel": _array(*shape), "bias": _array(shape[-1])}
-
-
-def _norm(width):
-    return {"scale": _array(width), "bias": _array(width)}
 
 
 # Name of the architecture -> the network and the shapes of its weights.

@@ -17,6 +17,7 @@ images on v5e in bfloat16, in millions of cycles. A field is empty where a form 
 `--only models` or `--only ops` writes one of the two tables.
 """
 
+from enum import StrEnum
 from importlib.metadata import version
 from typing import Annotated
 
@@ -29,6 +30,7 @@ import keras_mixer
 from benchmarks import emulator
 from benchmarks.measure import interleaved, machine, write_csv
 from benchmarks.ops import OPERATIONS, network
+from keras_mixer._backend import settings
 from keras_mixer.layers import LayerNorm, Mlp
 from keras_mixer.models.mlp_mixer import MixerBlock
 from keras_mixer.tflite import RECIPES
@@ -71,10 +73,11 @@ WITHOUT = {
     "folding": ("fold_rescaling", "fold_last_norm"),
     "gelu": ("gelu_in_steps",),
 }
+Only = StrEnum("Only", ["models", "ops"])
 RECIPE_NAMES = "float32", "dynamic_int8", "int8"
 
 
-def main(only: Annotated[str | None, typer.Option(help="Only models, or only ops.")] = None):
+def main(only: Annotated[Only | None, typer.Option(help="Write one of the tables.")] = None):
     """Measures, and writes two tables."""
     if only != "ops":
         rows = []
@@ -148,14 +151,13 @@ def forms(operation):
     calls = {key: lambda r=r: r(one) for key, r in runners.items()}
     for (name, recipe), seconds in interleaved(calls, FORM_RUNS).items():
         rows[name][f"litert_{recipe}_ms"] = round(seconds * 1e3, 3)
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    for name, row in rows.items():
-        for train in (True, False):
-            found = keras_mixer.tpu.preflight(network(operation, name), TPU, IMAGES, train=train)
-            row[f"tpu_{'train' if train else 'predict'}_mcycles"] = round(
-                found.estimated_cycles / 1e6, 2
-            )
-    keras.config.set_dtype_policy("float32")
+    with settings("mixed_bfloat16"):
+        for name, row in rows.items():
+            for step, train in (("train", True), ("predict", False)):
+                found = keras_mixer.tpu.preflight(
+                    network(operation, name), TPU, IMAGES, train=train
+                )
+                row[f"tpu_{step}_mcycles"] = round(found.estimated_cycles / 1e6, 2)
     columns = [
         *("operation", "form", "litert_float32_ms", "litert_int8_ms", "arm_float32_minstructions"),
         *("tpu_train_mcycles", "tpu_predict_mcycles"),

@@ -261,7 +261,8 @@ def test_a_saved_model_comes_back_bit_equal(case, suffix, tmp_path):
 @pytest.mark.cases(CASES, slow=OTHERS)
 @pytest.mark.usefixtures("mixed_bfloat16")
 def test_a_step_in_mixed_bfloat16_trains_float32_weights(case):
-    model = case.trained(**case.shallow)
+    keras.utils.set_random_seed(0)  # paths that are dropped for all images have no gradient
+    model = case.trained(drop_path_rate=0.2)
     before = model.get_weights()
     model.compile("sgd", "sparse_categorical_crossentropy")
     loss = model.train_on_batch(case.images(), np.arange(4))

@@ -25,9 +25,10 @@ def in_float16(content, images):
         return np.stack([run(image) for image in images])
 
 
+@pytest.mark.cases(CASES, slow=CASES[1:])
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_only_the_recipe_float16_is_computed_in_it(recipe):
-    assert computes_in_float16(tiny_file(recipe)) == (recipe == "float16")
+def test_only_the_recipe_float16_is_computed_in_it(recipe, case):
+    assert computes_in_float16(tiny_file(recipe, case)) == (recipe == "float16")
 
 
 def test_any_recipe_with_float_ops_can_be_computed_in_float16_or_not():
