@@ -70,7 +70,7 @@ def with_keras_norms(model):
 WITHOUT = {
     "norm": (),
     "stem": ("dense_stem",),
-    "folding": ("fold_rescaling", "fold_last_norm"),
+    "folding": ("fold_rescaling", "fold_last_norm", "fold_block_norms"),
     "gelu": ("gelu_in_steps",),
 }
 Only = StrEnum("Only", ["models", "ops"])

@@ -44,11 +44,16 @@ class Residual(keras.layers.Layer):
         token_sizes: Arguments of the block that count such units.
         size_is_fixed: Why there is no block for another number of tokens, in a sentence; empty
             where there is.
+        folds: Name of a batch norm that several layers take the output of -> path of the kernel
+            [..., C, D] of each of them and of the weight [D] that holds its offset: a bias, or the
+            moving mean of the batch norm behind it. The converter for LiteRT folds the norm into
+            these weights.
     """
 
     token_axes: ClassVar[dict[str, tuple[str, ...]]] = {}
     token_sizes: ClassVar[tuple[str, ...]] = ()
     size_is_fixed: ClassVar[str] = ""
+    folds: ClassVar[dict[str, dict[str, str]]] = {}
 
     def __init__(self, drop_path_rate=0.0, remat=False, tokens_first=False, **kwargs):
         super().__init__(**kwargs)
@@ -83,7 +88,7 @@ class Residual(keras.layers.Layer):
 
     def get_build_config(self):
         """Besides the shape, which layers inside are frozen or quantised, unlike the block."""
-        config, inner = super().get_build_config(), dict(_inside(self))
+        config, inner = super().get_build_config(), dict(layers_inside(self))
         if any(layer.trainable != self.trainable for layer in inner.values()):
             config["trainable"] = {path: layer.trainable for path, layer in inner.items()}
         quantised = {path: layer for path, layer in inner.items() if is_quantised(layer)}
@@ -96,7 +101,7 @@ class Residual(keras.layers.Layer):
 
     def build_from_config(self, config):
         super().build_from_config(config)
-        inner = dict(_inside(self))
+        inner = dict(layers_inside(self))
         for path, (mode, settings) in config.get("quantised", {}).items():
             given = {"config": keras.saving.deserialize_keras_object(settings)} if settings else {}
             inner[path].quantize(mode, **given)
@@ -175,11 +180,11 @@ class Residual(keras.layers.Layer):
         return input_shape
 
 
-def _inside(layer, prefix=""):
+def layers_inside(layer, prefix=""):
     """Pairs of a path and a layer for the layers within, `"token_mlp/expand"`."""
     for inner in inner_layers(layer, recursive=False):
         yield f"{prefix}{inner.name}", inner
-        yield from _inside(inner, f"{prefix}{inner.name}/")
+        yield from layers_inside(inner, f"{prefix}{inner.name}/")
 
 
 def tokens_first_by_default(tokens_first):

@@ -24,6 +24,7 @@ that of this code; the port for MindSpore moves the other way.
 """
 
 from functools import partial
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -161,6 +162,15 @@ class HireBlock(Residual):
 
     Source: Hire-MLP paper, eq. 1; `HireBlock` in the official code.
     """
+
+    # Cells are moved and padded circularly: an offset of the channels is the same in all of them.
+    folds: ClassVar = {
+        "spatial_norm": {
+            "height_mlp/squeeze/kernel": "height_mlp/norm/moving_mean",
+            "width_mlp/squeeze/kernel": "width_mlp/norm/moving_mean",
+            "channel_dense/kernel": "channel_dense/bias",
+        }
+    }
 
     def __init__(self, channel_mlp_dim, region, step, drop_path_rate=0.0, remat=False, **kwargs):
         super().__init__(drop_path_rate, remat, **kwargs)

@@ -86,8 +86,8 @@ def convert(
             possible, the rescaling is then folded into the stem. Calibration images are still as
             the model takes them.
         without: Names of rewrites to leave out, to measure what each is worth: `"float_pixels"`,
-            `"fold_rescaling"`, `"fold_last_norm"`, `"gelu_in_steps"`, `"dense_stem"`,
-            `"norm_form"` or `"batch_first"`.
+            `"fold_rescaling"`, `"fold_last_norm"`, `"fold_block_norms"`, `"gelu_in_steps"`,
+            `"dense_stem"`, `"dense_circulant"`, `"norm_form"` or `"batch_first"`.
         float16_arithmetic: Whether ARM CPUs that have float16 arithmetic may compute float ops in
             it; by default in `"float16"` only. Not in `"int8"` and `"int16x8"`, which have none.
         integer_ends: Deprecated name of `integer_io`.

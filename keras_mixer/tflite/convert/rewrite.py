@@ -29,6 +29,7 @@ from keras_mixer.layers import (
 )
 from keras_mixer.layers.circulant import circulant_matrices
 from keras_mixer.layers.gradients import gelu
+from keras_mixer.layers.residual import layers_inside
 from keras_mixer.tflite.convert.graph import Graph, having
 
 BATCH_NORMS = layers.BatchNormalization, BatchNorm
@@ -231,6 +232,31 @@ def fold_last_norm(graph, arithmetic):
     head.weights += [(layer.kernel, scale[:, None] * kernel), (layer.bias, bias)]
 
 
+def fold_block_norms(graph, arithmetic):
+    """Folds the batch norms in a block into the layers behind them, where these are several."""
+    for call in graph.calls:
+        if isinstance(call.operation, Residual):
+            for name, takers in call.operation.folds.items():
+                _fold_block_norm(call, name, takers)
+
+
+def _fold_block_norm(call, name, takers):
+    inner = dict(layers_inside(call.operation))
+    folded = []
+    scale, shift = _scale_and_shift(inner[name])
+    for paths in takers.items():
+        [layer, kernel], [beside, offset] = (path.rsplit("/", 1) for path in paths)
+        kernel, offset = getattr(inner[layer], kernel), getattr(inner[beside], offset)
+        if not _are_float32_variables(kernel, offset):
+            return
+        array = _array(kernel)  # [..., C, D]
+        moved = shift @ array.reshape(-1, *array.shape[-2:]).sum(0)
+        sign = -1 if offset.name == "moving_mean" else 1  # which is subtracted
+        folded += [(kernel, scale[:, None] * array), (offset, _array(offset) + sign * moved)]
+    call.weights += folded
+    call.attributes[name] = lambda x: x
+
+
 def gelu_operations(graph, arithmetic):
     """Replaces GELUs that are operations of the graph, as `deployed` does for GELUs of layers."""
     for call in graph.calls:
@@ -242,6 +268,7 @@ PASSES = {
     "float_pixels": float_pixels,
     "fold_rescaling": fold_rescaling,
     "fold_last_norm": fold_last_norm,
+    "fold_block_norms": fold_block_norms,
     "gelu_in_steps": gelu_operations,
 }
 REWRITES = *PASSES, "dense_stem", "dense_circulant", "norm_form", "batch_first"
@@ -296,9 +323,14 @@ def _is_stem(layer):
 
 
 def _has_own_weights(call):
-    """Whether kernel and bias are float32 variables. With LoRA the kernel is a sum instead."""
+    """Whether kernel and bias are float32 variables, of which no other pass has the values."""
     weights = (getattr(call.operation, name, None) for name in ("kernel", "bias"))
-    return not call.weights and all(
+    return not call.weights and _are_float32_variables(*weights)
+
+
+def _are_float32_variables(*weights):
+    """Whether weights can be replaced. With LoRA a kernel is a sum instead."""
+    return all(
         isinstance(weight, keras.Variable) and weight.dtype == "float32" for weight in weights
     )
 

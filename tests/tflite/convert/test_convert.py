@@ -10,11 +10,11 @@ from ai_edge_litert.schema_py_generated import ModelT
 
 import keras_mixer
 from keras_mixer._keras import inner_layers
-from keras_mixer.layers import LayerNorm, Mlp, PatchEmbed
+from keras_mixer.layers import LayerNorm, Mlp, PatchEmbed, Residual
 from keras_mixer.models import ARCHITECTURES
 from keras_mixer.tflite import RECIPES, convert, inspect
 from keras_mixer.tflite.convert.calibration import calibration_images
-from keras_mixer.tflite.convert.rewrite import gelu_in_steps
+from keras_mixer.tflite.convert.rewrite import REWRITES, gelu_in_steps
 from keras_mixer.tflite.file.interpreter import activations, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import BY_NAME, CASES, OTHERS, SMALLEST, randomised
@@ -172,6 +172,28 @@ def test_a_norm_or_a_scale_goes_into_a_dense_layer_or_convolution_beside_it(make
     expected = np.asarray(model(image[None]))[0]
     assert np.abs(expected).max() > 0.1
     assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_batch_norm_in_front_of_several_layers_goes_into_all_of_them(lora):
+    case = BY_NAME["hire_mlp"]
+    model = case.trained(classifier_activation=None)
+    blocks = [layer for layer in model.layers if isinstance(layer, Residual)]
+    if lora:
+        blocks[0].channel_dense.enable_lora(2)
+        randomised(model)  # the kernel is now a sum, which replaces no variable
+    folded, plain = convert(model), convert(model, without="fold_block_norms")
+    count = len(blocks) - lora
+    assert inspect(plain).counts - inspect(folded).counts == Counter(MUL=count, ADD=count)
+    images = case.images()
+    expected = np.asarray(model(images))
+    assert np.abs(expected).max() > 0.1
+    for image, logits in zip(images, expected, strict=True):
+        assert np.abs(Runner(folded)(image) - logits).max() < 1e-5  # float32
+
+
+def test_rewrites_are_listed_where_convert_takes_their_names():
+    assert [name for name in REWRITES if f'"{name}"' not in convert.__doc__] == []
 
 
 def test_gelu_in_steps_is_gelu():
