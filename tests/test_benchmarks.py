@@ -327,6 +327,7 @@ TINY = {
 FLAX_NAMES = {"scale": "gamma", "bias": "beta"}  # of a norm's weights, and Keras's
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", TINY)
 def test_the_other_flax_programs_are_the_networks_of_our_models(architecture, monkeypatch):
     network, _ = flax_models.NETWORKS[architecture]

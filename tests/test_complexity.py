@@ -7,7 +7,7 @@ import pytest
 
 import keras_mixer
 from keras_mixer.models.architecture import COUNTED
-from tests.cases import SMALLEST
+from tests.cases import PILOTS, SMALLEST
 from tests.counted import counted
 from tests.marks import slow
 
@@ -43,20 +43,15 @@ def rows():
         return {row["model"]: row for row in csv.DictReader(file)}
 
 
-def check(name, rows):
+SMALL = [SMALLEST[case.architecture] for case in PILOTS]
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SMALL else slow(name) for name in keras_mixer.list_models()]
+)
+def test_the_file_has_what_is_counted(name, rows):
     found = {key: str(value) for key, value in counted(name).items()}
     assert rows[name] == found, "write the file anew: python -m tests.counted"
-
-
-@pytest.mark.parametrize("name", SMALLEST.values())
-def test_the_file_has_what_is_counted(name, rows):
-    check(name, rows)
-
-
-@slow
-@pytest.mark.parametrize("name", sorted({*keras_mixer.list_models()} - {*SMALLEST.values()}))
-def test_the_file_has_what_is_counted_of_larger_models(name, rows):
-    check(name, rows)
 
 
 def test_the_file_has_the_models_in_their_order(rows):

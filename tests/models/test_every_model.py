@@ -175,6 +175,7 @@ def test_numpy_s_numbers_build_a_model_that_can_be_saved(case, tmp_path):
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 @pytest.mark.filterwarnings("ignore:save_weights.*gelu")  # both models then have the file's
 @pytest.mark.parametrize("suffix", [".safetensors", ".weights.h5"])
 def test_weights_are_loaded_behind_layers_that_have_weights_too(case, suffix, tmp_path):
@@ -226,6 +227,7 @@ def blocks_of(model):
     return [layer for layer in model.layers if isinstance(layer, keras_mixer.layers.Residual)]
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 @pytest.mark.parametrize("first_block", [False, True])
 def test_frozen_layers_stay_frozen_when_loaded_and_cloned(case, first_block, tmp_path):
     model = case.tiny()

@@ -85,10 +85,10 @@ KEEPS = AVERAGED.but(drop_path_rate=0.2)
 @pytest.mark.parametrize(
     ("recipe", "crashes"),
     [
-        # The start alone was kept; the state of a step was.
-        (KEEPS, ((5, 1e9), (13, 0))),
-        # The state of an epoch's end was, too.
-        slow(RECIPE, ((11, 0), (13, 1e9))),
+        # The state of a step was kept.
+        (KEEPS, ((13, 0),)),
+        # The start alone was kept, the state of a step, that of an epoch's end.
+        slow(RECIPE, ((5, 1e9), (11, 0), (13, 1e9))),
     ],
     ids=["plain", "with all that draws random numbers"],
 )

@@ -9,7 +9,7 @@ from keras_mixer.models import ARCHITECTURES
 from keras_mixer.weights import Checkpoint, files
 from keras_mixer.weights.checkpoint import layouts_of
 from keras_mixer.weights.names import named_weights
-from tests.cases import BY_NAME, ISOTROPIC, TILED, WITH_LAYOUTS
+from tests.cases import BY_NAME, CASES, ISOTROPIC, OTHERS, TILED, WITH_LAYOUTS
 from tests.weights import official
 from tests.weights.unchanged import unchanged
 
@@ -75,6 +75,7 @@ def test_what_is_saved_in_a_layout_is_loaded_bit_equal(case, tmp_path):
         assert np.array_equal(again(case.images()), model(case.images()))
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_a_keras_file_brings_its_model_s_settings_and_preprocessing(case, tmp_path):
     takes = keras_mixer.Preprocessing(0.2, (0.3, 0.4, 0.5), None, "resmall_crop", 0.9, "bicubic")
     for layout in layouts_of(case.tiny()):
@@ -361,7 +362,7 @@ def within(model, depth=1):
     return model
 
 
-@pytest.mark.cases(WITH_LAYOUTS)
+@pytest.mark.cases(WITH_LAYOUTS, slow=OTHERS)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_model_that_only_wraps_ours_is_saved_and_loaded_as_ours(case, depth, tmp_path):
     for layout in layouts_of(case.tiny()):

@@ -6,7 +6,7 @@ import pytest
 from keras_mixer.tflite import RECIPES
 from keras_mixer.tflite.file.interpreter import dequantised, quantised
 from keras_mixer.tflite.run.runner import Runner
-from tests.cases import CASES, OTHERS, PILOTS
+from tests.cases import CASES
 from tests.marks import slow
 from tests.tflite.convert.test_convert import TOLERANCES
 from tests.tflite.files import tiny_file, tiny_model
@@ -23,8 +23,8 @@ EVERY_OP = [r.name for r in RECIPES.values() if r.every_op]
 @pytest.mark.parametrize(
     ("row", "recipe", "integer_io"),
     [
-        *((case, "int8", True) for case in PILOTS),
-        *(slow(case, "int8", True) for case in OTHERS),
+        (CASES[0], "int8", True),
+        *(slow(case, "int8", True) for case in CASES[1:]),
         *(slow(CASES[0], recipe, False) for recipe in EVERY_OP),
         slow(CASES[0], "int16x8", True),
     ],

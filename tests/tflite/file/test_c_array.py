@@ -143,6 +143,7 @@ def test_the_command_does_not_replace_the_file_that_it_reads(here, tmp_path):
     assert file.read_bytes() == tiny_file("int8")
 
 
+@pytest.mark.slow
 def test_the_measured_arena_is_enough_and_less_is_not():
     pytest.importorskip("tflite_micro", reason="it comes for Linux on x86-64 alone")
     from benchmarks.microcontroller import STEP, interpreter
