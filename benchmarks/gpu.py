@@ -70,10 +70,9 @@ def main(
 ):
     """Measures the models and writes their rows."""
     start, longest, rows = perf_counter(), 0, []
-    networks = {name: MODELS[name] for name in model or MODELS}
-    size, classes = 224, 1000
-    if tiny:
-        networks, size, classes, batch = {name: (name, TINY[name]) for name in TINY}, 32, 10, 4
+    known = {name: (name, sizes) for name, sizes in TINY.items()} if tiny else MODELS
+    networks = {name: known[name] for name in model or known}
+    size, classes, batch = (32, 10, 4) if tiny else (224, 1000, batch)
     for name, network in networks.items():
         begun = perf_counter()
         if rows and begun - start + longest > limit:
