@@ -19,6 +19,7 @@ from keras_mixer.models.mlp_mixer import MIXER as MIXER_PAPER
 from keras_mixer.tflite import Classifier, convert, export, read_metadata, verify
 from keras_mixer.weights.checkpoint import Checkpoint
 from tests.cases import CASES
+from tests.marks import slow
 from tests.pictures import encoded, noise
 
 CASE = CASES[0].but(depth=1)
@@ -330,7 +331,7 @@ IMAGES = {
 
 @pytest.mark.parametrize(
     ("takes", "given"),
-    [(MIXER, PIXELS), (UNIT, MIXER), (UNIT, PIXELS), (PIXELS, MIXER), (PIXELS, UNIT)],
+    [(MIXER, PIXELS), (UNIT, MIXER), slow(UNIT, PIXELS), slow(PIXELS, MIXER), (PIXELS, UNIT)],
 )
 def test_images_of_another_scale_are_refused(takes, given):
     model = CASE.trained(preprocessing=Preprocessing().ranging(takes))

@@ -215,7 +215,7 @@ def test_the_early_layout_keeps_the_order_of_more_than_ten_blocks(save):
         assert np.array_equal(gamma, arrays[f"MixerBlock_{i}/LayerNorm_1/scale"])
 
 
-@pytest.mark.cases([case for case in ISOTROPIC if case in WITH_LAYOUTS])
+@pytest.mark.cases([case for case in ISOTROPIC if case in WITH_LAYOUTS], slow=OTHERS)
 @pytest.mark.parametrize("lost", range(3))
 def test_a_block_that_is_missing_is_an_error_in_every_layout(case, lost, tmp_path):
     """Also for a model of as many blocks as the file has left."""

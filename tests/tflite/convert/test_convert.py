@@ -1,6 +1,7 @@
 """A converted model is the model, on LiteRT's own ops."""
 
 from collections import Counter
+from itertools import product
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from keras_mixer.tflite.convert.calibration import calibration_images
 from keras_mixer.tflite.convert.rewrite import REWRITES, gelu_in_steps
 from keras_mixer.tflite.file.interpreter import activations, open_interpreter
 from keras_mixer.tflite.run.runner import Runner
-from tests.cases import BY_NAME, CASES, OTHERS, SMALLEST, randomised
+from tests.cases import BY_NAME, CASES, OTHERS, PILOTS, SMALLEST, randomised
 from tests.marks import slow
 from tests.tflite.files import tiny_file, tiny_model
 
@@ -36,14 +37,14 @@ TOLERANCES = {
 }
 
 
-# Of every architecture one recipe that keeps activations in float, and one that does not; all
-# recipes of the first, and in the long run of all.
-ROW = ("float32", "int8")
+def by_default(case, recipe):
+    """Of the first architecture all recipes, of the other pilot one in integers, of all float32."""
+    return case is CASES[0] or recipe == "float32" or (case in PILOTS and recipe == "int8")
 
 
 @pytest.fixture(
     scope="module",
-    params=[(c, r) if c is CASES[0] or r in ROW else slow((c, r)) for c in CASES for r in RECIPES],
+    params=[row if by_default(*row) else slow(row) for row in product(CASES, RECIPES)],
     ids=lambda row: f"{row[0].architecture}-{row[1]}",
 )
 def converted(request):
