@@ -8,8 +8,11 @@ from keras_mixer import quickstart
 from keras_mixer.tflite import convert
 from keras_mixer.tflite.run.runner import Runner
 
-EPOCHS = 20
-MEAN = 0.005  # difference of scores from 0 to 1; single ones near a boundary move further
+EPOCHS = 20  # up to a minute
+SMOOTHING = 0.1  # as in recipes for training; without it more images lie near a boundary
+# Of the ten scores of an image, how far none may move, and for how many images that must be so.
+NEAR, SHARE = 0.02, {"dynamic_int8": 0.95, "static_int8": 0.75}
+MEAN = 0.005
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +30,23 @@ def test_integers_keep_the_scores_of_a_trained_model(case, digits):
     model = case.tiny(input_shape=(32, 32, 1), classes=10)
     steps = EPOCHS * len(images) // 50
     schedule = keras.optimizers.schedules.CosineDecay(5e-3, steps)
-    optimizer = keras.optimizers.AdamW(schedule)
-    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
-    model.fit(images, labels, batch_size=50, epochs=EPOCHS, verbose=0)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.05)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
+    model.compile(optimizer, loss, jit_compile=True)
+    targets = keras.utils.to_categorical(labels, 10)
+    model.fit(images, targets, batch_size=50, epochs=EPOCHS, verbose=0)
     expected = model.predict(held_out, verbose=0)
-    assert (expected.argmax(-1) == held_out_labels).mean() > 0.8
-    for recipe in ("dynamic_int8", "static_int8"):
+    assert (expected.argmax(-1) == held_out_labels).mean() > 0.75
+    for recipe, share in SHARE.items():
         calibration = images[:200] if recipe == "static_int8" else None
         runner = Runner(convert(model, recipe, calibration=calibration))
         scores = np.stack([runner(image) for image in held_out])
         off = np.abs(scores - expected)
-        print(case.architecture, recipe, f"mean {off.mean():.2g}, largest {off.max():.2g}")
+        near = (off.max(axis=1) < NEAR).mean()
+        print(
+            f"{case.architecture} {recipe}: mean {off.mean():.2g}, largest {off.max():.2g}, "
+            f"{near:.1%} of images within {NEAR}"
+        )
+        assert near > share
         assert off.mean() < MEAN
         assert (scores.argmax(-1) == expected.argmax(-1)).mean() > 0.97
