@@ -38,6 +38,7 @@ __all__ = [
     "is_quantised",
     "last_operation",
     "maker_of",
+    "replica",
 ]
 
 POLICY = "_dtype_policy"  # the attribute of a layer that holds its dtype policy
@@ -122,7 +123,10 @@ def is_quantised(layer):
 
 
 def autocast(dtype):
-    """A context in which layers read their floating-point variables in this type."""
+    """A context in which layers read their floating-point variables in this type.
+
+    With None they read them in the type that the variables have.
+    """
     return AutocastScope(dtype)
 
 
@@ -147,6 +151,23 @@ class AveragesUpdates:
             average.assign(kept * average + (1 - kept) * weight)
 
 
+def replica():
+    """The context of this replica of `tf.distribute`, where there are several; else None."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return context if context and context.num_replicas_in_sync > 1 else None
+
+
+def all_reduce_sum(context, values):
+    """The sums of values over all replicas."""
+    import tensorflow as tf
+
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
 class ClipsTheSum:
     """A base for an optimizer that clips the gradient of the whole batch under `tf.distribute`.
 
@@ -155,11 +176,8 @@ class ClipsTheSum:
     """
 
     def _clip_gradients(self, grads):
-        import tensorflow as tf
-
-        replica = tf.distribute.get_replica_context()
-        if replica and replica.num_replicas_in_sync > 1:
-            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+        if context := replica():
+            grads = all_reduce_sum(context, grads)
         return super()._clip_gradients(grads)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
@@ -169,22 +187,26 @@ class ClipsTheSum:
 class AveragesMoments:
     """A base for a batch norm that takes the moments of the whole batch under `tf.distribute`.
 
-    Replicas have parts of the same size. Keras's `synchronized=True` is refused by other backends,
-    and its variance, a difference of two means, loses digits.
+    Replicas may have parts of different sizes, and empty ones. Keras's `synchronized=True` is
+    refused by other backends, and its variance, a difference of two means, loses digits.
     """
 
     def _moments(self, inputs, mask):
         mean, variance = super()._moments(inputs, mask)
-        if keras.backend.backend() != "tensorflow":
+        context = replica()
+        if not context:
             return mean, variance
-        import tensorflow as tf
 
-        replica = tf.distribute.get_replica_context()
-        if not replica or replica.num_replicas_in_sync == 1:
-            return mean, variance
-        whole = replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
-        spread = variance + ops.square(mean - whole)
-        return whole, replica.all_reduce(tf.distribute.ReduceOp.MEAN, spread)
+        if mask is None:
+            count = ops.cast(ops.size(inputs), mean.dtype) / ops.cast(ops.size(mean), mean.dtype)
+        else:
+            count = ops.sum(ops.cast(mask, mean.dtype))
+        # Of an empty part they are not numbers.
+        mean, variance = (ops.where(count > 0, x, ops.zeros_like(x)) for x in (mean, variance))
+        sums = all_reduce_sum(context, ops.append(count * mean, count))
+        whole = sums[:-1] / sums[-1]
+        spread = count * (variance + ops.square(mean - whole))
+        return whole, all_reduce_sum(context, spread) / sums[-1]
 
 
 def generator_in_tf_data(layer):

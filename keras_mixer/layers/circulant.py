@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mixer._checks import check_whole
+from keras_mixer._keras import autocast
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -59,10 +60,14 @@ class Circulant(keras.layers.Layer):
         # Of each channel; its conjugate makes a correlation of the product.
         a, b = (
             ops.repeat(part, channels // self.groups, axis=0)
-            for part in ops.rfft(ops.cast(self.kernel, "float32"))
+            for part in ops.rfft(self._full_kernel())
         )
         product = real * a + imaginary * b, imaginary * a - real * b
         return ops.irfft(product, fft_length=tokens)
+
+    def _full_kernel(self):
+        with autocast(None):  # not rounded to the compute type first
+            return ops.cast(self.kernel, "float32")
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -15,6 +15,10 @@ class Dense(keras.layers.Dense):
     Args, shapes and weights: as `keras.layers.Dense`.
     """
 
+    def quantize(self, mode=None, type_check=True, config=None):
+        """As `keras.layers.Dense`, which by default refuses subclasses: they might compute more."""
+        super().quantize(mode, type_check=False, config=config)
+
     def call(self, x, training=None):
         if len(x.shape) != 4 or x.shape[1] != 1:
             return super().call(x, training)

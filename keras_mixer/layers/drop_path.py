@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mixer._keras import replica
+
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class DropPath(keras.layers.Layer):
@@ -43,10 +45,16 @@ class DropPath(keras.layers.Layer):
         A rematerialised block draws it outside the recomputed part, which must not be random.
         """
         keep = 1 - self.rate
+        axis, count = self.batch_axis, ops.shape(x)[self.batch_axis]
         one_a_sample = [1 for _ in x.shape]
-        one_a_sample[self.batch_axis] = ops.shape(x)[self.batch_axis]
-        kept = keras.random.uniform(one_a_sample, seed=self.seed_generator) < keep
-        return ops.cast(kept, x.dtype) / keep
+        # Replicas draw the same numbers: each those of the whole batch, of which it takes its own.
+        context = replica()
+        one_a_sample[axis] = count * (context.num_replicas_in_sync if context else 1)
+        drawn = keras.random.uniform(one_a_sample, seed=self.seed_generator)
+        if context:
+            rows = context.replica_id_in_sync_group * count + ops.arange(count)
+            drawn = ops.take(drawn, rows, axis)
+        return ops.cast(drawn < keep, x.dtype) / keep
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -8,7 +8,7 @@ tokens first, in training on TPUs; the functions are the same.
 import keras
 from keras import ops
 
-from keras_mixer._keras import is_quantised
+from keras_mixer._keras import autocast, is_quantised
 
 
 def affine_dense(x, affine, dense):
@@ -45,7 +45,8 @@ def affine_tokens_scale(x, affine, dense, scale):
 def _full(x, *weights):
     """The weights in float32, or in the type of `x` if that has more digits."""
     dtype = keras.backend.result_type(x.dtype, "float32")
-    return [ops.cast(ops.convert_to_tensor(weight), dtype) for weight in weights]
+    with autocast(None):  # not rounded to the compute type first
+        return [ops.cast(ops.convert_to_tensor(weight), dtype) for weight in weights]
 
 
 def _dense(name, x, kernel, bias):

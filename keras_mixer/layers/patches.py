@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mixer._checks import check_whole
+from keras_mixer.layers.windows import convolve_windows
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -63,9 +64,7 @@ class PatchEmbed(keras.layers.Layer):
         )
 
     def call(self, image):
-        patch = self.patch_size
-        x = ops.conv(image, self.kernel, patch, "valid", data_format="channels_last")
-        x = x + self.bias
+        x = convolve_windows(image, self.kernel) + self.bias
         if self.as_map:
             return x
         tokens = x.shape[1] * x.shape[2]

@@ -6,7 +6,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from keras_mixer._keras import in_training, inner_layers, is_quantised
+from keras_mixer._keras import autocast, in_training, inner_layers, is_quantised
 from keras_mixer.layers.drop_path import DropPath
 from keras_mixer.layers.gradients import norm_dense
 
@@ -138,8 +138,12 @@ class Residual(keras.layers.Layer):
 
     def _rematerialised(self, function):
         """`keras.remat(function)`, which updates the statistics of batch norms only once."""
-        drawn = {id(v) for v in self.drop_path.variables}  # of which nothing is drawn within
-        updated = [v for v in self.non_trainable_variables if id(v) not in drawn]
+        updated = [
+            variable
+            for layer in inner_layers(self)
+            if isinstance(layer, keras.layers.BatchNormalization)
+            for variable in (layer.moving_mean, layer.moving_variance)
+        ]
         if not updated:
             return keras.remat(function)
         # TensorFlow finds the gradients of the variables that are read within. JAX has their values
@@ -147,7 +151,8 @@ class Residual(keras.layers.Layer):
         read = self.variables if keras.backend.backend() == "jax" else updated
 
         def pure(*arguments):
-            values = [(v, v.value) for v in read]
+            with autocast(None):  # the variables themselves, in their own type
+                values = [(v, v.value) for v in read]
             with in_training(), keras.StatelessScope(values) as scope:
                 y = function(*arguments)
             return y, [scope.get_current_value(v) for v in updated]

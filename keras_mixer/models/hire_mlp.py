@@ -40,6 +40,7 @@ from keras_mixer.layers import (
     SplitAttention,
     drop_path_rates,
 )
+from keras_mixer.layers.windows import convolve_windows
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, pytorch
 from keras_mixer.weights.layouts import Conversion, MisfitError, Rule, permuted, single
@@ -51,6 +52,13 @@ EVALUATION = Preprocessing(MEAN, STD, None, "resmall_crop", 0.875, "bicubic", li
 # The official code's trunc_normal_ truncates at -2 and 2, a hundred standard deviations away.
 NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
 BATCH_NORM = partial(BatchNorm, momentum=0.9, epsilon=1e-5)  # PyTorch's
+
+
+class RegionConv(keras.layers.Conv2D):
+    """A convolution whose stride is its kernel's size."""
+
+    def convolution_op(self, inputs, kernel):
+        return convolve_windows(inputs, kernel)
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -97,7 +105,7 @@ class RegionMlp(keras.layers.Layer):
             return layer
 
         self.squeeze = built(
-            *(keras.layers.Conv2D, "squeeze", tuple(padded), channels // 2, window, window),
+            *(RegionConv, "squeeze", tuple(padded), channels // 2, window, window),
             use_bias=False,
             kernel_initializer=NORMAL,
             data_format="channels_last",

@@ -15,7 +15,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 import keras_mixer  # noqa: E402
-from tests.cases import CASES  # noqa: E402
+from tests.cases import CASES, PILOTS  # noqa: E402
+from tests.models.frozen import frozen_weights_that_change  # noqa: E402
 
 folder = Path(sys.argv[1])
 for case in CASES:
@@ -27,6 +28,9 @@ for case in CASES:
     model.compile("sgd", "mse")
     loss = model.train_on_batch(case.images(), np.ones((4, 7)))
     assert np.isfinite(loss), loss
+
+for case in PILOTS:
+    assert frozen_weights_that_change(case) == []
 
 with pytest.raises(RuntimeError, match=r"TensorFlow backend.* jax"):
     keras_mixer.tflite.convert(model)

@@ -1,6 +1,6 @@
-"""One training step of every architecture on two devices, in a process that has not computed yet.
+"""Two training steps of every architecture on two devices, in a process that has not computed yet.
 
-Beside it stands the same step on one device: each of two replicas trains on half of the batch.
+Beside them stand the same steps on one device: each of two replicas trains on half of a batch.
 """
 
 import json
@@ -9,28 +9,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_mixer.layers import BatchNorm
 from tests.cases import CASES
 
-RATE = 0.1
+RATE, BATCH, COUNT = 0.1, 4, 8
 
 
 def main():
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])  # of two, the keys would collide
-    print(json.dumps({case.architecture: differences(case, strategy) for case in CASES}))
+    found = {case.architecture: differences(case, strategy) for case in CASES}
+    print(json.dumps(found | {"BatchNorm": of_uneven_parts(strategy)}))
 
 
 def differences(case, strategy):
-    """Of the loss, and of each weight after the step, relative to the largest of its values."""
+    """Of the loss, and of each weight after the steps, relative to the largest of its values.
+
+    Paths are dropped.
+    """
 
     def trained():
-        model = case.trained(**case.shallow)
+        keras.utils.set_random_seed(0)
+        model = case.trained(drop_path_rate=0.5)
         model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy")
         return model
 
     def after_a_step(model):
-        fitted = model.fit(case.images(), np.arange(4), batch_size=4, verbose=0)
+        images, labels = case.images(COUNT), np.arange(COUNT) % 7
+        fitted = model.fit(images, labels, batch_size=BATCH, shuffle=False, verbose=0)
         return fitted.history["loss"][0], model.get_weights()
 
     with strategy.scope():
@@ -43,4 +50,34 @@ def differences(case, strategy):
             f"{weight.path} of another replica": float(np.abs(copy.numpy() - got).max())
             for copy in weight.value.values
         }
+    return off
+
+
+def of_uneven_parts(strategy):
+    """Of a batch norm's statistics and outputs, where replicas have 3 and 0 or 2 and 1 samples.
+
+    Keras's mean of losses over such parts is not that over the batch, so a model would differ.
+    """
+    x = np.random.default_rng(0).normal(2, 3, (3, 4, 5)).astype(np.float32)
+    off = {}
+    for first in (3, 2):
+        with strategy.scope():
+            norm = BatchNorm()
+            norm.build(x.shape)
+        alone = BatchNorm()
+        expected = alone(x, training=True)
+
+        def part(context, first=first):
+            return (x[:first], x[first:])[context.replica_id_in_sync_group]
+
+        @tf.function
+        def step(part, norm=norm):
+            return strategy.run(lambda x: norm(x, training=True), (part,))
+
+        parts = step(strategy.experimental_distribute_values_from_function(part))
+        got = np.concatenate([y.numpy() for y in strategy.experimental_local_results(parts)])
+        off[f"{first} samples"] = float(np.abs(got - expected).max())
+        for name in ("moving_mean", "moving_variance"):
+            one, other = (np.asarray(getattr(n, name)) for n in (norm, alone))
+            off[f"{first} {name}"] = float(np.abs(one - other).max())
     return off

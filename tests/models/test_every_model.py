@@ -13,12 +13,13 @@ import pytest
 
 import keras_mixer
 from keras_mixer import Preprocessing
-from keras_mixer._keras import inner_layers
+from keras_mixer._keras import inner_layers, is_quantised
 from keras_mixer.models import ARCHITECTURES, BUILDERS, architecture
 from keras_mixer.weights.checkpoint import layouts_of
 from tests.cases import CASES, OTHERS, WITH_LAYOUTS, WITH_TOKENS_FIRST
 from tests.conftest import ROOT
 from tests.marks import slow
+from tests.models.frozen import frozen_weights_that_change
 
 VARIANTS = keras_mixer.list_models()
 TINY = {"patch_size": 4, "width": 8, "channel_mlp_dim": 8, "input_shape": (8, 8, 3)}
@@ -223,6 +224,12 @@ def test_every_weight_receives_a_gradient(case):
     assert without == []
 
 
+def assert_quantised(model):
+    """All of its dense layers are."""
+    dense = [layer for layer in inner_layers(model) if isinstance(layer, keras.layers.Dense)]
+    assert [layer.path for layer in dense if not is_quantised(layer)] == []
+
+
 def blocks_of(model):
     return [layer for layer in model.layers if isinstance(layer, keras_mixer.layers.Residual)]
 
@@ -258,6 +265,19 @@ def test_a_saved_model_comes_back_bit_equal(case, suffix, tmp_path):
     for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
         assert np.array_equal(ours, theirs)
     assert np.array_equal(model(images), again(images))
+
+
+def test_in_mixed_bfloat16_the_logits_stay_near(case, mixed_bfloat16):
+    images = case.images()
+    near = case.trained(classifier_activation=None)(images)
+    keras.config.set_dtype_policy("float32")
+    exact = case.trained(classifier_activation=None)(images)
+    assert 0 < np.abs(near - exact).max() < 0.03 * np.abs(exact).max()  # 8 bits, a few layers
+
+
+@pytest.mark.cases(CASES, slow=OTHERS)
+def test_what_is_frozen_stays_as_it_is_in_training(case):
+    assert frozen_weights_that_change(case) == []
 
 
 @pytest.mark.cases(CASES, slow=OTHERS)
@@ -368,6 +388,7 @@ def test_a_quantised_model_computes_the_same_with_tokens_first(case):
     for order in (False, True):
         model = case.trained(classifier_activation=None, tokens_first=order, **case.shallow)
         model.quantize("int8")
+        assert_quantised(model)
         found[order] = keras.ops.convert_to_numpy(model(images))
     # the same integers; an activation that rounds to the next one may differ by a step of 127
     assert np.abs(found[True] - found[False]).max() < 1e-2 * np.abs(found[False]).max()
@@ -379,6 +400,7 @@ def test_a_quantised_model_computes_the_same_with_tokens_first(case):
 def test_a_quantised_model_is_saved_and_loaded_and_no_other_takes_its_weights(case, mode, tmp_path):
     model, images = case.trained(**case.shallow), case.images()
     model.quantize(mode)
+    assert_quantised(model)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert np.array_equal(again(images), model(images))
