@@ -78,6 +78,7 @@ def test_models_are_listed_by_family_and_by_size(here, tmp_path, arguments, expe
         (["--family", "gmlp"], "'g_mlp'"),
         (["no*"], "MixerS32"),
         (["MixerB16", "--max-gmacs", "1"], "the models MixerB16 has at most 1.0 GMACs. Leave"),
+        (["--max-gmacs", "0.01"], "Error: No model has at most 0.01 GMACs. Leave out an option."),
         (
             ["Mixer*16", "--max-params", "60", "--image-size", "256"],
             "has at most 60.0 million parameters and has weights that fit images of 256 x 256",

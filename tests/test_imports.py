@@ -36,7 +36,7 @@ MAY = {
     "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
     "models": {"images", "layers", "weights", "_keras", "_memory", "_runs", "_text"},
     "imagenet": {"images", "layers", "_arrays"},
-    "complexity": {"_tensorflow"},
+    "complexity": {"_checks", "_keras", "_tensorflow", "_text"},
     "transfer": {"layers", "_checks"},
     "visualize": {"layers", "_checks", "_extras"},
     "loading": {"imagenet", "models", "weights", "_runs"},

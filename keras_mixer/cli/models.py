@@ -68,7 +68,8 @@ def models(
             f"has weights that fit images of {image_size} x {image_size}": image_size,
         }
         wanted = listed(words for words, value in asked.items() if value is not None)
-        raise ValueError(f"None of the models {listed(names)} {wanted}. Leave out an option.")
+        who = "No model" if names == list_models() else f"None of the models {listed(names)}"
+        raise ValueError(f"{who} {wanted}. Leave out an option.")
     console.print(_table(builders))
     others = sorted({builder.top1[1] for builder in builders if isinstance(builder.top1, tuple)})
     star = f" * also trained with {listed(others)}." if others else ""
