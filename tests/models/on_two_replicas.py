@@ -17,7 +17,9 @@ RATE = 0.1
 def main():
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])  # of two, the keys would collide
+    # One strategy for all models: the keys of a second one's collective operations would collide
+    # with those of the first.
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     print(json.dumps({case.architecture: differences(case, strategy) for case in CASES}))
 
 
