@@ -84,7 +84,9 @@ def randomised(model):
     for weight in model.weights:
         noise = random.normal(size=weight.shape)
         if noise.ndim == 1:  # a bias, a scale
-            weight.assign(keras.ops.convert_to_numpy(weight) + 0.1 * noise)
+            # Biases of gMLP and gMixer start at random, near 1e-6.
+            start = keras.ops.convert_to_numpy(weight).round(4)
+            weight.assign(start + 0.1 * noise)
         else:
             weight.assign(noise / np.sqrt(noise[..., 0].size))
     return model

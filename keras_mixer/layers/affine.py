@@ -1,4 +1,4 @@
-"""Affine layers per channel, without statistics."""
+"""Affine layers per channel, without statistics, and what those behind branches start at."""
 
 import keras
 
@@ -67,3 +67,11 @@ class LayerScale(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def layer_scale(depth):
+    """What the scales behind residual branches start at, by the number of blocks.
+
+    Source: CaiT, section 2.1; of ResMLP, S12, S24 and S36 follow it.
+    """
+    return 0.1 if depth <= 18 else 1e-5 if depth <= 24 else 1e-6

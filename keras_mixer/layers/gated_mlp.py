@@ -19,8 +19,9 @@ class GatedMlp(keras.layers.Layer):
     Output shape: the input's.
 
     Weights: `expand/kernel`, `gate/kernel` [C, hidden_dim], `project/kernel` [hidden_dim, C], and
-    their biases. The gate's kernel starts near zero and its bias at one, other kernels by Glorot's
-    uniform distribution and other biases at zero.
+    their biases. As in timm, the gate's kernel starts near zero (a deviation of 1e-6) and its bias
+    at one; other kernels start by Glorot's uniform distribution, in which `expand` and `gate` count
+    as one layer of `2 * hidden_dim` units, and other biases near zero.
 
     Source: Shazeer 2020 (arXiv 2002.05202), SwiGLU; `GluMlp` in timm.
     """
@@ -37,11 +38,16 @@ class GatedMlp(keras.layers.Layer):
             layer.trainable = self.trainable  # as in `Residual`
             return layer
 
+        width, near_zero = input_shape[-1], {"bias_initializer": NEAR_ZERO}
         near_one = {"kernel_initializer": NEAR_ZERO, "bias_initializer": "ones"}
-        self.expand = dense("expand", self.hidden_dim, input_shape)
+        bound = (6 / (width + 2 * self.hidden_dim)) ** 0.5
+        glorot = keras.initializers.RandomUniform(-bound, bound)
+        self.expand = dense(
+            "expand", self.hidden_dim, input_shape, kernel_initializer=glorot, **near_zero
+        )
         self.gate = dense("gate", self.hidden_dim, input_shape, **near_one)
         hidden = *input_shape[:-1], self.hidden_dim
-        self.project = dense("project", input_shape[-1], hidden)
+        self.project = dense("project", width, hidden, **near_zero)
 
     def call(self, x):
         return self.project(self.expand(x) * ops.silu(self.gate(x)))

@@ -39,6 +39,10 @@ class SplitAttention(keras.layers.Layer):
 
     def build(self, input_shape):
         count, (*_, channels) = len(input_shape), input_shape[0]
+        if channels % 4:
+            raise ValueError(
+                f"SplitAttention '{self.name}' needs channels that 4 divides; got {channels}."
+            )
 
         def dense(name, units, width):
             layer = keras.layers.Dense(

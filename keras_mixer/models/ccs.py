@@ -13,20 +13,31 @@ There is no official code.
     pool, head   [B, classes]   mean over the map, then one dense layer
 
 CCS, circulant channel-specific token mixing, takes the place of the token mixing of Mixer or of
-ResMLP; everything else is as in these papers. Its circulant matrices have no bias and no
-activation behind them, and run along the row-by-row order of tokens: the last token of a row is
-followed by the first of the next, and the last token of all by the first.
+ResMLP; the order of layers, the channel MLPs and the norms are as in these papers. Its circulant
+matrices have no bias and no activation behind them, and run along the row-by-row order of tokens:
+the last token of a row is followed by the first of the next, and the last token of all by the
+first.
 
 The paper's algorithm 1 does not run as it is printed: it either expands an axis that does not fit
 or transforms along groups instead of tokens. Here it is equations 6 to 8. Channels of a group are
 contiguous, as in figure 1; algorithm 1 would interleave them, which is the same but for the order
-of channels. The paper does not say which norm its ResMLP has, so it has ResMLP's affine layers, and
-neither the initialisation (here Glorot's uniform), nor which GELU (here the exact form), nor what
-images are normalised by (here ImageNet's mean and deviation).
+of channels.
+
+The paper does not say which norm its ResMLP has, which GELU, how layers start, nor what images are
+normalised by. Here:
+
+- The ResMLP has ResMLP's affine layers.
+- GELU is the exact form in both, which is ResMLP's; that of Google's Mixers is the tanh form.
+- The stem and the MLPs start as those of the backbone: LeCun's normal distribution as in Mixer, or
+  a deviation of 0.02 and a uniform stem as in ResMLP, whose scales behind the branches start at
+  CaiT's values for the depth, see `layer_scale`. The circulant matrices start by Glorot's uniform
+  distribution of the G x N weights, and the head at zero, as Mixer's; ResMLP's has the deviation.
+- Images are normalised by ImageNet's mean and deviation, as for ResMLP.
+- The rate of stochastic depth increases with the depth, as in Mixer; in ResMLP it is constant.
 """
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 
@@ -42,13 +53,28 @@ from keras_mixer.layers import (
     drop_path_rates,
     tokens_first_by_default,
 )
+from keras_mixer.layers.affine import layer_scale
 from keras_mixer.models.architecture import Architecture
 
 MEAN, STD = IMAGENET
-LAYER_SCALE = 1e-6  # at which ResMLP-36's layer scales start
-NORMS = {
-    "mixer": partial(LayerNorm, 1e-6),
-    "res_mlp": Affine,
+
+
+class Backbone(NamedTuple):
+    norm: Any
+    of_stem: Any  # initializers of kernels
+    of_mlps: Any
+
+
+BACKBONES = {
+    "mixer": Backbone(partial(LayerNorm, 1e-6), "lecun_normal", "lecun_normal"),
+    "res_mlp": Backbone(
+        Affine,
+        {
+            "class_name": "VarianceScaling",
+            "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+        },
+        {"class_name": "RandomNormal", "config": {"stddev": 0.02}},
+    ),
 }
 
 
@@ -64,6 +90,7 @@ class CcsBlock(Residual):
         channel_mlp_dim: Hidden width of the MLP.
         backbone: `"mixer"`, whose norms are layer norms and whose scales are 1, or `"res_mlp"`,
             whose norms are affine layers and whose scales are learnt for each channel.
+        layer_scale: What the scales of `"res_mlp"` start at.
         fft: See `keras_mixer.layers.Circulant`.
         drop_path_rate, remat, tokens_first: See `keras_mixer.layers.Residual`.
 
@@ -83,6 +110,7 @@ class CcsBlock(Residual):
         groups,
         channel_mlp_dim,
         backbone,
+        layer_scale=0.1,
         fft=False,
         drop_path_rate=0.0,
         remat=False,
@@ -90,27 +118,35 @@ class CcsBlock(Residual):
         **kwargs,
     ):
         super().__init__(drop_path_rate, remat, tokens_first, **kwargs)
+        if backbone not in BACKBONES:
+            raise ValueError(
+                f"CcsBlock '{self.name}' needs backbone to be 'mixer' or 'res_mlp'; got "
+                f"{backbone!r}."
+            )
         self.groups = groups
         self.channel_mlp_dim = channel_mlp_dim
         self.backbone = backbone
+        self.layer_scale = layer_scale
         self.fft = fft
 
     def build(self, input_shape):
         batch, tokens, width = input_shape
-        norm, scaled = NORMS[self.backbone], self.backbone == "res_mlp"
+        (norm, _, of_mlps), scaled = BACKBONES[self.backbone], self.backbone == "res_mlp"
         self.token_norm = self.sublayer(norm, "token_norm", input_shape)
         self.token_mixing = self.sublayer(
             Circulant, "token_mixing", (batch, width, tokens), self.groups, self.fft
         )
         if scaled:
-            self.token_scale = self.sublayer(LayerScale, "token_scale", input_shape, LAYER_SCALE)
+            self.token_scale = self.sublayer(
+                LayerScale, "token_scale", input_shape, self.layer_scale
+            )
         self.channel_norm = self.sublayer(norm, "channel_norm", input_shape)
         self.channel_mlp = self.sublayer(
-            Mlp, "channel_mlp", input_shape, self.channel_mlp_dim, "erf"
+            Mlp, "channel_mlp", input_shape, self.channel_mlp_dim, "erf", of_mlps
         )
         if scaled:
             self.channel_scale = self.sublayer(
-                LayerScale, "channel_scale", input_shape, LAYER_SCALE
+                LayerScale, "channel_scale", input_shape, self.layer_scale
             )
         super().build(input_shape)
 
@@ -163,19 +199,21 @@ def ccs(
             faster on TPUs. `None` for models that compute in bfloat16.
     """
     tokens_first = tokens_first_by_default(tokens_first)
-    x = PatchEmbed(width, patch_size, tokens_first, name="stem")(image)
+    norm, of_stem, _ = BACKBONES[backbone]
+    x = PatchEmbed(width, patch_size, tokens_first, of_stem, name="stem")(image)
     for i, rate in enumerate(drop_path_rates(drop_path_rate, depth)):
         x = CcsBlock(
             groups,
             channel_mlp_dim,
             backbone,
+            layer_scale(depth),
             fft,
             rate,
             remat and ("nested" if i == depth - 1 else True),
             tokens_first,
             name=f"block_{i}",
         )(x)
-    x = NORMS[backbone](name="norm")(x)
+    x = norm(name="norm")(x)
     rows, columns = image.shape[1] // patch_size, image.shape[2] // patch_size
     return keras.layers.Reshape((rows, columns, width), name="map")(x)
 

@@ -14,7 +14,8 @@ Official code: timm/models/mlp_mixer.py, `gmixer_12_224` and `gmixer_24_224`.
     pool, head   [B, classes]   mean over the map, then one dense layer
 
 GLU(x) = (x E * SiLU(x G)) P. timm stores E and G as the halves of one array; its `mlp_ratio` counts
-both. As in timm, all blocks have the same rate of stochastic depth.
+both. As in timm, all blocks have the same rate of stochastic depth, and layers start as `GatedMlp`
+says.
 """
 
 from typing import ClassVar

@@ -21,6 +21,10 @@ The first version of the paper has layer norms, adds the branches, moves every s
 reaches other accuracies. This is the released code, which the released weights belong to: batch
 norms, split attention, and in block j of a stage a shift by (j mod cycle) * step. Its direction is
 that of this code; the port for MindSpore moves the other way.
+
+Difference: in training, the running variance of batch norms is the mean of the batches' variances
+as they are, as in Keras; PyTorch keeps the unbiased ones, larger by n / (n - 1) for the n cells of
+a batch's map.
 """
 
 from functools import partial
@@ -92,6 +96,10 @@ class RegionMlp(keras.layers.Layer):
 
     def build(self, input_shape):
         *outer, channels = input_shape
+        if channels % 2:
+            raise ValueError(
+                f"RegionMlp '{self.name}' needs channels that 2 divides; got {channels}."
+            )
         padded = list(input_shape)  # a map may be smaller than a region
         padded[self.axis] += -padded[self.axis] % self.size
         window = (self.size, 1) if self.axis == 1 else (1, self.size)

@@ -38,6 +38,7 @@ from keras_mixer.layers import (
     SpatialShift,
     drop_path_rates,
 )
+from keras_mixer.layers.affine import layer_scale
 from keras_mixer.models.architecture import Architecture
 
 MEAN, STD = IMAGENET
@@ -70,6 +71,10 @@ class S2MlpBlock(Residual):
         self, channel_mlp_dim, norm, layer_scale=0.1, drop_path_rate=0.0, remat=False, **kwargs
     ):
         super().__init__(drop_path_rate, remat, **kwargs)
+        if norm not in NORMS:
+            raise ValueError(
+                f"S2MlpBlock '{self.name}' needs norm to be 'layer_norm' or 'affine'; got {norm!r}."
+            )
         self.channel_mlp_dim = channel_mlp_dim
         self.norm = norm
         self.layer_scale = layer_scale
@@ -134,11 +139,6 @@ def s2_mlp(
         remat_block = remat and ("nested" if i == depth - 1 else True)
         x = S2MlpBlock(channel_mlp_dim, norm, scale, rate, remat_block, name=f"block_{i}")(x)
     return Level(patch_size, name="map")(x)
-
-
-def layer_scale(depth):
-    """The scale that a branch starts with, by the number of blocks: CaiT, section 2.1; ResMLP's."""
-    return 0.1 if depth <= 18 else 1e-5 if depth <= 24 else 1e-6
 
 
 def parameters(image, patch_size, width, depth, channel_mlp_dim, norm):

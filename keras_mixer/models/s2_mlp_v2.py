@@ -19,9 +19,10 @@ The split attention's hidden width is C / 4 and its layers have no bias: the pub
 parameters allow no other width (public ports have C, and a quarter more parameters). Its numbers
 are the mean over cells, as the paper's text and the code of Vision Permutator have it, from which
 it is taken; equation 2 writes the sum. The paper says nothing of a last norm (here a layer norm, as
-in Vision Permutator), how layers start (here LeCun's normal distribution), the epsilon of norms
-(here 1e-6), nor what images are normalised by (here ImageNet's mean and deviation). Small/14, of an
-ablation, is not offered: no reading of it has the published operations.
+in Vision Permutator), which GELU (here the exact form, as in S2-MLP), how layers start (here
+LeCun's normal distribution), the epsilon of norms (here 1e-6), nor what images are normalised by
+(here ImageNet's mean and deviation). Small/14, of an ablation, is not offered: no reading of it has
+the published operations.
 """
 
 from functools import partial

@@ -24,6 +24,7 @@ from keras_mixer.weights.difference import difference, inside
 from keras_mixer.weights.names import HEAD, STEM, named_layers, named_weights
 from keras_mixer.weights.timm import preprocessing_beside
 
+LORA = "lora_kernel_a", "lora_kernel_b"  # weights of Keras's layers beside their kernel
 # Name of an architecture -> its layouts, the official one first.
 LAYOUTS: dict[str, Sequence[layouts.Layout]] = {}
 
@@ -259,6 +260,13 @@ def save_weights(
         ) from None
     if unknown:
         advice = f" To save the model inside it, pass {inside(prefix)}." if prefix else ""
+        updates = [name for name in unknown if name.rpartition("/")[2] in LORA]
+        if updates:
+            unknown = [*updates[:2], *(name for name in unknown if name not in updates)]
+            advice += (
+                f" Of LoRA there are {len(updates)} such weights. model.save_weights('model.weights"
+                ".h5') merges them into the kernels: load that file into such a model without LoRA."
+            )
         raise ValueError(
             f"save_weights: the {fitting[0].name} layout has no name for {listed(unknown)} of "
             f"'{model.name}'; nothing was written.{advice}"

@@ -330,6 +330,13 @@ def _made(layer, config, unknown):
 def _set_state(copy, layer, arrays, unknown):
     """Gives a built copy of a layer its weights, and what else the layer has besides its config."""
     if [tuple(weight.shape) for weight in copy.weights] != [array.shape for array in arrays]:
+        if any(getattr(inner, "lora_enabled", False) for inner in inner_layers(layer)):
+            raise ValueError(
+                unknown(
+                    "Layers within have LoRA updates. Save the model as .keras and load it, which "
+                    "merges them into the kernels, and resize that."
+                )
+            )
         raise ValueError(unknown("Its weights depend on the image's size."))
     copy.set_weights(arrays)
     for ours, theirs in zip(

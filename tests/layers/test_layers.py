@@ -11,6 +11,7 @@ from keras_mixer.layers import (
     LayerNorm,
     Mlp,
     PatchEmbed,
+    SplitAttention,
     drop_path_rates,
 )
 from keras_mixer.layers.norm import FORMS
@@ -217,3 +218,9 @@ def test_a_dense_layer_is_right_on_a_map_of_one_row(shape):
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     kernel, bias = layer.get_weights()
     assert np.allclose(layer(x), x @ kernel + bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 5, 6])
+def test_split_attention_refuses_channels_that_4_does_not_divide(channels):
+    with pytest.raises(ValueError, match=f"'it' needs channels that 4 divides; got {channels}"):
+        SplitAttention(name="it").build([(None, 4, 4, channels)] * 3)

@@ -18,7 +18,9 @@ RATE, BATCH, COUNT = 0.1, 4, 8
 def main():
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])  # of two, the keys would collide
+    # One strategy for all models: the keys of a second one's collective operations would collide
+    # with those of the first.
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     found = {case.architecture: differences(case, strategy) for case in CASES}
     print(json.dumps(found | {"BatchNorm": of_uneven_parts(strategy)}))
 

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from keras_mixer.layers import Circulant
+from keras_mixer.models.ccs import CcsBlock
 from keras_mixer.models.g_mlp import GMlpBlock
+from keras_mixer.models.s2_mlp import S2MlpBlock
 from tests.cases import BY_NAME
 
 TOLERANCE = 1e-5  # float32 in another order of summation, relative to the largest value
@@ -44,3 +46,21 @@ def test_the_gate_s_norm_of_gmlp_has_pytorch_s_epsilon():
     block = GMlpBlock(hidden_dim=8)
     block.build((None, 4, 6))
     assert (block.norm.epsilon, block.gate_norm.epsilon) == (1e-6, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            lambda: S2MlpBlock(8, norm="bn", name="it"),
+            "S2MlpBlock 'it' needs norm to be 'layer_norm' or 'affine'; got 'bn'",
+        ),
+        (
+            lambda: CcsBlock(2, 8, backbone="vit", name="it"),
+            "CcsBlock 'it' needs backbone to be 'mixer' or 'res_mlp'; got 'vit'",
+        ),
+    ],
+)
+def test_a_form_that_a_block_does_not_have_is_an_error(block, message):
+    with pytest.raises(ValueError, match=message):
+        block()

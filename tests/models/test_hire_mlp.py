@@ -100,3 +100,18 @@ def test_its_released_weights_are_evaluated_as_their_authors_do():
         for release in builder.releases.values():
             assert release.preprocessing is EVALUATION
     assert EVALUATION.enlarged((224, 224)) == [256, 256]
+
+
+@pytest.mark.parametrize(("width", "message"), [(2, "4 .* 2"), (5, "2 .* 5"), (6, "4 .* 6")])
+def test_a_width_that_4_does_not_divide_is_an_error(width, message):
+    number, got = message.split(" .* ")
+    with pytest.raises(ValueError, match=rf"needs channels that {number} divides; got {got}\."):
+        keras_mixer.HireMlp(
+            widths=(width,),
+            depths=(1,),
+            regions=(2,),
+            shift_cycles=(1,),
+            shift_steps=(1,),
+            channel_mlp_ratio=2,
+            input_shape=(32, 32, 3),
+        )

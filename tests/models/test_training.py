@@ -44,7 +44,7 @@ STEPS = 60
 
 
 @pytest.mark.parametrize("architecture", SMALLEST)
-def test_the_smallest_of_each_family_learns_64_images_by_heart(architecture):
+def test_the_smallest_of_each_family_memorises_64_images(architecture):
     keras.utils.set_random_seed(0)
     side = SIDES.get(architecture, 32)
     model = getattr(keras_mixer, SMALLEST[architecture])(input_shape=(side, side, 3), classes=10)

@@ -400,6 +400,23 @@ def test_weights_beside_a_model_within_are_answered_with_how_to_pass_it(arrays, 
     assert str(error.value).endswith(f"To save the model inside it, {inner}")
 
 
+def test_a_model_with_lora_is_an_error_with_a_cure_that_works(tmp_path):
+    model, images = MIXER.trained(), MIXER.images()
+    mlp = model.get_layer("block_0").channel_mlp
+    for layer in (mlp.expand, mlp.project, model.get_layer("head")):
+        layer.enable_lora(2)
+        layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+    with pytest.raises(
+        ValueError, match=r"6 such weights\. model\.save_weights\('model\.w"
+    ) as error:
+        keras_mixer.save_weights(model, tmp_path / "x.npz")
+    assert str(error.value).count("lora_kernel") == 2
+    model.save_weights(tmp_path / "model.weights.h5")
+    merged = MIXER.tiny(weights=tmp_path / "model.weights.h5")
+    assert np.abs(merged(images) - model(images)).max() < 1e-5
+    keras_mixer.save_weights(merged, tmp_path / "x.npz")
+
+
 def test_a_model_within_a_model_keeps_its_own_names(tmp_path):
     def model():
         backbone = MIXER.trained(include_top=False, name="backbone")

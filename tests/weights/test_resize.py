@@ -8,6 +8,7 @@ import pytest
 
 import keras_mixer
 from keras_mixer import data, training
+from keras_mixer._keras import inner_layers
 from keras_mixer.weights.resize import Interpolation
 from tests.cases import BY_NAME, CASES, TILED, randomised
 from tests.pictures import SHARED
@@ -446,6 +447,26 @@ def test_a_quantised_model_is_an_error_that_does_not_blame_the_size(resize):
     model.quantize("int8")
     with pytest.raises(ValueError, match=r"needs weights in floating point.*first, then quantise"):
         resize(model, (32, 64))
+
+
+@pytest.mark.cases([BY_NAME[name] for name in ("mlp_mixer", "s2_mlp")])
+@pytest.mark.parametrize("resize", [keras_mixer.resize, keras_mixer.resize_by_interpolation])
+def test_a_model_with_lora_is_an_error_with_a_cure_that_works(case, resize, tmp_path):
+    model, images = case.trained(), case.images()
+    with_lora(model.get_layer("block_0"))
+    with pytest.raises(ValueError, match=r"'block_0' .* LoRA updates\. Save the model as \.keras"):
+        resize(model, (32, 64))
+    model.save(tmp_path / "model.keras")
+    merged = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.abs(merged(images) - model(images)).max() < TOLERANCE
+    assert resize(merged, (32, 64)).output_shape == model.output_shape
+
+
+def with_lora(block):
+    for layer in inner_layers(block):
+        if isinstance(layer, keras.layers.Dense):
+            layer.enable_lora(2)
+            layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
 
 
 # The size of the images -> correct answers of 1,000; docs/models.md quotes them.
