@@ -18,3 +18,15 @@ def check_whole(who, least, **values):
             raise ValueError(
                 f"{who} needs {name} to be a whole number of at least {least}; got {value!r}."
             )
+
+
+def check_shape(who, shape, axes, static):
+    """Raises ValueError unless a shape has such axes, `"BhwC"`, and those in `static` are known."""
+    known = len(shape) == len(axes) and not any(
+        length is None and axis in static for axis, length in zip(axes, shape, strict=True)
+    )
+    if not known:
+        raise ValueError(
+            f"{who} needs an input [{', '.join(axes)}] with {', '.join(static)} of a fixed size; "
+            f"got shape {tuple(shape)}."
+        )

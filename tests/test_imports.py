@@ -34,7 +34,10 @@ MAY = {
     "tasks": {"_arrays", "_text"},
     "layers": {"images", "_checks", "_keras"},
     "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
-    "models": {"images", "layers", "weights", "_keras", "_memory", "_runs", "_text"},
+    "models": {
+        *("images", "layers", "weights"),
+        *("_checks", "_keras", "_memory", "_runs", "_text"),
+    },
     "imagenet": {"images", "layers", "_arrays"},
     "complexity": {"_checks", "_keras", "_tensorflow", "_text"},
     "transfer": {"layers", "_checks"},

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mixer._checks import check_whole
+from keras_mixer._checks import check_shape, check_whole
 from keras_mixer._keras import autocast
 
 
@@ -36,6 +36,7 @@ class Circulant(keras.layers.Layer):
         self.fft = fft
 
     def build(self, input_shape):
+        check_shape(f"Circulant '{self.name}'", input_shape, "BCN", "CN")
         _, channels, tokens = input_shape
         if channels % self.groups:
             raise ValueError(

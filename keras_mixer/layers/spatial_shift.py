@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mixer._checks import check_shape
+
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class SpatialShift(keras.layers.Layer):
@@ -28,10 +30,10 @@ class SpatialShift(keras.layers.Layer):
         self.columns_first = columns_first
 
     def build(self, input_shape):
+        who = f"SpatialShift '{self.name}'"
+        check_shape(who, input_shape, "BhwC", "C")
         if input_shape[-1] % 4:
-            raise ValueError(
-                f"SpatialShift '{self.name}' needs channels that 4 divides; got {input_shape[-1]}."
-            )
+            raise ValueError(f"{who} needs channels that 4 divides; got {input_shape[-1]}.")
 
     def call(self, x):
         first, second = (2, 1) if self.columns_first else (1, 2)

@@ -5,6 +5,8 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mixer._checks import check_shape
+
 
 @keras.saving.register_keras_serializable("keras_mixer")
 class SplitAttention(keras.layers.Layer):
@@ -38,11 +40,16 @@ class SplitAttention(keras.layers.Layer):
         self.activation = partial(ops.gelu, approximate=False)
 
     def build(self, input_shape):
-        count, (*_, channels) = len(input_shape), input_shape[0]
-        if channels % 4:
+        who, count = f"SplitAttention '{self.name}'", len(input_shape)
+        shapes = {tuple(shape) if isinstance(shape, list | tuple) else () for shape in input_shape}
+        if count < 2 or len(shapes) > 1 or shapes == {()}:
             raise ValueError(
-                f"SplitAttention '{self.name}' needs channels that 4 divides; got {channels}."
+                f"{who} needs a list of two branches or more of one shape; got {input_shape}."
             )
+        check_shape(who, input_shape[0], "BhwC", "C")
+        channels = input_shape[0][-1]
+        if channels % 4:
+            raise ValueError(f"{who} needs channels that 4 divides; got {channels}.")
 
         def dense(name, units, width):
             layer = keras.layers.Dense(

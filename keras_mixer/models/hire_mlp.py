@@ -34,6 +34,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mixer._checks import check_shape, check_whole
 from keras_mixer.images import IMAGENET, Preprocessing
 from keras_mixer.layers import (
     BatchNorm,
@@ -90,16 +91,21 @@ class RegionMlp(keras.layers.Layer):
 
     def __init__(self, axis, size, step=0, **kwargs):
         super().__init__(**kwargs)
+        who = f"RegionMlp '{self.name}'"
+        if axis not in (1, 2):
+            raise ValueError(f"{who} needs axis to be 1 or 2; got {axis!r}.")
+        check_whole(who, 1, size=size)
+        check_whole(who, 0, step=step)
         self.axis = axis
         self.size = size
         self.step = step
 
     def build(self, input_shape):
+        who = f"RegionMlp '{self.name}'"
+        check_shape(who, input_shape, "BhwC", "hwC")
         *outer, channels = input_shape
         if channels % 2:
-            raise ValueError(
-                f"RegionMlp '{self.name}' needs channels that 2 divides; got {channels}."
-            )
+            raise ValueError(f"{who} needs channels that 2 divides; got {channels}.")
         padded = list(input_shape)  # a map may be smaller than a region
         padded[self.axis] += -padded[self.axis] % self.size
         window = (self.size, 1) if self.axis == 1 else (1, self.size)
@@ -367,7 +373,8 @@ def hire_mlp(
         widths: Channels of each stage; divisible by 4.
         depths: Number of blocks of each stage.
         regions: Cells of a region in each stage.
-        shift_cycles: Number of blocks of each stage after which its shifts repeat.
+        shift_cycles: Number of blocks of each stage after which its shifts repeat; with 1 no block
+            moves its map.
         shift_steps: Cells of each stage's shifts: its block `j` moves the map by
             `(j mod cycle) * step` cells.
         channel_mlp_ratio: Hidden width of the MLPs over channels, divided by the width.
@@ -377,6 +384,11 @@ def hire_mlp(
         remat: Rematerialisation: the backward pass recomputes the activations inside the blocks
             instead of storing them, for a larger batch in the same memory.
     """
+    if min(image.shape[1:3]) < 3:
+        raise ValueError(
+            "Hire-MLP's stem, a convolution of 7 x 7 pixels with 2 of padding, needs images of at "
+            f"least 3 x 3; got {image.shape[1]} x {image.shape[2]}."
+        )
     x, stride = image, 4
     rates = drop_path_rates(drop_path_rate, sum(depths))
     stages = zip(widths, depths, regions, shift_cycles, shift_steps, strict=True)

@@ -4,27 +4,47 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mixer import layers
 from keras_mixer.layers import (
+    Affine,
     BatchNorm,
+    Circulant,
     Dense,
     DropPath,
+    GatedMlp,
     LayerNorm,
+    LayerScale,
+    Level,
     Mlp,
     PatchEmbed,
+    SpatialShift,
     SplitAttention,
     drop_path_rates,
 )
 from keras_mixer.layers.norm import FORMS
+from keras_mixer.models.hire_mlp import RegionMlp
 from tests import oracles
 from tests.cases import randomised
 
+# A layer, and what is special in a row -> a function that makes it, and the shape of its input.
 LAYERS = {
+    "Affine": (lambda **dtype: Affine(0.5, **dtype), (2, 5, 8)),
     "BatchNorm": (lambda **dtype: BatchNorm(**dtype), (2, 4, 6, 8)),
+    "Circulant": (lambda **dtype: Circulant(2, **dtype), (2, 8, 5)),
+    "Circulant by FFT": (lambda **dtype: Circulant(2, fft=True, **dtype), (2, 8, 5)),
     "Dense": (lambda **dtype: Dense(6, **dtype), (2, 1, 25, 8)),
     "DropPath": (lambda **dtype: DropPath(0.3, seed=1, **dtype), (2, 5, 8)),
+    "GatedMlp": (lambda **dtype: GatedMlp(6, **dtype), (2, 5, 8)),
     "LayerNorm": (lambda **dtype: LayerNorm(1e-5, **dtype), (2, 5, 8)),
+    "LayerScale": (lambda **dtype: LayerScale(0.5, **dtype), (2, 5, 8)),
+    "Level": (lambda **dtype: Level(4, **dtype), (2, 4, 6, 8)),
     "Mlp": (lambda **dtype: Mlp(6, "erf", **dtype), (2, 5, 8)),
     "PatchEmbed": (lambda **dtype: PatchEmbed(8, 2, **dtype), (2, 4, 6, 3)),
+    "PatchEmbed of a map": (lambda **dtype: PatchEmbed(8, 4, as_map=True, **dtype), (2, 8, 12, 16)),
+    "RegionMlp of rows": (lambda **dtype: RegionMlp(1, 4, 1, **dtype), (2, 7, 6, 16)),
+    "RegionMlp of columns": (lambda **dtype: RegionMlp(2, 4, 1, **dtype), (2, 6, 7, 16)),
+    "SpatialShift": (lambda **dtype: SpatialShift(**dtype), (2, 4, 6, 8)),
+    "SplitAttention": (lambda **dtype: SplitAttention(**dtype), [(2, 4, 6, 8)] * 3),
 }
 EVERY = pytest.mark.parametrize("name", LAYERS)
 
@@ -33,18 +53,34 @@ def built(name, **dtype):
     make, shape = LAYERS[name]
     layer = make(**dtype)
     layer.build(shape)
-    return randomised(layer), np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    random = np.random.default_rng(0)
+
+    def input_(shape):
+        return random.normal(size=shape).astype(np.float32)
+
+    x = [*map(input_, shape)] if isinstance(shape, list) else input_(shape)
+    return randomised(layer), x
+
+
+def shapes(x):
+    return [each.shape for each in x] if isinstance(x, list) else x.shape
 
 
 def weights(layer):
     return {f"it/{w.name}": keras.ops.convert_to_numpy(w) for w in layer.weights}
 
 
+def test_every_layer_has_a_row():
+    others = {"ImagePreprocessing", "Residual"}  # tests of their own
+    public = {name for name in layers.__all__ if name[0].isupper()} - others
+    assert public <= {name.split()[0] for name in LAYERS}
+
+
 @EVERY
 def test_a_layer_comes_back_from_its_config_and_computes_the_same(name):
     layer, x = built(name)
     again = type(layer).from_config(layer.get_config())
-    again.build(x.shape)
+    again.build(shapes(x))
     again.set_weights(layer.get_weights())
     assert np.array_equal(layer(x), again(x))
 
@@ -52,7 +88,7 @@ def test_a_layer_comes_back_from_its_config_and_computes_the_same(name):
 @EVERY
 def test_a_model_with_it_is_saved_and_loaded(name, tmp_path):
     layer, x = built(name)
-    image = keras.Input(x.shape[1:])
+    image = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:]), x)
     keras.Model(image, layer(image)).save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert np.array_equal(again(x), layer(x))
@@ -61,8 +97,9 @@ def test_a_model_with_it_is_saved_and_loaded(name, tmp_path):
 @EVERY
 def test_the_shape_it_promises_is_the_shape_it_gives(name):
     layer, x = built(name)
-    assert layer.compute_output_shape(x.shape) == layer(x).shape
-    assert layer(keras.Input(x.shape[1:])).shape == (None, *layer(x).shape[1:])
+    assert layer.compute_output_shape(shapes(x)) == layer(x).shape
+    image = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:]), x)
+    assert layer(image).shape == (None, *layer(x).shape[1:])
 
 
 @EVERY
@@ -75,6 +112,33 @@ def test_in_mixed_bfloat16_it_stays_near_float32(name):
     )
     # bfloat16 keeps 8 bits: 2^-8 a number, and a few roundings on the way
     assert np.abs(exact - rounded).max() < 4 * 2**-8 * max(1, np.abs(exact).max())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (SpatialShift(), (None, 9, 8), r"\[B, h, w, C\] with C of .* got shape \(None, 9, 8\)"),
+        (SpatialShift(), (None, 3, 3, None), "with C of a fixed size"),
+        (SpatialShift(), (None, 3, 3, 6), "channels that 4 divides; got 6"),
+        (Circulant(2), (None, 8, 3, 3), r"\[B, C, N\] with C, N of"),
+        (Circulant(2), (None, 8, None), r"got shape \(None, 8, None\)"),
+        (SplitAttention(), (None, 3, 3, 8), r"a list of two branches .* got \(None, 3, 3, 8\)"),
+        (SplitAttention(), [(None, 3, 3, 8), (None, 1, 3, 8)], "branches or more of one shape"),
+        (SplitAttention(), [(None, 3, 3, 8)], "two branches or more"),
+        (RegionMlp(1, 2), (None, None, 3, 8), "with h, w, C of a fixed size"),
+        (RegionMlp(1, 2), (None, 3, 3, 5), "channels that 2 divides; got 5"),
+    ],
+)
+def test_an_input_of_another_kind_is_refused(layer, shape, message):
+    with pytest.raises(ValueError, match=rf"{type(layer).__name__} '.*' needs .*{message}"):
+        layer.build(shape)
+
+
+def test_regions_are_of_rows_or_columns():
+    with pytest.raises(ValueError, match=r"needs axis to be 1 or 2; got 3\."):
+        RegionMlp(3, 2)
+    with pytest.raises(ValueError, match=r"needs size to be a whole number of at least 1; got 0\."):
+        RegionMlp(1, 0)
 
 
 def test_layer_norm_is_keras_s_function():

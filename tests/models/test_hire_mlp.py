@@ -115,3 +115,9 @@ def test_a_width_that_4_does_not_divide_is_an_error(width, message):
             channel_mlp_ratio=2,
             input_shape=(32, 32, 3),
         )
+
+
+def test_an_image_that_the_stem_cannot_take_is_an_error():
+    with pytest.raises(ValueError, match="images of at least 3 x 3; got 1 x 2"):
+        keras_mixer.HireMlpTiny(input_shape=(1, 2, 3))
+    assert keras_mixer.HireMlpTiny(input_shape=(3, 3, 3)).output_shape == (None, 1000)
