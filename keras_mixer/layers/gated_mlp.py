@@ -1,9 +1,12 @@
 """The gated multilayer perceptron of gMixer."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
 from keras_mixer._checks import check_whole
+from keras_mixer.layers.sublayer import sublayer
 
 NEAR_ZERO = {"class_name": "RandomNormal", "config": {"stddev": 1e-6}}
 
@@ -32,22 +35,17 @@ class GatedMlp(keras.layers.Layer):
         self.hidden_dim = hidden_dim
 
     def build(self, input_shape):
-        def dense(name, units, shape, **initializers):
-            layer = keras.layers.Dense(units, dtype=self.dtype_policy, name=name, **initializers)
-            layer.build(shape)
-            layer.trainable = self.trainable  # as in `Residual`
-            return layer
-
+        dense = partial(sublayer, self, keras.layers.Dense)
         width, near_zero = input_shape[-1], {"bias_initializer": NEAR_ZERO}
         near_one = {"kernel_initializer": NEAR_ZERO, "bias_initializer": "ones"}
         bound = (6 / (width + 2 * self.hidden_dim)) ** 0.5
         glorot = keras.initializers.RandomUniform(-bound, bound)
         self.expand = dense(
-            "expand", self.hidden_dim, input_shape, kernel_initializer=glorot, **near_zero
+            "expand", input_shape, self.hidden_dim, kernel_initializer=glorot, **near_zero
         )
-        self.gate = dense("gate", self.hidden_dim, input_shape, **near_one)
+        self.gate = dense("gate", input_shape, self.hidden_dim, **near_one)
         hidden = *input_shape[:-1], self.hidden_dim
-        self.project = dense("project", width, hidden, **near_zero)
+        self.project = dense("project", hidden, width, **near_zero)
 
     def call(self, x):
         return self.project(self.expand(x) * ops.silu(self.gate(x)))

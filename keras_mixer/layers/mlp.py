@@ -7,6 +7,7 @@ import keras
 from keras_mixer._checks import check_whole
 from keras_mixer.layers import gradients
 from keras_mixer.layers.dense import Dense
+from keras_mixer.layers.sublayer import sublayer
 
 GELUS = {"tanh": True, "erf": False}  # name -> the `approximate` of keras.ops.gelu
 
@@ -45,15 +46,12 @@ class Mlp(keras.layers.Layer):
         self.activation = partial(gradients.gelu, approximate=GELUS[gelu])
 
     def build(self, input_shape):
-        def dense(units, name):
+        def dense(name, shape, units):
             initializer = keras.initializers.get(self.kernel_initializer)  # each with its own seed
-            return Dense(units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name)
+            return sublayer(self, Dense, name, shape, units, kernel_initializer=initializer)
 
-        self.expand = dense(self.hidden_dim, "expand")
-        self.expand.build(input_shape)
-        self.project = dense(input_shape[-1], "project")
-        self.project.build((*input_shape[:-1], self.hidden_dim))
-        self.expand.trainable = self.project.trainable = self.trainable  # as in `Residual`
+        self.expand = dense("expand", input_shape, self.hidden_dim)
+        self.project = dense("project", (*input_shape[:-1], self.hidden_dim), input_shape[-1])
 
     def call(self, x):
         return self.project(self.activation(self.expand(x)))

@@ -9,6 +9,7 @@ from keras import ops
 from keras_mixer._keras import autocast, in_training, inner_layers, is_quantised
 from keras_mixer.layers.drop_path import DropPath
 from keras_mixer.layers.gradients import norm_dense
+from keras_mixer.layers.sublayer import sublayer
 
 
 class Residual(keras.layers.Layer):
@@ -44,7 +45,7 @@ class Residual(keras.layers.Layer):
         token_sizes: Arguments of the block that count such units.
         size_is_fixed: Why there is no block for another number of tokens, in a sentence; empty
             where there is.
-        folds: Name of a batch norm that several layers take the output of -> path of the kernel
+        folds: Name of a batch norm whose output several layers take -> path of the kernel
             [..., C, D] of each of them and of the weight [D] that holds its offset: a bias, or the
             moving mean of the batch norm behind it. The converter for LiteRT folds the norm into
             these weights.
@@ -110,10 +111,7 @@ class Residual(keras.layers.Layer):
 
     def sublayer(self, kind, name, shape, *arguments):
         """A built layer of the block, of the block's data type: `kind(*arguments)`."""
-        layer = kind(*arguments, dtype=self.dtype_policy, name=name)
-        layer.build(shape)
-        layer.trainable = self.trainable  # a frozen block that is loaded or cloned stays frozen
-        return layer
+        return sublayer(self, kind, name, shape, *arguments)
 
     def call(self, x, training=False):
         if self.tokens_first:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_mixer._checks import check_shape
+from keras_mixer.layers.sublayer import sublayer
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -51,20 +52,15 @@ class SplitAttention(keras.layers.Layer):
         if channels % 4:
             raise ValueError(f"{who} needs channels that 4 divides; got {channels}.")
 
-        def dense(name, units, width):
-            layer = keras.layers.Dense(
-                units,
-                use_bias=self.use_bias,
-                kernel_initializer=keras.initializers.get(self.kernel_initializer),
-                dtype=self.dtype_policy,
-                name=name,
-            )
-            layer.build((None, width))
-            layer.trainable = self.trainable  # as in `Residual`
-            return layer
+        def dense(name, width, units):
+            options = {
+                "use_bias": self.use_bias,
+                "kernel_initializer": keras.initializers.get(self.kernel_initializer),
+            }
+            return sublayer(self, keras.layers.Dense, name, (None, width), units, **options)
 
-        self.squeeze = dense("squeeze", channels // 4, channels)
-        self.excite = dense("excite", count * channels, channels // 4)
+        self.squeeze = dense("squeeze", channels, channels // 4)
+        self.excite = dense("excite", channels // 4, count * channels)
 
     def call(self, branches):
         count, channels = len(branches), branches[0].shape[-1]

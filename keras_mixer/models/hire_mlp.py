@@ -45,6 +45,7 @@ from keras_mixer.layers import (
     SplitAttention,
     drop_path_rates,
 )
+from keras_mixer.layers.sublayer import sublayer
 from keras_mixer.layers.windows import convolve_windows
 from keras_mixer.models.architecture import Architecture
 from keras_mixer.weights import Release, pytorch
@@ -110,14 +111,8 @@ class RegionMlp(keras.layers.Layer):
         padded[self.axis] += -padded[self.axis] % self.size
         window = (self.size, 1) if self.axis == 1 else (1, self.size)
         hidden = *outer, channels // 2
+        built = partial(sublayer, self)
         dense = partial(Dense, kernel_initializer=NORMAL)
-
-        def built(kind, name, shape, *arguments, **options):
-            layer = kind(*arguments, dtype=self.dtype_policy, name=name, **options)
-            layer.build(shape)
-            layer.trainable = self.trainable  # as in `Residual`
-            return layer
-
         self.squeeze = built(
             *(RegionConv, "squeeze", tuple(padded), channels // 2, window, window),
             use_bias=False,
