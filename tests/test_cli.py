@@ -417,6 +417,7 @@ def test_a_run_is_exported_from_within_to_a_folder_in_sight_and_with_its_own_nam
             "no model called 'runs/nothing', and no run's",
         ),
         ("models Mixer*9", "No model's name matches 'Mixer*9'"),
+        ("models Hire", "No model's name matches 'Hire'. '*Hire*' matches HireMlpTiny"),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_changes_nothing(

@@ -49,8 +49,10 @@ def models(
         raise ValueError(f"There is no architecture called {family!r}. {hint}")
     names = list_models(pattern)
     if not names:
+        inside = list_models(f"*{pattern}*")
+        cure = f"'*{pattern}*' matches" if inside else "There are"
         raise ValueError(
-            f"No model's name matches {pattern!r}. There are {', '.join(list_models())}."
+            f"No model's name matches {pattern!r}. {cure} {', '.join(inside or list_models())}."
         )
     builders = [
         builder
