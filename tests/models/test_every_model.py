@@ -324,7 +324,7 @@ def test_images_stay_channels_last_whatever_keras_s_image_data_format(case):
     assert np.array_equal(first(case.images()), last(case.images()))
 
 
-@pytest.mark.cases(CASES, slow=OTHERS)
+@pytest.mark.cases(CASES, slow=CASES[1:])
 def test_two_trainings_from_one_seed_are_bit_equal(case):
     def weights():
         keras.utils.set_random_seed(3)
@@ -423,6 +423,7 @@ def test_what_is_frozen_within_a_block_stays_so_in_a_file(case, tmp_path):
     assert 0 < len(trained[0]) < len(model.weights)
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_a_saved_model_remembers_its_architecture(case, tmp_path):
     case.tiny().save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")

@@ -9,7 +9,7 @@ import pytest
 
 import keras_mixer
 from keras_mixer import Preprocessing
-from tests.cases import CASES, OTHERS
+from tests.cases import CASES
 
 MIXER = CASES[0]
 COLOUR = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # differs by channel
@@ -48,7 +48,7 @@ def answers_as_in_colour(grey, colour, tolerance=1e-5):
     return np.abs(found - expected).max() < tolerance * np.abs(expected).max()
 
 
-@pytest.mark.cases(CASES, slow=OTHERS)
+@pytest.mark.cases(CASES, slow=CASES[1:])
 @pytest.mark.filterwarnings("ignore:save_weights:UserWarning")  # both models follow the file
 @pytest.mark.parametrize("layout", ["official", "timm", None])
 def test_a_grey_image_gets_the_scores_of_three_equal_channels(case, layout, tmp_path):

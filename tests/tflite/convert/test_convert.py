@@ -17,6 +17,7 @@ from keras_mixer.tflite import RECIPES, convert, inspect
 from keras_mixer.tflite.convert.calibration import calibration_images
 from keras_mixer.tflite.convert.rewrite import REWRITES, gelu_in_steps
 from keras_mixer.tflite.file.interpreter import activations, open_interpreter
+from keras_mixer.tflite.file.structure import check_structure
 from keras_mixer.tflite.run.runner import Runner
 from tests.cases import BY_NAME, CASES, OTHERS, PILOTS, SMALLEST, randomised
 from tests.marks import slow
@@ -65,6 +66,7 @@ def test_every_recipe_keeps_the_logits(converted):
 
 def test_every_recipe_takes_one_float_image_and_uses_built_in_ops(converted):
     case, recipe, content = converted
+    check_structure("the file", content)
     runner = Runner(content)
     assert runner.shape == case.images().shape[1:]
     for tensor in (runner.input, runner.output):
@@ -175,10 +177,10 @@ def test_a_norm_or_a_scale_goes_into_a_dense_layer_or_convolution_beside_it(make
     assert np.abs(Runner(content)(image) - expected).max() < 1e-5  # float32
 
 
-@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("lora", [False, slow(True)])
 def test_a_batch_norm_in_front_of_several_layers_goes_into_all_of_them(lora):
     case = BY_NAME["hire_mlp"]
-    model = case.trained(classifier_activation=None)
+    model = case.trained(classifier_activation=None, **case.shallow)
     blocks = [layer for layer in model.layers if isinstance(layer, Residual)]
     if lora:
         blocks[0].channel_dense.enable_lora(2)

@@ -270,11 +270,6 @@ def test_the_file_of_every_recipe_is_sound(files):
         check_structure(recipe, content)
 
 
-@pytest.mark.parametrize("recipe", ["float32", "int8"])
-def test_the_file_of_every_architecture_is_sound(recipe, case):
-    check_structure("the file", tiny_file(recipe, case))
-
-
 def converted(function, *specs):
     import tensorflow as tf
 
