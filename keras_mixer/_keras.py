@@ -16,6 +16,8 @@ from keras.src.models.functional import Functional, operation_fn
 from keras.src.ops.core import Cast
 from keras.src.ops.nn import Gelu
 
+from keras_mixer._replicas import replica, sum_over_replicas
+
 __all__ = [
     "ACTIVATIONS",
     "POLICY",
@@ -38,7 +40,6 @@ __all__ = [
     "is_quantised",
     "last_operation",
     "maker_of",
-    "replica",
 ]
 
 POLICY = "_dtype_policy"  # the attribute of a layer that holds its dtype policy
@@ -151,23 +152,6 @@ class AveragesUpdates:
             average.assign(kept * average + (1 - kept) * weight)
 
 
-def replica():
-    """The context of this replica of `tf.distribute`, where there are several; else None."""
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    return context if context and context.num_replicas_in_sync > 1 else None
-
-
-def all_reduce_sum(context, values):
-    """The sums of values over all replicas."""
-    import tensorflow as tf
-
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
-
 class ClipsTheSum:
     """A base for an optimizer that clips the gradient of the whole batch under `tf.distribute`.
 
@@ -177,7 +161,7 @@ class ClipsTheSum:
 
     def _clip_gradients(self, grads):
         if context := replica():
-            grads = all_reduce_sum(context, grads)
+            grads = sum_over_replicas(context, grads)
         return super()._clip_gradients(grads)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
@@ -203,10 +187,10 @@ class AveragesMoments:
             count = ops.sum(ops.cast(mask, mean.dtype))
         # Of an empty part they are not numbers.
         mean, variance = (ops.where(count > 0, x, ops.zeros_like(x)) for x in (mean, variance))
-        sums = all_reduce_sum(context, ops.append(count * mean, count))
+        sums = sum_over_replicas(context, ops.append(count * mean, count))
         whole = sums[:-1] / sums[-1]
         spread = count * (variance + ops.square(mean - whole))
-        return whole, all_reduce_sum(context, spread) / sums[-1]
+        return whole, sum_over_replicas(context, spread) / sums[-1]
 
 
 def generator_in_tf_data(layer):

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "keras_mixer"
 # Helpers for all rooms, each with a leading underscore because none is public API.
 SHARED = {
     *("_accelerators", "_arrays", "_backend", "_extras", "_files", "_keras", "_quiet", "_runs"),
-    *("_checks", "_memory", "_tensorflow", "_text", "_types"),
+    *("_checks", "_memory", "_replicas", "_tensorflow", "_text", "_types"),
     "tflite/_litert",
 }
 # What a room may import of the package besides itself. A room is a folder or a file directly in
@@ -32,7 +32,7 @@ MAY = {
     },
     "images": {"_arrays", "_checks", "_keras"},
     "tasks": {"_arrays", "_text"},
-    "layers": {"images", "_checks", "_keras"},
+    "layers": {"images", "_checks", "_keras", "_replicas"},
     "weights": {"images", "layers", "_files", "_keras", "_runs", "_text"},
     "models": {
         *("images", "layers", "weights"),
@@ -84,6 +84,7 @@ MAY = {
     },
     "tflite/__init__": {"tflite/convert", "tflite/export", "tflite/file", "tflite/run"},
     "_backend": {"_extras"},
+    "_keras": {"_replicas"},
     "doctor": {"_accelerators", "_extras"},
     "quickstart": {
         *("images", "models", "tflite", "tflite/convert"),
@@ -98,7 +99,7 @@ MAY = {
 }
 TENSORFLOW = {
     *("complexity", "data", "training", "tflite/convert", "tflite/reading"),
-    *("_keras", "_tensorflow"),
+    *("_replicas", "_tensorflow"),
 }
 LIGHT_ROOMS = {"images", "imagenet", "layers", "loading", "models", "tasks", "transfer", "weights"}
 READERS = {"filelock", "h5py", "safetensors", "tqdm"}  # small, and on every machine

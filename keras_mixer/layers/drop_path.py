@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mixer._keras import replica
+from keras_mixer._replicas import replica
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
