@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import keras_mixer
-from tests.cases import BY_NAME
+from tests.cases import BY_NAME, CASES, OTHERS
 
 MIXER = BY_NAME["mlp_mixer"]
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_features_are_what_lies_on_the_way(case):
     model, images = case.trained(classifier_activation=None), case.images()
     found = keras_mixer.features(model)(images)

@@ -410,6 +410,7 @@ def test_a_quantised_model_is_saved_and_loaded_and_no_other_takes_its_weights(ca
             case.tiny(weights=tmp_path / "model.keras", **case.shallow)
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_what_is_frozen_within_a_block_stays_so_in_a_file(case, tmp_path):
     model = case.trained()
     first, *_, last = blocks_of(model)

@@ -9,7 +9,7 @@ import pytest
 
 import keras_mixer
 from keras_mixer import Preprocessing
-from tests.cases import CASES
+from tests.cases import CASES, OTHERS
 
 MIXER = CASES[0]
 COLOUR = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # differs by channel
@@ -79,6 +79,7 @@ def test_a_grey_image_gets_the_scores_of_three_equal_channels(case, layout, tmp_
     assert answers_as_in_colour(grey_tiny(case, weights=tmp_path / "grey.keras"), colour, tolerance)
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_pixels_may_be_normalised_within_the_model_too(case, tmp_path):
     model = case.trained(classifier_activation=None, include_preprocessing=True)
     model.save(tmp_path / "model.keras")

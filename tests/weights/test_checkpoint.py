@@ -110,6 +110,7 @@ def test_a_keras_file_with_a_model_within_says_the_same(tmp_path):
     assert checkpoint.preprocessing == takes
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_a_weights_h5_says_nothing_of_its_model(case, tmp_path):
     case.trained(preprocessing=keras_mixer.Preprocessing(0.2, 0.3)).save_weights(
         tmp_path / "model.weights.h5"
@@ -119,6 +120,7 @@ def test_a_weights_h5_says_nothing_of_its_model(case, tmp_path):
     keras_mixer.load_weights(case.tiny(), tmp_path / "model.weights.h5")  # without warning
 
 
+@pytest.mark.cases(CASES, slow=OTHERS)
 def test_a_layout_whose_code_computes_something_else_is_a_warning_when_saved(case, tmp_path):
     for layout in layouts_of(case.tiny()):
         path = tmp_path / f"model{layout.suffix}"

@@ -264,7 +264,7 @@ def test_calibration_is_an_array_a_data_set_or_batches_and_all_give_the_same_fil
     assert convert(tiny_model(), "int8", calibration=dataset) == tiny_file("int8")
 
 
-@pytest.mark.parametrize("groups", [1, 8, 24])
+@pytest.mark.parametrize("groups", [slow(1), 8, slow(24)])
 def test_any_number_of_groups_of_channels_is_one_partition(groups):
     case = BY_NAME["ccs"].but(groups=groups)
     model = case.trained(classifier_activation=None, **case.shallow)
