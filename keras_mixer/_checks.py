@@ -30,3 +30,13 @@ def check_shape(who, shape, axes, static):
             f"{who} needs an input [{', '.join(axes)}] with {', '.join(static)} of a fixed size; "
             f"got shape {tuple(shape)}."
         )
+
+
+def check_multiples(cuts, sides, multiple):
+    """Raises ValueError unless a number divides both sides; `cuts` says what cuts the image so."""
+    if any(side % multiple for side in sides):
+        height, width = (max(round(side / multiple), 1) * multiple for side in sides)
+        raise ValueError(
+            f"{cuts}, so height and width must be multiples of {multiple}; got {sides[0]} x "
+            f"{sides[1]}. The nearest size that works is {height} x {width}."
+        )

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mixer._checks import check_whole
+from keras_mixer._checks import check_multiples, check_whole
 from keras_mixer.layers.windows import convolve_windows
 
 
@@ -102,10 +102,5 @@ class PatchEmbed(keras.layers.Layer):
                 f"PatchEmbed '{self.name}' needs images [batch, height, width, channels] of a "
                 f"fixed size; got shape {tuple(shape)}."
             )
-        if shape[1] % patch or shape[2] % patch:
-            fits = " x ".join(str(max(round(side / patch), 1) * patch) for side in shape[1:3])
-            raise ValueError(
-                f"PatchEmbed '{self.name}' cuts images into {patch} x {patch} patches, so height "
-                f"and width must be multiples of {patch}; got {shape[1]} x {shape[2]}. "
-                f"The nearest size that works is {fits}."
-            )
+        cuts = f"PatchEmbed '{self.name}' cuts images into {patch} x {patch} patches"
+        check_multiples(cuts, shape[1:3], patch)

@@ -31,6 +31,7 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mixer._checks import check_multiples
 from keras_mixer.images import IMAGENET, Preprocessing
 from keras_mixer.layers import (
     Dense,
@@ -124,14 +125,8 @@ def s2_mlp_v2(
         remat: Rematerialisation: the backward pass recomputes the activations inside the blocks
             instead of storing them, for a larger batch in the same memory.
     """
-    together, sides = math.prod(patch_sizes), image.shape[1:3]
-    if any(side % together for side in sides):
-        fits = " x ".join(str(max(round(side / together), 1) * together) for side in sides)
-        raise ValueError(
-            f"S2-MLPv2 cuts images into patches of {' times '.join(map(str, patch_sizes))} pixels, "
-            f"so height and width must be multiples of {together}; got {sides[0]} x {sides[1]}. "
-            f"The nearest size that works is {fits}."
-        )
+    cuts = f"S2-MLPv2 cuts images into patches of {' times '.join(map(str, patch_sizes))} pixels"
+    check_multiples(cuts, image.shape[1:3], math.prod(patch_sizes))
     x, stride = image, 1
     rates = drop_path_rates(drop_path_rate, sum(depths))
     stages = zip(patch_sizes, widths, depths, strict=True)
